@@ -1,0 +1,300 @@
+"""Settings: built-in defaults, then config.toml, then the environment, then the command line.
+
+Only this module reads the environment. Every value is validated wherever it comes from; an
+unknown key or a bad value is a `ConfigError` that names the key, the value, the source and the
+nearest right name. Secrets are not settings.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from tradebot.clock import parse_time
+from tradebot.errors import ConfigError, TradebotError, suggestion
+
+PREFIX = "TRADEBOT_"
+RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR"}
+Tree: TypeAlias = dict[str, Any]
+Layer: TypeAlias = tuple[str, Tree]
+
+
+def _split(value: object) -> object:
+    """Lists may be written with commas where TOML is not at hand."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Section(BaseModel):
+    """A table of config.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Venue(Section):
+    """Where market data comes from and orders go to."""
+
+    name: str = Field("sim", description="The exchange: sim (built in), binance.")
+    base_url: str = Field("", description="Another address of the same protocol; empty for the venue's own.")
+    timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for any reply but an order's, real seconds.")
+    connections: int = Field(50, ge=1, le=500, description="Requests in the air at once.")
+    retries: int = Field(3, ge=0, le=10, description="Further tries of a read that failed in a way that can pass.")
+
+
+class Universe(Section):
+    """Which symbols a cycle looks at."""
+
+    symbols: Names = Field((), description="A fixed list; empty: the most traded ones.")
+    quote: str = Field("", description="Quote coin; empty: the one that most symbols on offer share.")
+    top: int = Field(30, ge=1, le=5000, description="How many of the most traded symbols, by 24 h quote volume.")
+    exclude: Names = Field((), description="Symbols never to look at.")
+
+
+class Market(Section):
+    """Which klines a cycle keeps."""
+
+    intervals: Names = Field(("5m", "15m", "1h"), description="Three intervals, from fine to coarse.")
+    bars: int = Field(200, ge=100, le=1000, description="Closed klines kept for each series.")
+    max_filled: int = Field(
+        20, ge=0, description="Missing klines filled flat in a window; with more its symbol is skipped."
+    )
+
+
+class Sim(Section):
+    """The simulated exchange, in process or served."""
+
+    seed: int = Field(1, ge=0, description="Every price follows from the seed, the symbol and the time.")
+    symbols: int = Field(30, ge=1, le=5000, description="How many symbols it lists.")
+    klines: str = Field("", description="A folder of kline files to play back instead of synthetic prices.")
+    at: str = Field("", description="The venue's time at its start, e.g. 2018-01-20T00:00:00Z; empty: the machine's.")
+    clock: Literal["real", "stepped", "scaled"] = Field(
+        "real", description="real; stepped: moved on explicitly; scaled: `speed` venue seconds a second."
+    )
+    speed: float = Field(60.0, gt=0, le=100_000, description="Venue seconds in a real one, when scaled.")
+    latency_ms: float = Field(0.0, ge=0, description="Delay of every reply, real milliseconds.")
+
+    @field_validator("at")
+    @classmethod
+    def _is_time(cls, value: str) -> str:
+        if value:
+            parse_time(value)
+        return value
+
+
+class Strategy(Section):
+    """What turns features into scores."""
+
+    name: str = Field("trend", description="See `tradebot analyze --list`.")
+    min_score: float = Field(0.3, ge=0, le=1, description="A score of at least this size is a signal.")
+    parameters: dict[str, float] = Field({}, description="Parameters of the strategy, by name.")
+
+
+class Model(Section):
+    """What turns signals into probabilities."""
+
+    path: str = Field("", description="An ONNX file; empty: the demo model that comes with tradebot.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Least probability of an entry; unset: the one chosen in training."
+    )
+
+
+class Pool(Section):
+    """The worker processes."""
+
+    workers: int = Field(0, ge=0, le=256, description="How many; 0: one for each CPU.")
+    use: Literal["auto", "always", "never"] = Field(
+        "auto", description="auto: work that is too small to be worth it runs inline."
+    )
+
+
+class Trading(Section):
+    """Size and end of positions."""
+
+    mode: Literal["paper"] = Field("paper", description="paper: fills by the simulated exchange at the venue's prices.")
+    max_positions: int = Field(5, ge=0, description="Positions held at once; 0: no entries.")
+    fraction: Decimal = Field(Decimal("0.1"), gt=0, le=1, description="Share of the equity in one position.")
+    stop_loss: Decimal = Field(
+        Decimal("0.02"), gt=0, lt=1, description="Exit when the price is this share below entry."
+    )
+    take_profit: Decimal = Field(Decimal("0.03"), gt=0, description="Exit when the price is this share above entry.")
+    max_hold_s: int = Field(4 * 3600, gt=0, description="Exit after this many venue seconds.")
+
+
+class Paper(Section):
+    """The paper account."""
+
+    balance: Decimal = Field(
+        Decimal(0), ge=0, description="Starting balance in the quote coin; 0: a usual amount of that coin."
+    )
+    fee: Decimal = Field(Decimal("0.001"), ge=0, lt=1, description="Share of each fill, taker and maker.")
+    spread: Decimal = Field(Decimal("0.0004"), ge=0, lt=1, description="Ask minus bid as a share of the price.")
+
+
+class Run(Section):
+    """The loop."""
+
+    every_s: int = Field(
+        60, ge=1, description="Venue seconds from one cycle to the next, aligned to the venue's clock."
+    )
+    fetch_deadline_s: float = Field(
+        20.0, gt=0, description="Real seconds after which a cycle goes on without missing series."
+    )
+
+
+class Settings(Section):
+    """All of config.toml."""
+
+    data_dir: str = Field("", description="Where the program writes; empty: the platform's user data folder.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What stderr shows.")
+    venue: Venue = Venue()
+    universe: Universe = Universe()
+    market: Market = Market()
+    sim: Sim = Sim()
+    strategy: Strategy = Strategy()
+    model: Model = Model()
+    pool: Pool = Pool()
+    trading: Trading = Trading()
+    paper: Paper = Paper()
+    run: Run = Run()
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, made with mode 0700 if it is not there."""
+        import platformdirs
+
+        path = Path(self.data_dir or platformdirs.user_data_dir("tradebot")).expanduser()
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"data folder {path}: {error.strerror}; name another with --data-dir") from None
+        return path
+
+
+def leaves(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of config.toml as `section.key` with its pydantic field."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def find_file(option: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file: `--config`, $TRADEBOT_CONFIG, ./config.toml, the user's; else none.
+
+    One that is asked for and missing is a `ConfigError`; the others may be absent.
+    """
+    asked = option or environ.get("TRADEBOT_CONFIG")
+    if asked:
+        if not Path(asked).is_file():
+            raise ConfigError(
+                f"no configuration file {asked}; leave --config and $TRADEBOT_CONFIG out for the defaults"
+            )
+        return Path(asked)
+    if Path("config.toml").is_file():
+        return Path("config.toml")
+    import platformdirs
+
+    users = Path(platformdirs.user_config_dir("tradebot")) / "config.toml"
+    return users if users.is_file() else None
+
+
+def read_file(path: Path) -> Layer:
+    """The file's tables; `ConfigError` with line and column if it is not TOML."""
+    try:
+        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+
+
+def nest(flat: Mapping[str, Any]) -> Tree:
+    """`{"venue.name": x}` as `{"venue": {"name": x}}`."""
+    tree: Tree = {}
+    for dotted, value in flat.items():
+        *path, last = dotted.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = value
+    return tree
+
+
+def read_environment(environ: Mapping[str, str]) -> Iterator[Layer]:
+    """A layer for each `TRADEBOT_SECTION__KEY`; the data folder has a short name of its own."""
+    for name, value in sorted(environ.items()):
+        if name == "TRADEBOT_DATA_DIR":
+            yield f"${name}", {"data_dir": value}
+        elif name.startswith(PREFIX) and name not in RESERVED:
+            yield f"${name}", nest({name.removeprefix(PREFIX).lower().replace("__", "."): value})
+
+
+def merge(base: Tree, over: Tree) -> Tree:
+    """`over` laid on `base`, table by table."""
+    both = {
+        key: merge(base[key], over[key])
+        for key in base.keys() & over.keys()
+        if isinstance(base[key], dict) and isinstance(over[key], dict)
+    }
+    return {**base, **over, **both}
+
+
+def _source(layers: Sequence[Layer], loc: Sequence[str | int]) -> str:
+    """The last layer that holds the value at `loc`."""
+    for source, tree in reversed(layers):
+        node: Any = tree
+        for part in loc:
+            if not isinstance(node, dict) or part not in node:
+                break
+            node = node[part]
+        else:
+            return source
+    return layers[-1][0] if layers else "defaults"
+
+
+def _siblings(loc: Sequence[str | int]) -> list[str]:
+    """The names that are known where `loc` stands."""
+    model: Any = Settings
+    for part in loc[:-1]:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
+    first = error.errors()[0]
+    loc = [part for part in first["loc"] if not isinstance(part, int)]
+    key, where = ".".join(map(str, loc)), _source(layers, loc)
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"{where}: unknown key '{key}'{suggestion(str(loc[-1]), _siblings(loc))}")
+    cause = first.get("ctx", {}).get("error")
+    reason = str(cause) if isinstance(cause, TradebotError) else first["msg"][:1].lower() + first["msg"][1:]
+    return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")
+
+
+def load(
+    config: str | None = None, options: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings in force. `options` are the command line's, by dotted key; None means not given."""
+    environ = os.environ if environ is None else environ
+    path = find_file(config, environ)
+    layers = [read_file(path)] if path else []
+    layers += read_environment(environ)
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    layers += [(f"--{key.rsplit('.', 1)[-1].replace('_', '-')}", nest({key: value})) for key, value in given.items()]
+    tree: Tree = {}
+    for _, layer in layers:
+        tree = merge(tree, layer)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, layers) from None

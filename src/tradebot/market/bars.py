@@ -1,0 +1,282 @@
+"""Klines and panels as arrays.
+
+A series is one `(10, n)` float64 array, a row for each field of `FIELDS`; integers (times, trade
+counts) are far below 2**53 and so exact. All times are UTC milliseconds of the venue's clock; a
+bar is named by its open time and closed when its close time (next open − 1) is before *now*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradebot.clock import DAY, HOUR, MINUTE, SECOND
+from tradebot.errors import BadKlines, ConfigError, suggestion
+
+Floats: TypeAlias = NDArray[np.float64]
+Times: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+FIELDS = (
+    "open_time", "open", "high", "low", "close",
+    "volume", "quote_volume", "trades", "taker_base", "taker_quote",
+)  # fmt: skip
+COLUMN = {name: index for index, name in enumerate(FIELDS)}
+SUMMED = slice(5, 10)
+_UNIT = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+INTERVALS = {
+    name: int(name[:-1]) * _UNIT[name[-1]]
+    for name in "1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split()
+}  # fmt: skip
+MONTH = "1M"
+_MONDAY = 4 * DAY  # 1970-01-05, from which weeks are counted
+
+
+def interval_ms(interval: str) -> int:
+    """Length of an interval of fixed length in ms; `ConfigError` for any other name."""
+    try:
+        return INTERVALS[interval]
+    except KeyError:
+        raise ConfigError(f"unknown interval '{interval}'{suggestion(interval, INTERVALS)}") from None
+
+
+def open_of(interval: str, moment: int) -> int:
+    """Open time of the bar that holds `moment`. Weeks begin on Monday; months are the calendar's."""
+    if interval == MONTH:
+        day = datetime.fromtimestamp(moment / 1000, UTC)
+        return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
+    step = interval_ms(interval)
+    origin = _MONDAY if interval == "1w" else 0
+    return moment - (moment - origin) % step
+
+
+def next_open(interval: str, moment: int) -> int:
+    """Open time of the bar after the one that holds `moment`."""
+    if interval == MONTH:
+        return open_of(MONTH, open_of(MONTH, moment) + 32 * DAY)
+    return open_of(interval, moment) + interval_ms(interval)
+
+
+def last_closed(interval: str, now: int) -> int:
+    """Open time of the newest bar that is closed at `now`."""
+    return open_of(interval, open_of(interval, now) - 1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Klines:
+    """One series, oldest first, open times strictly ascending. `data` is `(10, n)` float64."""
+
+    data: Floats
+
+    @classmethod
+    def empty(cls) -> Klines:
+        """A series without a bar."""
+        return cls(np.empty((len(FIELDS), 0)))
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[Any]]) -> Klines:
+        """From the venue's 12-element rows; decimal strings are parsed once, correctly rounded.
+
+        `BadKlines` if a row is short, holds no number, or open times do not ascend.
+        """
+        if not rows:
+            return cls.empty()
+        try:
+            flat = np.fromiter(map(float, chain.from_iterable(rows)), np.float64, count=12 * len(rows))
+            if len(rows[-1]) != 12:
+                raise ValueError(f"a row of {len(rows[-1])} elements")
+            # close_time (6) follows from the interval and 11 is unused by the venue.
+            data = np.ascontiguousarray(flat.reshape(-1, 12)[:, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)].T)
+        except (ValueError, TypeError) as error:
+            raise BadKlines(f"malformed kline rows: {error}") from None
+        return cls(data).checked()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Klines:
+        """The inverse of `to_bytes`, without a copy (the array is read-only)."""
+        return cls(np.frombuffer(raw, np.float64).reshape(len(FIELDS), -1))
+
+    def to_bytes(self) -> bytes:
+        """All values, exactly."""
+        return self.data.tobytes()
+
+    def checked(self) -> Klines:
+        """This series; `BadKlines` if open times do not ascend or a value is not a finite number."""
+        if not np.isfinite(self.data).all():
+            raise BadKlines("a kline holds a value that is not a number")
+        if (np.diff(self.data[0]) <= 0).any():
+            raise BadKlines("open times do not ascend")
+        return self
+
+    def __len__(self) -> int:
+        return int(self.data.shape[1])
+
+    def __getitem__(self, field: str) -> Floats:
+        row: Floats = self.data[COLUMN[field]]
+        return row
+
+    @property
+    def open_time(self) -> Times:
+        """Open times, int64 UTC ms."""
+        times: Times = self.data[0].astype(np.int64)
+        return times
+
+    def between(self, start: int, end: int) -> Klines:
+        """The bars with `start <= open time <= end`."""
+        left, right = np.searchsorted(self.data[0], (start, end + 1))
+        return Klines(self.data[:, left:right])
+
+    def last(self, bars: int) -> Klines:
+        """The newest `bars` bars."""
+        return Klines(self.data[:, -bars:] if bars else self.data[:, :0])
+
+    def closed(self, interval: str, now: int) -> Klines:
+        """The bars whose close time is before `now`."""
+        return self.between(0, last_closed(interval, now))
+
+
+def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
+    """Both series by open time, `new` winning; and the open times whose values were revised."""
+    if not len(old) or not len(new):
+        return (new if len(new) else old), np.empty(0, np.int64)
+    if new.data[0, 0] > old.data[0, -1]:  # the usual case: nothing overlaps
+        return Klines(np.concatenate([old.data, new.data], axis=1)), np.empty(0, np.int64)
+    kept = ~np.isin(old.data[0], new.data[0])
+    known = np.isin(new.data[0], old.data[0])
+    revised = (old.data[:, ~kept] != new.data[:, known]).any(axis=0)
+    both = np.concatenate([old.data[:, kept], new.data], axis=1)
+    return Klines(both[:, np.argsort(both[0], kind="stable")]), new.data[0, known][revised].astype(np.int64)
+
+
+def gaps(klines: Klines, interval: str) -> list[tuple[int, int]]:
+    """Missing bars inside a series as `(first, last)` open times."""
+    step = interval_ms(interval)
+    times = klines.open_time
+    holes = np.flatnonzero(np.diff(times) > step)
+    return [(int(times[i]) + step, int(times[i + 1]) - step) for i in holes]
+
+
+def _sum_exactly(values: Floats, starts: NDArray[np.intp]) -> Floats:
+    """Sums of groups of decimal numbers of up to eight places, correctly rounded.
+
+    Float sums of the venue's decimals err in the last digit for nearly half of all real hours;
+    integers of 10⁻⁸ do not. Python's integers take over where 2**53 would be passed.
+    """
+    if np.abs(values).max(initial=0.0) * 1e8 * max(len(values), 1) < 2**53:
+        scaled = np.rint(values * 1e8).astype(np.int64)
+        return np.add.reduceat(scaled, starts) / 1e8
+    from decimal import Decimal
+
+    exact = [int(Decimal(repr(float(value))).scaleb(8)) for value in values]
+    ends = [*starts[1:], len(exact)]
+    return np.array([sum(exact[a:b]) / 10**8 for a, b in zip(starts, ends, strict=True)])
+
+
+def aggregate(fine: Klines, interval: str) -> Klines:
+    """Bars of `interval` from finer ones; a bar is made of whatever finer bars there are.
+
+    Volumes and counts are summed exactly (see `_sum_exactly`). The caller sees to it that the
+    first and last bars are whole.
+    """
+    if not len(fine):
+        return fine
+    opens = (
+        np.array([open_of(interval, int(t)) for t in fine.open_time], np.float64)
+        if interval == MONTH
+        else _opens(fine, interval)
+    )
+    starts = np.flatnonzero(np.diff(opens, prepend=-1.0))
+    ends = np.append(starts[1:], len(opens)) - 1
+    data = np.empty((len(FIELDS), len(starts)))
+    data[0], data[1], data[4] = opens[starts], fine["open"][starts], fine["close"][ends]
+    data[2] = np.maximum.reduceat(fine["high"], starts)
+    data[3] = np.minimum.reduceat(fine["low"], starts)
+    for row in range(SUMMED.start, SUMMED.stop):
+        data[row] = _sum_exactly(fine.data[row], starts)
+    return Klines(data)
+
+
+def _opens(fine: Klines, interval: str) -> Floats:
+    origin = _MONDAY if interval == "1w" else 0
+    return fine.data[0] - (fine.data[0] - origin) % interval_ms(interval)
+
+
+PANEL = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Panel:
+    """The last bars of one interval over the whole universe, on the time grid.
+
+    `data` is `(5, symbols, bars)` float64 (`PANEL` names the first axis), oldest bar first; all
+    symbols share the grid, whose last open time is `end`. A missing bar is filled flat from the
+    last close with zero volume and flagged in `filled` `(symbols, bars)`; bars from before a
+    symbol's first kline are NaN and not flagged.
+    """
+
+    interval: str
+    end: int
+    symbols: tuple[str, ...]
+    data: Floats
+    filled: Mask
+
+    def __getattr__(self, name: str) -> Floats:
+        if name in PANEL:
+            values: Floats = self.data[PANEL.index(name)]
+            return values
+        raise AttributeError(name)
+
+    @property
+    def times(self) -> Times:
+        """Open times of the grid, int64 UTC ms."""
+        step = interval_ms(self.interval)
+        return self.end + step * np.arange(1 - self.data.shape[2], 1, dtype=np.int64)
+
+    def take(self, rows: Sequence[int]) -> Panel:
+        """The same panel with only these symbols."""
+        index = list(rows)
+        names = tuple(self.symbols[row] for row in index)
+        return Panel(self.interval, self.end, names, self.data[:, index], self.filled[index])
+
+
+@cache
+def _ramp(bars: int, step: int) -> Floats:
+    return np.arange(bars, dtype=np.float64) * step
+
+
+def panel(interval: str, end: int, bars: int, series: Iterable[tuple[str, Klines]]) -> Panel:
+    """Panel of the `bars` grid bars up to open time `end` from each symbol's series."""
+    pairs = list(series)
+    step = interval_ms(interval)
+    first = end - (bars - 1) * step
+    data = np.full((len(PANEL), len(pairs), bars), np.nan)
+    filled = np.zeros((len(pairs), bars), bool)
+    for row, (_, klines) in enumerate(pairs):
+        part = klines.between(first, end).data
+        if part.shape[1] == bars and part[0, 0] == first:
+            data[:, row] = part[1:6]
+        elif len(klines):
+            data[:, row], filled[row] = _on_grid(klines.between(0, end), first, step, bars)
+    return Panel(interval, end, tuple(symbol for symbol, _ in pairs), data, filled)
+
+
+def _on_grid(klines: Klines, first: int, step: int, bars: int) -> tuple[Floats, Mask]:
+    """One series laid on the grid; an off-grid bar counts for the grid bar that it opens in."""
+    out = np.full((len(PANEL), bars), np.nan)
+    grid = first + _ramp(bars, step)
+    slot = np.searchsorted(grid, klines.data[0], side="right") - 1
+    inside = slot >= 0
+    out[:, slot[inside]] = klines.data[1:6, inside]
+    missing = np.isnan(out[3])
+    source = np.searchsorted(klines.data[0], grid + step, side="left") - 1
+    filled = missing & (source >= 0)
+    out[:4, filled] = klines["close"][source[filled]]
+    out[4, filled] = 0.0
+    return out, filled

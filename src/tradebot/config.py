@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from tradebot.clock import parse_time
-from tradebot.errors import ConfigError, TradebotError, suggestion
+from tradebot.errors import ConfigError, UsageError, suggestion
 
 PREFIX = "TRADEBOT_"
 RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR"}
@@ -84,8 +84,11 @@ class Sim(Section):
     @field_validator("at")
     @classmethod
     def _is_time(cls, value: str) -> str:
-        if value:
-            parse_time(value)
+        try:
+            if value:
+                parse_time(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None  # what pydantic collects, so that the message names the key
         return value
 
 
@@ -144,6 +147,7 @@ class Run(Section):
     every_s: int = Field(
         60, ge=1, description="Venue seconds from one cycle to the next, aligned to the venue's clock."
     )
+    step: bool = Field(False, description="Move a stepped venue behind a network on, instead of waiting for others to.")
     fetch_deadline_s: float = Field(
         20.0, gt=0, description="Real seconds after which a cycle goes on without missing series."
     )
@@ -277,20 +281,25 @@ def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
     if first["type"] == "extra_forbidden":
         return ConfigError(f"{where}: unknown key '{key}'{suggestion(str(loc[-1]), _siblings(loc))}")
     cause = first.get("ctx", {}).get("error")
-    reason = str(cause) if isinstance(cause, TradebotError) else first["msg"][:1].lower() + first["msg"][1:]
+    reason = str(cause) if isinstance(cause, ValueError) else first["msg"][:1].lower() + first["msg"][1:]
     return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")
 
 
 def load(
-    config: str | None = None, options: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    config: str | None = None,
+    options: Mapping[str, tuple[str, Any]] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings in force. `options` are the command line's, by dotted key; None means not given."""
+    """The settings in force.
+
+    `options` are the command line's: by dotted key, what messages call them and their value,
+    e.g. `{"venue.name": ("--venue", "binance")}`; a value of None means not given.
+    """
     environ = os.environ if environ is None else environ
     path = find_file(config, environ)
     layers = [read_file(path)] if path else []
     layers += read_environment(environ)
-    given = {key: value for key, value in (options or {}).items() if value is not None}
-    layers += [(f"--{key.rsplit('.', 1)[-1].replace('_', '-')}", nest({key: value})) for key, value in given.items()]
+    layers += [(label, nest({key: value})) for key, (label, value) in (options or {}).items() if value is not None]
     tree: Tree = {}
     for _, layer in layers:
         tree = merge(tree, layer)

@@ -1,0 +1,174 @@
+"""Kline files: CSV with a header as in `open_time,open,high,low,close,volume`, or the venue's archive rows.
+
+Every number is kept to its last digit. Where a file does not say: quote volume is
+volume × (open + high + low + close) / 4 rounded to eight places, trades 0, the takers' half.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from tradebot.errors import BadKlines
+from tradebot.market.bars import FIELDS
+from tradebot.sim.exact import Exact, Scale
+
+REQUIRED = FIELDS[:6]
+PLACES = 8
+_ARCHIVE = (*REQUIRED, "close_time", "quote_volume", "trades", "taker_base", "taker_quote", "ignore")
+_ALIASES = {
+    "count": "trades", "number_of_trades": "trades", "quote_asset_volume": "quote_volume",
+    "taker_buy_volume": "taker_base", "taker_buy_base_asset_volume": "taker_base",
+    "taker_buy_quote_volume": "taker_quote", "taker_buy_quote_asset_volume": "taker_quote",
+}  # fmt: skip
+_LARGEST = 2**62
+
+
+class _Table:
+    """The cells of a file by column, with what is needed to say where one stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                rows = [row for row in csv.reader(file) if row]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise BadKlines(f"{path}: cannot be read: {error}") from None
+        self.first_line = 1
+        self.names: Sequence[str] = _ARCHIVE[: len(rows[0])] if rows else REQUIRED
+        if rows and not rows[0][0].strip().lstrip("-").isdigit():
+            header = [cell.strip().lower().replace(" ", "_") for cell in rows.pop(0)]
+            self.names, self.first_line = [_ALIASES.get(name, name) for name in header], 2
+        if missing := [name for name in REQUIRED if name not in self.names]:
+            raise BadKlines(f"{path} line 1: column '{missing[0]}' is missing; the header is {','.join(REQUIRED)}")
+        for place, row in enumerate(rows):
+            if len(row) != len(self.names):
+                where = f"{path} line {place + self.first_line}, column {min(len(row), len(self.names)) + 1}"
+                raise BadKlines(f"{where}: {len(row)} values instead of {len(self.names)}; mend or remove the line")
+        self.rows = rows
+        self.columns = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
+
+    def bad(self, place: int, name: str, problem: str) -> BadKlines:
+        """The error for the cell in data row `place`."""
+        column = list(self.names).index(name) + 1
+        where = f"{self.path} line {place + self.first_line}, column {column} ({name})"
+        return BadKlines(f"{where}: {self.columns[name][place]!r} {problem}; mend or remove the line")
+
+    def integers(self, name: str, read: Callable[[str], int]) -> list[int]:
+        """A column through `read`; a `ValueError` of it becomes the error of its cell."""
+        cells = self.columns[name]
+        try:
+            return [read(cell) for cell in cells]
+        except ValueError:
+            place = next(place for place, cell in enumerate(cells) if not _reads(read, cell))
+            raise self.bad(place, name, _complaint(cells[place])) from None
+
+
+def _scaled(text: str) -> int:
+    """A plain decimal times 10⁸; `ValueError` if it is not a finite number of at most eight places, ≥ 0."""
+    whole, _, part = text.partition(".")
+    if whole.isdigit() and len(part) <= PLACES and (not part or part.isdigit()):
+        return int(whole + part.ljust(PLACES, "0"))
+    try:
+        value = Decimal(text.strip()).scaleb(PLACES)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if not value.is_finite() or value != value.to_integral_value() or value < 0:
+        raise ValueError(text)
+    return int(value)
+
+
+def _moment(text: str) -> int:
+    """Epoch ms; archives from 2025 on are in microseconds."""
+    value = int(text)
+    if value >= 10**14:
+        value //= 1000
+    if not 10**11 < value < 10**13:
+        raise ValueError(text)
+    return value
+
+
+def _reads(read: Callable[[str], int], cell: str) -> bool:
+    try:
+        read(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _complaint(cell: str) -> str:
+    try:
+        value = Decimal(cell.strip())
+    except InvalidOperation:
+        return "is not a number"
+    if not value.is_finite():
+        return "is not a number"
+    if value < 0:
+        return "is negative"
+    return "is not a time in ms" if value == value.to_integral_value() else f"has more than {PLACES} decimal places"
+
+
+def _check(table: _Table, columns: dict[str, list[int]]) -> None:
+    """Times ascend and each bar holds together; else `BadKlines` for the first cell that is wrong."""
+    opened, high, low, close = (columns[name] for name in ("open", "high", "low", "close"))
+    times = columns["open_time"]
+    for place in range(len(times)):
+        if place and times[place] <= times[place - 1]:
+            raise table.bad(place, "open_time", "does not come after the line before it")
+        if not 0 < low[place] <= min(opened[place], close[place]):
+            raise table.bad(place, "low", "is not above 0 and at most open and close")
+        if high[place] < max(opened[place], close[place]):
+            raise table.bad(place, "high", "is below open or close")
+
+
+def _places(*columns: list[int]) -> int:
+    """The fewest decimal places that hold every number of columns scaled by 10⁸."""
+    common, places = math.gcd(*chain.from_iterable(columns)), PLACES
+    while places and common % 10 == 0:
+        common, places = common // 10, places - 1
+    return places
+
+
+def _fill(columns: dict[str, list[int]]) -> None:
+    """What the file does not say; amounts are scaled by 10⁸."""
+    volume = columns["volume"]
+    sums = [sum(prices) for prices in zip(*(columns[name] for name in REQUIRED[1:5]), strict=True)]
+    unit = 4 * 10**PLACES
+    if "quote_volume" not in columns:
+        columns["quote_volume"] = [(2 * v * s + unit) // (2 * unit) for v, s in zip(volume, sums, strict=True)]
+    columns.setdefault("trades", [0] * len(volume))
+    if "taker_base" not in columns:
+        columns["taker_base"] = [value // 2 for value in volume]
+    if "taker_quote" not in columns:
+        columns["taker_quote"] = [value // 2 for value in columns["quote_volume"]]
+
+
+def read_klines(path: Path) -> Exact:
+    """The series of a file, oldest first; `BadKlines` names the file, the line and the column."""
+    table = _Table(path)
+    if not table.rows:
+        return Exact.empty(Scale(0, 0, 0))
+    columns = {"open_time": table.integers("open_time", _moment)}
+    for name in FIELDS[1:]:
+        if name in table.columns:
+            columns[name] = table.integers(name, int if name == "trades" else _scaled)
+    _check(table, columns)
+    _fill(columns)
+    scale = Scale(
+        _places(*(columns[name] for name in REQUIRED[1:5])),
+        _places(columns["volume"], columns["taker_base"]),
+        _places(columns["quote_volume"], columns["taker_quote"]),
+    )
+    units = [
+        1 if name in {"open_time", "trades"} else 10 ** (PLACES - k) for name, k in zip(FIELDS, scale.rows, strict=True)
+    ]
+    rows = [[value // unit for value in columns[name]] for name, unit in zip(FIELDS, units, strict=True)]
+    if max(sum(row) for row in rows[1:]) >= _LARGEST:
+        raise BadKlines(f"{path}: the sum of a column passes what 64 bits hold; split the file")
+    return Exact(np.array(rows, np.int64), scale)

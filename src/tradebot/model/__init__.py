@@ -1,0 +1,1 @@
+"""Features to probabilities: the ONNX predictor, the export from XGBoost, labels and training."""

@@ -89,9 +89,9 @@ class Klines:
         if not rows:
             return cls.empty()
         try:
+            if set(map(len, rows)) != {12}:
+                raise ValueError("a row that does not have 12 elements")
             flat = np.fromiter(map(float, chain.from_iterable(rows)), np.float64, count=12 * len(rows))
-            if len(rows[-1]) != 12:
-                raise ValueError(f"a row of {len(rows[-1])} elements")
             # close_time (6) follows from the interval and 11 is unused by the venue.
             data = np.ascontiguousarray(flat.reshape(-1, 12)[:, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)].T)
         except (ValueError, TypeError) as error:
@@ -99,7 +99,7 @@ class Klines:
         return cls(data).checked()
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Klines:
+    def from_bytes(cls, raw: bytes | memoryview) -> Klines:
         """The inverse of `to_bytes`, without a copy (the array is read-only)."""
         return cls(np.frombuffer(raw, np.float64).reshape(len(FIELDS), -1))
 
@@ -139,7 +139,7 @@ class Klines:
 
     def closed(self, interval: str, now: int) -> Klines:
         """The bars whose close time is before `now`."""
-        return self.between(0, last_closed(interval, now))
+        return self.between(0, open_of(interval, now) - 1)
 
 
 def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
@@ -156,9 +156,12 @@ def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
 
 
 def gaps(klines: Klines, interval: str) -> list[tuple[int, int]]:
-    """Missing bars inside a series as `(first, last)` open times."""
+    """Missing bars inside a series as `(first, last)` open times on the grid.
+
+    An off-grid bar counts for the grid bar that it opens in.
+    """
     step = interval_ms(interval)
-    times = klines.open_time
+    times = _opens(klines, interval).astype(np.int64)
     holes = np.flatnonzero(np.diff(times) > step)
     return [(int(times[i]) + step, int(times[i + 1]) - step) for i in holes]
 
@@ -169,13 +172,15 @@ def _sum_exactly(values: Floats, starts: NDArray[np.intp]) -> Floats:
     Float sums of the venue's decimals err in the last digit for nearly half of all real hours;
     integers of 10⁻⁸ do not. Python's integers take over where 2**53 would be passed.
     """
-    if np.abs(values).max(initial=0.0) * 1e8 * max(len(values), 1) < 2**53:
-        scaled = np.rint(values * 1e8).astype(np.int64)
-        return np.add.reduceat(scaled, starts) / 1e8
+    ends = np.append(starts[1:], len(values))
+    peak = np.abs(values).max(initial=0.0) * 1e8
+    # Up to 2**50 the error of value * 1e8 is below a half; up to 2**53 the sum is an exact float.
+    if peak < 2**50 and peak * (ends - starts).max(initial=1) < 2**53:
+        sums: Floats = np.add.reduceat(np.rint(values * 1e8).astype(np.int64), starts) / 1e8
+        return sums
     from decimal import Decimal
 
-    exact = [int(Decimal(repr(float(value))).scaleb(8)) for value in values]
-    ends = [*starts[1:], len(exact)]
+    exact = [round(Decimal(repr(float(value))).scaleb(8)) for value in values]
     return np.array([sum(exact[a:b]) / 10**8 for a, b in zip(starts, ends, strict=True)])
 
 
@@ -256,21 +261,21 @@ def panel(interval: str, end: int, bars: int, series: Iterable[tuple[str, Klines
     pairs = list(series)
     step = interval_ms(interval)
     first = end - (bars - 1) * step
+    grid = first + _ramp(bars, step)
     data = np.full((len(PANEL), len(pairs), bars), np.nan)
     filled = np.zeros((len(pairs), bars), bool)
     for row, (_, klines) in enumerate(pairs):
         part = klines.between(first, end).data
-        if part.shape[1] == bars and part[0, 0] == first:
+        if part.shape[1] == bars and np.array_equal(part[0], grid):
             data[:, row] = part[1:6]
         elif len(klines):
-            data[:, row], filled[row] = _on_grid(klines.between(0, end), first, step, bars)
+            data[:, row], filled[row] = _on_grid(klines.between(0, end + step - 1), grid, step)
     return Panel(interval, end, tuple(symbol for symbol, _ in pairs), data, filled)
 
 
-def _on_grid(klines: Klines, first: int, step: int, bars: int) -> tuple[Floats, Mask]:
+def _on_grid(klines: Klines, grid: Floats, step: int) -> tuple[Floats, Mask]:
     """One series laid on the grid; an off-grid bar counts for the grid bar that it opens in."""
-    out = np.full((len(PANEL), bars), np.nan)
-    grid = first + _ramp(bars, step)
+    out = np.full((len(PANEL), len(grid)), np.nan)
     slot = np.searchsorted(grid, klines.data[0], side="right") - 1
     inside = slot >= 0
     out[:, slot[inside]] = klines.data[1:6, inside]

@@ -1,0 +1,433 @@
+"""The client of the Binance protocol: market data and the account over httpx.
+
+A venue that speaks the same protocol with other paths, weights and limits is a `Profile` in
+`VENUES`, not a class of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from tradebot.clock import DAY, SECOND, Clock, monotonic_ms
+from tradebot.errors import (
+    BadReply,
+    ConfigError,
+    MarketError,
+    OrderRejected,
+    VenueBusy,
+    VenueRejected,
+)
+from tradebot.market import failures, wire
+from tradebot.market.bars import Klines
+from tradebot.market.limits import Budget, retry_delay_ms
+from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderReport, Ticker
+from tradebot.registry import Registry
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+Parameters: TypeAlias = Iterable[tuple[str, str | int]]
+RECV_WINDOW_MS = 5_000
+ORDER_TIMEOUT_S = 15.0  # the venue itself gives up on its matching engine after 10 s and says so
+PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
+LOOK_AGAIN_MS = 50
+PAGE = 1_000
+OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
+# Characters that aiohttp would send bare however they are written; what is signed must be what is sent.
+_BARE = "!$()*,/:?@"
+
+for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A request of the protocol with what it costs."""
+
+    path: str
+    weight: int
+    method: str = "GET"
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is particular to one venue.
+
+    `kline_weights` are `(largest limit, weight)` pairs, ascending; `weight_limit` is for a calendar
+    minute and address, and gives way to what the venue's own `exchangeInfo` says.
+    """
+
+    name: str
+    base_url: str
+    endpoints: Mapping[str, Endpoint]
+    kline_weights: tuple[tuple[int, int], ...]
+    weight_limit: int
+
+    def kline_weight(self, limit: int) -> int:
+        """Weight of a klines request of `limit` bars."""
+        return next((weight for most, weight in self.kline_weights if limit <= most), self.kline_weights[-1][1])
+
+    @property
+    def kline_limit(self) -> int:
+        """The most bars that one request can bring."""
+        return self.kline_weights[-1][0]
+
+
+VENUES: Registry[Profile] = Registry("venue")
+VENUES.register("binance")(
+    Profile(
+        name="binance",
+        base_url="https://api.binance.com",
+        endpoints={
+            "time": Endpoint("/api/v3/time", 1),
+            "instruments": Endpoint("/api/v3/exchangeInfo", 20),
+            "tickers": Endpoint("/api/v3/ticker/24hr", 80),
+            "prices": Endpoint("/api/v3/ticker/price", 4),
+            "klines": Endpoint("/api/v3/klines", 2),
+            "balances": Endpoint("/api/v3/account", 20, signed=True),
+            "submit": Endpoint("/api/v3/order", 1, "POST", signed=True),
+            "cancel": Endpoint("/api/v3/order", 1, "DELETE", signed=True),
+            "order": Endpoint("/api/v3/order", 4, signed=True),
+            "open_orders": Endpoint("/api/v3/openOrders", 80, signed=True),
+            "trades": Endpoint("/api/v3/myTrades", 20, signed=True),
+        },
+        kline_weights=((1_000, 2),),
+        weight_limit=6_000,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """An API key and its HMAC secret; never shown."""
+
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return "Credentials(key=…, secret=…)"
+
+    def sign(self, payload: str) -> str:
+        """HMAC-SHA256 of the query string, in hexadecimal."""
+        return hmac.new(self.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+
+
+def query(parameters: Parameters) -> str:
+    """The query string, percent-encoded in the one way that no library on the way writes anew."""
+    return "&".join(f"{name}={quote(str(value), safe=_BARE)}" for name, value in parameters)
+
+
+def _address(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text.rstrip("/"))
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError(f"'{text}' is not an address such as https://api.binance.com; see --base-url")
+    return url
+
+
+class BinanceClient(Feed, Broker):
+    """A venue of the Binance protocol; an async context manager.
+
+    Reads are tried again (`retries` times, with growing jittered delays) where that can help;
+    orders are sent once. With `transport` given nothing leaves the process but through it. Raises
+    what `Feed` and `Broker` promise.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+        base_url: str = "",
+        timeout_s: float = 10.0,
+        connections: int = 50,
+        retries: int = 3,
+        credentials: Credentials | None = None,
+        seed: int = 0,
+    ) -> None:
+        url = _address(base_url or profile.base_url)
+        self.profile = profile
+        self.where = f"{profile.name} at {url.netloc.decode()}"
+        self.requests = 0
+        self.weight = 0
+        self.network_ms = 0.0
+        self.rtt_ms = 0.0
+        self.sim_clock = ""
+        self.sim_speed = 1.0
+        self.budget = Budget(clock, profile.weight_limit)
+        self._base = str(url).rstrip("/")
+        self._clock = clock
+        self._retries = retries
+        self._credentials = credentials
+        self._seed = seed
+        self._bulk = asyncio.Semaphore(connections)
+        if transport is None:
+            from tradebot.market.transport import NetworkTransport
+
+            transport = NetworkTransport(connections=connections, encrypted=url.scheme == "https")
+        self._read_times = _times(timeout_s, timeout_s)
+        self._order_times = _times(timeout_s, max(timeout_s, ORDER_TIMEOUT_S))
+        self._http = httpx.AsyncClient(transport=transport, trust_env=False)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.where}>"
+
+    async def __aenter__(self) -> BinanceClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    # --- market data
+
+    async def time(self) -> int:
+        """The venue's clock, UTC ms; sets the program's clock, and `sim_clock` for a simulated venue."""
+
+        def synced(reply: Any) -> int:
+            server = wire.server_time(reply)
+            self._clock.sync(server, self.rtt_ms)
+            return server
+
+        return await self._read("time", synced)
+
+    async def instruments(self) -> Mapping[str, Instrument]:
+        """All symbols with their rules; the venue's own weight limit is taken over."""
+
+        def rules(reply: Any) -> Mapping[str, Instrument]:
+            self.budget.limit = wire.weight_limit(reply) or self.budget.limit
+            return wire.instruments(reply)
+
+        return await self._read("instruments", rules)
+
+    async def tickers(self) -> Mapping[str, Ticker]:
+        """24 h statistics of all symbols."""
+        return await self._read("tickers", wire.tickers)
+
+    async def prices(self) -> Mapping[str, Decimal]:
+        """Last price of all symbols."""
+        return await self._read("prices", wire.prices)
+
+    async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
+        """Up to `limit` bars (and the venue's own most) from open time `start` on, or the newest if None."""
+        limit = min(limit, self.profile.kline_limit)
+        parameters: Parameters = [("symbol", symbol), ("interval", interval), ("limit", limit)]
+        if start is not None:
+            parameters = [*parameters, ("startTime", start)]
+        async with self._bulk:
+            return await self._read("klines", wire.klines, parameters, self.profile.kline_weight(limit))
+
+    # --- the account
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """What is held, by asset; assets of which there is nothing are left out."""
+        return await self._read("balances", wire.balances)
+
+    async def submit(self, order: Order) -> OrderReport:
+        """Send once; see `Broker.submit` and `failures.order_failure`."""
+        return await self._command("submit", wire.order_parameters(order), order.client_id)
+
+    async def cancel(self, symbol: str, client_id: str) -> OrderReport:
+        """Cancel an open order; its final report, also if it was filled or cancelled meanwhile."""
+        parameters = [("symbol", symbol), ("origClientOrderId", client_id)]
+        try:
+            return await self._command("cancel", parameters, client_id)
+        except OrderRejected as refusal:
+            if refusal.code != failures.CANCEL_REJECTED:
+                raise
+            report = await self.order(symbol, client_id)
+            if report is None or report.status in OPEN:
+                raise
+            return report
+
+    async def order(self, symbol: str, client_id: str) -> OrderReport | None:
+        """The order as it is now; None if the venue does not know it, which is no proof right after sending."""
+        try:
+            return await self._read("order", wire.order_report, [("symbol", symbol), ("origClientOrderId", client_id)])
+        except VenueRejected as error:
+            if error.code == failures.UNKNOWN_ORDER:
+                return None
+            raise
+
+    async def open_orders(self) -> list[OrderReport]:
+        """All orders that can still be filled, of all symbols."""
+        return await self._read("open_orders", wire.order_reports)
+
+    async def trades(self, symbol: str, since: int) -> list[Fill]:
+        """Fills of a symbol from `since` (UTC ms) on, oldest first."""
+        found: dict[int, Fill] = {}
+        start, now = since, self._clock.now()
+        while start <= max(now, since):
+            # The venue wants bounds at most a day apart; a full page is followed by id instead.
+            bounds = {"startTime": start, "endTime": start + DAY - 1}
+            page = await self._read("trades", wire.fills, [("symbol", symbol), *bounds.items(), ("limit", PAGE)])
+            found |= {fill.trade_id: fill for fill in page}
+            while len(page) == PAGE:
+                follow: Parameters = [("symbol", symbol), ("fromId", page[-1].trade_id + 1), ("limit", PAGE)]
+                page = await self._read("trades", wire.fills, follow)
+                found |= {fill.trade_id: fill for fill in page}
+                start = now
+            start += DAY
+        return sorted(found.values(), key=lambda fill: (fill.time, fill.trade_id))
+
+    # --- the simulated venue's own
+
+    async def sim_now(self) -> int:
+        """The simulated venue's time from its control endpoint; takes over `sim_clock` and `sim_speed`."""
+        return await self._control("GET", b"")
+
+    async def sim_advance(self, to: int) -> int:
+        """Move a stepped simulated venue on to `to` (UTC ms); its time after that."""
+        return await self._control("POST", orjson.dumps({"now": to}))
+
+    async def _control(self, method: str, body: bytes) -> int:
+        def state(reply: Any) -> int:
+            with wire.reading("sim clock"):
+                self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
+                return int(reply["now"])
+
+        request = self._http.build_request(method, self._base + "/sim/clock", content=body, timeout=self._read_times)
+        return await self._exchange(request, state)
+
+    # --- one request
+
+    async def _read(
+        self, name: str, parse: Callable[[Any], T], parameters: Parameters = (), weight: int | None = None
+    ) -> T:
+        """Ask, and ask again where that can help."""
+        endpoint = self.profile.endpoints[name]
+        cost = endpoint.weight if weight is None else weight
+        seed = f"{self._seed}/{self.requests}"
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await self._admit(cost)
+                self.weight += cost
+                return await self._ask(endpoint, parameters, parse, self._read_times)
+            except MarketError as fault:
+                delay = retry_delay_ms(fault, attempt, seed)
+                if delay is None or attempt > self._retries or _too_long(fault):
+                    raise
+                log.debug("try %d of %s failed: %s", attempt, name, fault)
+                await asyncio.sleep(delay / 1000)
+
+    async def _command(self, name: str, parameters: Parameters, client_id: str) -> OrderReport:
+        """Send an order request once. The margin of the budget is kept for it, so only a ban holds it up."""
+        endpoint = self.profile.endpoints[name]
+        if blocked := self.budget.blocked_ms():
+            raise self._busy(blocked)
+        self.weight += endpoint.weight
+        try:
+            return await self._ask(endpoint, parameters, wire.order_report, self._order_times)
+        except MarketError as error:
+            raise failures.order_failure(error, client_id) from None
+
+    async def _admit(self, weight: int) -> None:
+        """Return when `weight` may be spent; `VenueBusy` if that is not soon, or never by itself."""
+        while wait := self.budget.wait_ms(weight):
+            before = self._clock.now()
+            if wait <= PATIENCE_MS:
+                await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)
+            if self._clock.now() == before:  # too long, or a clock that stands while we work
+                raise self._busy(wait)
+
+    def _busy(self, wait: int) -> VenueBusy:
+        seconds = -(-wait // SECOND)
+        return VenueBusy(f"{self.where}: its limit allows no request for {seconds} s", wait_ms=wait, status=429)
+
+    async def _ask(
+        self, endpoint: Endpoint, parameters: Parameters, parse: Callable[[Any], T], times: httpx.Timeout
+    ) -> T:
+        """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
+        try:
+            return await self._exchange(self._request(endpoint, parameters, times), parse)
+        except VenueRejected as refusal:
+            if refusal.code != failures.CLOCK_CODE:
+                raise
+            try:
+                await self.time()
+            except MarketError:
+                raise refusal from None
+        return await self._exchange(self._request(endpoint, parameters, times), parse)
+
+    def _request(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> httpx.Request:
+        """The request as it goes out at once: signed ones carry the present moment."""
+        headers = {}
+        if endpoint.signed:
+            if self._credentials is None:
+                raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
+            parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
+            headers["X-MBX-APIKEY"] = self._credentials.key
+        payload = query(parameters)
+        if endpoint.signed and self._credentials:
+            payload += f"&signature={self._credentials.sign(payload)}"
+        url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
+        return self._http.build_request(endpoint.method, url, headers=headers, timeout=times)
+
+    async def _exchange(self, request: httpx.Request, parse: Callable[[Any], T]) -> T:
+        """Send, wait, read. The only place that touches the network and that translates its errors."""
+        sent, started = self._clock.now(), monotonic_ms()
+        self.requests += 1
+        try:
+            async with asyncio.timeout(request.extensions["timeout"]["read"]):
+                response = await self._http.send(request)
+        except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
+            raise failures.unreachable(error, self.where) from None
+        finally:
+            self.rtt_ms = monotonic_ms() - started
+            self.network_ms += self.rtt_ms
+        self._observe(response.headers, sent)
+        try:
+            reply = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            reply = None
+        if not response.is_success:
+            raise self._refused(response, reply)
+        if reply is None:
+            raise BadReply(f"{self.where}: an answer that is not JSON")
+        try:
+            return parse(reply)
+        except BadReply as error:
+            raise BadReply(f"{self.where}: {error}") from None
+
+    def _observe(self, headers: httpx.Headers, sent: int) -> None:
+        used = headers.get("x-mbx-used-weight-1m", "")
+        if used.isdigit():
+            self.budget.observe(int(used), sent)
+        self.sim_clock = headers.get("x-sim-clock", self.sim_clock)
+
+    def _refused(self, response: httpx.Response, reply: Any) -> MarketError:
+        error = failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
+        if isinstance(error, VenueBusy):
+            self.budget.block(error.wait_ms)
+        return error
+
+
+def _times(connect_s: float, answer_s: float) -> httpx.Timeout:
+    # Half the time for the connection, so that a request which never left is known as such.
+    return httpx.Timeout(answer_s, connect=connect_s / 2, pool=connect_s / 2)
+
+
+def _too_long(fault: MarketError) -> bool:
+    return isinstance(fault, VenueBusy) and fault.wait_ms > PATIENCE_MS

@@ -1,0 +1,248 @@
+"""JSON ↔ types, in the words of the Binance protocol.
+
+Readers take parsed JSON and raise `BadReply`, naming what is missing; fields and words that are
+not known here are let through, because venues add some every few months. Lists of symbols leave
+out what cannot be read, with a warning, so that one odd entry does not stop a cycle.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+from tradebot.errors import BadKlines, BadReply
+from tradebot.market.bars import Klines
+from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, OrderReport, OrderType, Side, Ticker
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
+RESTING = {OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns what a malformed reply provokes into a `BadReply` about `what`."""
+    try:
+        yield
+    except KeyError as error:
+        raise BadReply(f"{what}: field {error} is missing") from None
+    except BadKlines as error:
+        raise BadReply(f"{what}: {error}") from None
+    except (TypeError, ValueError, AttributeError, IndexError, InvalidOperation) as error:
+        raise BadReply(f"{what}: not as the protocol says ({type(error).__name__})") from None
+
+
+def number(text: object) -> Decimal:
+    """A finite `Decimal` of the venue's string; `ValueError` for anything else."""
+    value = Decimal(text) if isinstance(text, str | int) else Decimal("NaN")
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a number")
+    return value
+
+
+def _each(what: str, reply: Any, entry: Callable[[Any], T]) -> dict[str, T]:
+    """`entry` of each element of a list, by symbol; unreadable elements are left out."""
+    if not isinstance(reply, list):
+        raise BadReply(f"{what}: not a list")
+    found: dict[str, T] = {}
+    for row in reply:
+        try:
+            with reading(what):
+                found[row["symbol"]] = entry(row)
+        except BadReply as error:
+            log.warning("left out one entry: %s", error)
+    if reply and not found:
+        raise BadReply(f"{what}: none of {len(reply)} entries can be read")
+    return found
+
+
+def server_time(reply: Any) -> int:
+    """The venue's clock, UTC ms."""
+    with reading("time"):
+        value = int(reply["serverTime"])
+        if value not in MS:
+            raise ValueError(f"{value} is not in milliseconds")
+        return value
+
+
+def weight_limit(reply: Any) -> int | None:
+    """Request weight that `exchangeInfo` allows in a minute; None if it does not say."""
+    with reading("exchangeInfo rateLimits"):
+        for limit in reply.get("rateLimits", ()):
+            if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
+                return int(limit["limit"]) // int(limit.get("intervalNum", 1))
+        return None
+
+
+def instruments(reply: Any) -> dict[str, Instrument]:
+    """All symbols of an `exchangeInfo` reply."""
+    with reading("exchangeInfo"):
+        rows = reply["symbols"]
+    return _each("exchangeInfo", rows, _instrument)
+
+
+def _instrument(row: Mapping[str, Any]) -> Instrument:
+    # By type, never by index: all filters are optional and their order is not promised.
+    filters: dict[str, Mapping[str, Any]] = {rule["filterType"]: rule for rule in row.get("filters", ())}
+
+    def bound(name: str, *fields: str) -> Decimal:
+        rule = filters.get(name, {})
+        return next((number(rule[field]) for field in fields if field in rule), ZERO)
+
+    return Instrument(
+        symbol=row["symbol"],
+        base=row["baseAsset"],
+        quote=row["quoteAsset"],
+        status=row.get("status", ""),
+        spot=bool(row.get("isSpotTradingAllowed", True)),
+        tick=bound("PRICE_FILTER", "tickSize"),
+        step=bound("LOT_SIZE", "stepSize"),
+        min_quantity=bound("LOT_SIZE", "minQty"),
+        max_quantity=bound("LOT_SIZE", "maxQty"),
+        max_market_quantity=bound("MARKET_LOT_SIZE", "maxQty"),
+        min_notional=max(bound("MIN_NOTIONAL", "minNotional", "notional"), bound("NOTIONAL", "minNotional")),
+        max_notional=bound("NOTIONAL", "maxNotional"),
+    )
+
+
+def tickers(reply: Any) -> dict[str, Ticker]:
+    """24 h statistics by symbol. Where a venue does not quote bid and ask they are the last price."""
+
+    def ticker(row: Mapping[str, Any]) -> Ticker:
+        last = row["lastPrice"]
+        bid, ask = row.get("bidPrice", last), row.get("askPrice", last)
+        return Ticker(row["symbol"], number(last), number(bid), number(ask), float(number(row["quoteVolume"])))
+
+    return _each("24 h tickers", reply, ticker)
+
+
+def prices(reply: Any) -> dict[str, Decimal]:
+    """Last prices by symbol."""
+    return _each("prices", reply, lambda row: number(row["price"]))
+
+
+def klines(reply: Any) -> Klines:
+    """A series, the last bar possibly open; prices must be positive and times milliseconds."""
+    with reading("klines"):
+        if not isinstance(reply, list):
+            raise TypeError("not a list")
+        series = Klines.from_rows(reply)
+        if len(series):
+            if int(series.data[0, 0]) not in MS or int(series.data[0, -1]) not in MS:
+                raise BadKlines("open times are not in milliseconds")
+            if series.data[1:5].min() <= 0:
+                raise BadKlines("a price is not positive")
+        return series
+
+
+def balances(reply: Any) -> dict[str, Balance]:
+    """What an account holds, by asset; assets of which there is nothing are left out."""
+    with reading("account"):
+        held = {row["asset"]: Balance(number(row["free"]), number(row["locked"])) for row in reply["balances"]}
+    return {asset: balance for asset, balance in held.items() if balance.total}
+
+
+def order_report(reply: Any) -> OrderReport:
+    """An order as placing (FULL), querying or cancelling it reports it.
+
+    A cancel's own id is not the order's. An amount that the venue says it does not have (negative)
+    counts as 0.
+    """
+    with reading("order"):
+        client_id = reply.get("origClientOrderId") or reply["clientOrderId"]
+        time = int(reply.get("transactTime") or reply.get("updateTime") or reply["time"])
+        side = Side(reply["side"])
+        fills = tuple(
+            Fill(
+                trade_id=int(row["tradeId"]),
+                symbol=reply["symbol"],
+                order_id=int(reply["orderId"]),
+                side=side,
+                price=number(row["price"]),
+                quantity=number(row["qty"]),
+                fee=number(row["commission"]),
+                fee_asset=row["commissionAsset"],
+                time=time,
+            )
+            for row in reply.get("fills", ())
+        )
+        return OrderReport(
+            symbol=reply["symbol"],
+            client_id=client_id,
+            order_id=int(reply["orderId"]),
+            side=side,
+            type=reply["type"],
+            status=reply["status"],
+            quantity=number(reply["origQty"]),
+            executed=number(reply["executedQty"]),
+            quote_executed=max(number(reply["cummulativeQuoteQty"]), ZERO),
+            price=number(reply["price"]),
+            time=time,
+            fills=fills,
+        )
+
+
+def order_reports(reply: Any) -> list[OrderReport]:
+    """A list of orders; one that cannot be read makes the whole a `BadReply`: none may be overlooked."""
+    with reading("open orders"):
+        return [order_report(row) for row in list(reply)]
+
+
+def fills(reply: Any) -> list[Fill]:
+    """Trades of the account, oldest first; one that cannot be read makes the whole a `BadReply`."""
+    with reading("trades"):
+        return [
+            Fill(
+                trade_id=int(row["id"]),
+                symbol=row["symbol"],
+                order_id=int(row["orderId"]),
+                side=Side.BUY if row["isBuyer"] else Side.SELL,
+                price=number(row["price"]),
+                quantity=number(row["qty"]),
+                fee=number(row["commission"]),
+                fee_asset=row["commissionAsset"],
+                time=int(row["time"]),
+                maker=bool(row["isMaker"]),
+            )
+            for row in list(reply)
+        ]
+
+
+def plain(value: Decimal) -> str:
+    """A decimal without exponent or needless zeros, as venues want it."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def order_parameters(order: Order) -> list[tuple[str, str]]:
+    """The parameters of an order request. Only those its type knows: others are an error at the venue.
+
+    Asks for the FULL reply, which is the default for some types only.
+    """
+    time_in_force = order.time_in_force or ("GTC" if order.type in RESTING else None)
+    amounts = {
+        "quantity": order.quantity,
+        "quoteOrderQty": order.quote_quantity,
+        "price": order.price,
+        "stopPrice": order.stop_price,
+    }
+    return [
+        ("symbol", order.symbol),
+        ("side", order.side.value),
+        ("type", order.type.value),
+        *([("timeInForce", time_in_force)] if time_in_force else []),
+        *((name, plain(value)) for name, value in amounts.items() if value is not None),
+        ("newClientOrderId", order.client_id),
+        ("newOrderRespType", "FULL"),
+    ]
+
+
+def refusal(reply: Any) -> tuple[int, str]:
+    """Code and text of an error body; `(0, "")` for anything that is not one."""
+    if isinstance(reply, dict) and isinstance(reply.get("code"), int):
+        return reply["code"], str(reply.get("msg", ""))
+    return 0, ""

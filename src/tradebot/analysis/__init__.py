@@ -1,0 +1,1 @@
+"""Panels → 31 features → scores, inline or in the worker pool."""

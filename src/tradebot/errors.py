@@ -152,7 +152,8 @@ class Locked(TradebotError):
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` when a known name is near, else the list of known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    by_lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     if near:
-        return f"; did you mean '{near[0]}'?"
+        return f"; did you mean '{by_lower[near[0]]}'?"
     return f"; known: {', '.join(names[:12])}{'…' if len(names) > 12 else ''}" if names else ""

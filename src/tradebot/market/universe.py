@@ -1,0 +1,63 @@
+"""Which symbols a cycle looks at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tradebot.config import Universe as Wanted
+from tradebot.errors import MarketError, UnknownName, suggestion
+from tradebot.market.venue import Feed, Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """The symbols of a cycle, most traded first where they were ranked, and their quote coin."""
+
+    symbols: tuple[str, ...]
+    quote: str
+    skipped: Mapping[str, str]
+
+
+def common_quote(instruments: Iterable[Instrument]) -> str:
+    """The quote coin that most instruments share; on a tie the first in the alphabet."""
+    counts = Counter(instrument.quote for instrument in instruments)
+    return min(counts, key=lambda quote: (-counts[quote], quote), default="")
+
+
+def _fixed(wanted: Wanted, instruments: Mapping[str, Instrument]) -> Universe:
+    names = tuple(dict.fromkeys(symbol.upper() for symbol in wanted.symbols))
+    for name in names:
+        if name not in instruments:
+            raise UnknownName(f"unknown symbol '{name}'{suggestion(name, instruments)}")
+    quote = wanted.quote.upper() or common_quote(instruments[name] for name in names)
+    skipped = {
+        name: f"quote coin is {instruments[name].quote}, not {quote}"
+        for name in names
+        if instruments[name].quote != quote
+    }
+    skipped |= {name: f"venue status {instruments[name].status}" for name in names if not instruments[name].tradable}
+    return Universe(tuple(name for name in names if name not in skipped), quote, skipped)
+
+
+async def choose(wanted: Wanted, instruments: Mapping[str, Instrument], feed: Feed) -> Universe:
+    """The universe that the settings ask for.
+
+    A fixed list keeps its order; else the `top` symbols of the quote coin by 24 h quote volume.
+    The statistics are only asked for where there is something to leave out. `UnknownName` for a
+    symbol that the venue does not list, `MarketError` where nothing can be traded.
+    """
+    if wanted.symbols:
+        return _fixed(wanted, instruments)
+    tradable = [each for each in instruments.values() if each.tradable]
+    quote = wanted.quote.upper() or common_quote(tradable)
+    excluded = {symbol.upper() for symbol in wanted.exclude}
+    symbols = sorted(each.symbol for each in tradable if each.quote == quote and each.symbol not in excluded)
+    if not symbols:
+        raise MarketError(f"no symbol with quote coin '{quote}' is trading; see universe.quote and universe.exclude")
+    if len(symbols) > wanted.top:
+        tickers = await feed.tickers()
+        volume = {symbol: tickers[symbol].quote_volume for symbol in symbols if symbol in tickers}
+        symbols = sorted(volume, key=lambda symbol: (-volume[symbol], symbol))[: wanted.top]
+    return Universe(tuple(symbols), quote, {})

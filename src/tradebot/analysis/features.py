@@ -262,7 +262,7 @@ def unusable(panels: Sequence[Panel], max_filled: int) -> dict[str, str]:
     for panel in panels:
         known, filled = ~np.isnan(panel.close[:, -WARMUP:]), panel.filled[:, -WARMUP:]
         doubtful |= (known.sum(axis=1) < WARMUP) | filled.any(axis=1)
-    reasons = {panels[0].symbols[row]: not_warm(panels, row, max_filled) for row in np.flatnonzero(doubtful)}
+    reasons = {panels[0].symbols[row]: not_warm(panels, row, max_filled) for row in np.flatnonzero(doubtful).tolist()}
     return {symbol: reason for symbol, reason in reasons.items() if reason}
 
 

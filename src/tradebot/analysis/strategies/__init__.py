@@ -1,0 +1,87 @@
+"""Strategies: pure functions of the features, one file each, and the signals that follow from their scores.
+
+A strategy is a frozen dataclass whose fields are its parameters, registered under its name. Every
+module in this package is imported with it, so a new strategy is one new file and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradebot.analysis.features import Features
+from tradebot.errors import ConfigError, suggestion
+from tradebot.market.bars import Floats
+from tradebot.market.venue import Side
+from tradebot.registry import Registry
+
+Row: TypeAlias = NDArray[np.float32]
+
+
+class Strategy(Protocol):
+    """Features in, scores out. A `local` one looks at each symbol by itself; `text` says what it does."""
+
+    local: ClassVar[bool]
+    text: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def score(self, features: Features) -> Floats:
+        """Scores `(…, symbols)` in [−1, 1], positive to buy; NaN where it has no view. Each row for itself."""
+
+
+STRATEGIES: Registry[type[Strategy]] = Registry("strategy")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Signal:
+    """A symbol to act on. `bar_time` is the open time (UTC ms) of the finest bar it follows from, `row` `(31,)`."""
+
+    symbol: str
+    side: Side
+    bar_time: int
+    score: float
+    row: Row
+
+
+def make(name: str, parameters: Mapping[str, float]) -> Strategy:
+    """The strategy with these parameters, the others at their defaults.
+
+    `UnknownName` for a name that is not registered, `ConfigError` for a parameter that the
+    strategy does not have or that is not a finite number.
+    """
+    kind = STRATEGIES[name]
+    known = [field.name for field in fields(kind)]
+    for key, value in parameters.items():
+        if key not in known:
+            raise ConfigError(f"strategy '{name}' has no parameter '{key}'{suggestion(key, known)}")
+        if not math.isfinite(value):
+            raise ConfigError(f"strategy '{name}': {key} = {value} is not a finite number")
+    return kind(**parameters)
+
+
+def signals(features: Features, score: Floats, min_score: float, bar_time: int) -> list[Signal]:
+    """The scores `(symbols,)` that are not 0 and at least `min_score` in size, strongest first, then by symbol."""
+    with np.errstate(invalid="ignore"):
+        chosen = np.flatnonzero((np.abs(score) >= min_score) & (score != 0)).tolist()
+    found = [
+        Signal(
+            features.symbols[row],
+            Side.BUY if score[row] > 0 else Side.SELL,
+            bar_time,
+            float(score[row]),
+            features.values[row].astype(np.float32),
+        )
+        for row in chosen
+    ]
+    return sorted(found, key=lambda signal: (-abs(signal.score), signal.symbol))
+
+
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

@@ -1,0 +1,1 @@
+"""Probabilities → intents → orders → positions, crash-safe."""

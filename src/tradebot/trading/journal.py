@@ -1,0 +1,353 @@
+"""The trading state: facts that are only ever added, and the rows that follow from them.
+
+SQLite in WAL mode with synchronous FULL: what `record` has returned from survives a power cut, and
+other processes can read at any time. Facts (`events`) are the truth; orders, positions and fills
+are projections that the same transaction keeps up to date and that `rebuild` makes anew. Decimals
+are stored as text, times are venue ms. There is one writer at a time (whoever holds the data
+folder's lock). Every failure is a `JournalError`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from pydantic import TypeAdapter
+
+from tradebot.errors import JournalError
+from tradebot.market.venue import Fill
+from tradebot.trading.orders import Moved, Outcome, plain
+from tradebot.trading.positions import GONE, Position, PositionEvent
+
+APPLICATION = 0x74726462  # "trdb"
+BUSY_S = 5.0
+"""Real seconds to wait for another process's transaction."""
+
+SCHEMA: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE events (seq INTEGER PRIMARY KEY, account TEXT NOT NULL, time INTEGER NOT NULL,
+           kind TEXT NOT NULL, body TEXT NOT NULL)""",
+        """CREATE TRIGGER events_stay BEFORE UPDATE ON events
+           BEGIN SELECT RAISE(ABORT, 'events are only ever added'); END""",
+        """CREATE TRIGGER events_last BEFORE DELETE ON events
+           BEGIN SELECT RAISE(ABORT, 'events are only ever added'); END""",
+        """CREATE TABLE orders (account TEXT NOT NULL, client_id TEXT NOT NULL, symbol TEXT NOT NULL,
+           settled INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, client_id))""",
+        "CREATE INDEX orders_open ON orders (account) WHERE NOT settled",
+        """CREATE TABLE positions (account TEXT NOT NULL, id TEXT NOT NULL, symbol TEXT NOT NULL,
+           gone INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, id))""",
+        "CREATE INDEX positions_held ON positions (account) WHERE NOT gone",
+        """CREATE TABLE fills (account TEXT NOT NULL, symbol TEXT NOT NULL, trade_id INTEGER NOT NULL,
+           client_id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, symbol, trade_id))""",
+        "CREATE INDEX fills_of ON fills (account, client_id)",
+    ),
+)
+"""The statements that lead from each schema version to the next; the file's `user_version` counts them."""
+
+
+@dataclass(frozen=True)
+class Intended:
+    """A decision, before anything is sent: the order and the positions as they are because of it."""
+
+    order: Outcome
+    positions: tuple[Position, ...]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A fill of an order. One that is booked already changes nothing."""
+
+    client_id: str
+    fill: Fill
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A step of a position that no order caused."""
+
+    position: str
+    event: PositionEvent
+
+
+Fact: TypeAlias = Intended | Moved | Filled | Judged
+T = TypeVar("T")
+
+_FACTS: dict[str, TypeAdapter[Any]] = {
+    "intended": TypeAdapter(Intended),
+    "moved": TypeAdapter(Moved),
+    "filled": TypeAdapter(Filled),
+    "judged": TypeAdapter(Judged),
+}
+_OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
+
+
+def _text(value: Any) -> str:
+    """JSON of a dataclass, Decimals as digits."""
+
+    def amount(other: object) -> str:
+        if isinstance(other, Decimal):
+            return plain(other)
+        raise TypeError(f"{type(other).__name__} does not belong into the journal")
+
+    return json.dumps(asdict(value), default=amount, ensure_ascii=False, separators=(",", ":"))
+
+
+class Journal:
+    """The journal at `path`, made (mode 0600) if it is not there.
+
+    A file that is not a journal, is damaged or comes from a newer version is a `JournalError` and
+    stays as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._translated():
+            if not path.exists():
+                _create(path)
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+            self._db = _connect(path)
+        try:
+            with self._translated():
+                self._prepare()
+        except JournalError:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. What was recorded is safe without it."""
+        self._db.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"trading state {self.path}: {error}; no order is sent without it") from error
+
+    def _prepare(self) -> None:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+            raise JournalError(f"{self.path} is not a tradebot journal; move it away to begin with an empty one")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if self._version() > len(SCHEMA):
+            raise JournalError(
+                f"{self.path} was written by a newer tradebot (schema {self._version()}); update this one"
+            )
+        if self._version() < len(SCHEMA):
+            with self._transaction():
+                _migrate(self._db)
+
+    def _version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on disk when it ends."""
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def record(self, account: str, time: int, *facts: Fact) -> None:
+        """Add facts, in one transaction; on return they are on disk.
+
+        `ImpossibleTransition` and `JournalError` leave the journal as it was.
+        """
+        with self._transaction():
+            for fact in facts:
+                if self._project(account, time, fact):
+                    kind = type(fact).__name__.lower()
+                    self._db.execute(
+                        "INSERT INTO events (account, time, kind, body) VALUES (?, ?, ?, ?)",
+                        (account, time, kind, _text(fact)),
+                    )
+
+    def rebuild(self) -> None:
+        """Make orders, positions and fills anew from the facts."""
+        with self._transaction():
+            for table in ("orders", "positions", "fills"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608
+            facts = self._db.execute("SELECT account, time, kind, body FROM events ORDER BY seq").fetchall()
+            for account, time, kind, body in facts:
+                self._project(account, time, _FACTS[kind].validate_json(body))
+
+    def _project(self, account: str, time: int, fact: Fact) -> bool:
+        """Bring the rows up to date; False if the fact is known already."""
+        match fact:
+            case Intended(order, positions):
+                self._add(account, order)
+                for position in positions:
+                    self._put_position(account, position)
+            case Moved(client_id):
+                order = self._order(account, client_id).moved(fact, time)
+                self._put_order(account, order)
+                self._put_position(account, self._position(account, order.position).followed(order.state))
+            case Filled(client_id, fill):
+                return self._book(account, client_id, fill)
+            case Judged(position, event):
+                self._put_position(account, self._position(account, position).step(event))
+        return True
+
+    def _add(self, account: str, order: Outcome) -> None:
+        self._db.execute(
+            "INSERT INTO orders VALUES (?, ?, ?, ?, ?)",
+            (account, order.client_id, order.symbol, order.settled, _text(order)),
+        )
+
+    def _put_order(self, account: str, order: Outcome) -> None:
+        self._db.execute(
+            "UPDATE orders SET settled = ?, body = ? WHERE account = ? AND client_id = ?",
+            (order.settled, _text(order), account, order.client_id),
+        )
+
+    def _put_position(self, account: str, position: Position) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
+            (account, position.id, position.symbol, position.state in GONE, _text(position)),
+        )
+
+    def _book(self, account: str, client_id: str, fill: Fill) -> bool:
+        new = self._db.execute(
+            "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?)",
+            (account, fill.symbol, fill.trade_id, client_id, _text(fill)),
+        )
+        if not new.rowcount:
+            return False
+        order = self._order(account, client_id).booked(fill)
+        self._put_order(account, order)
+        self._put_position(account, self._position(account, order.position).booked(fill))
+        return True
+
+    def _order(self, account: str, client_id: str) -> Outcome:
+        found = self.order(account, client_id)
+        if found is None:
+            raise JournalError(f"{self.path}: no order {client_id} in account {account}")
+        return found
+
+    def _position(self, account: str, identity: str) -> Position:
+        found = self._rows(_POSITION, "positions WHERE account = ? AND id = ?", account, identity)
+        if not found:
+            raise JournalError(f"{self.path}: no position {identity} in account {account}")
+        return found[0]
+
+    def _rows(self, kind: TypeAdapter[T], where: str, *values: object) -> list[T]:
+        with self._translated():
+            rows = self._db.execute(f"SELECT body FROM {where}", values).fetchall()  # noqa: S608
+        return [kind.validate_json(body) for (body,) in rows]
+
+    def accounts(self) -> list[str]:
+        """Every account that something was ever recorded of."""
+        with self._translated():
+            return [name for (name,) in self._db.execute("SELECT DISTINCT account FROM events ORDER BY account")]
+
+    def order(self, account: str, client_id: str) -> Outcome | None:
+        """One order; None if it was never intended."""
+        found = self._rows(_OUTCOME, "orders WHERE account = ? AND client_id = ?", account, client_id)
+        return found[0] if found else None
+
+    def orders(self, account: str) -> list[Outcome]:
+        """All orders, oldest first."""
+        return self._rows(_OUTCOME, "orders WHERE account = ? ORDER BY rowid", account)
+
+    def unresolved(self, account: str) -> list[Outcome]:
+        """Orders that something can still come of, oldest first."""
+        return self._rows(_OUTCOME, "orders WHERE account = ? AND NOT settled ORDER BY rowid", account)
+
+    def known(self, account: str, client_ids: Sequence[str]) -> frozenset[str]:
+        """Those of `client_ids` that were ever intended."""
+        marks = ",".join("?" * len(client_ids))
+        with self._translated():
+            rows = self._db.execute(
+                f"SELECT client_id FROM orders WHERE account = ? AND client_id IN ({marks})",  # noqa: S608
+                (account, *client_ids),
+            )
+            return frozenset(name for (name,) in rows)
+
+    def positions(self, account: str) -> list[Position]:
+        """What is held or under way, dust included, oldest first."""
+        return self._rows(_POSITION, "positions WHERE account = ? AND NOT gone ORDER BY rowid", account)
+
+    def history(self, account: str) -> list[Position]:
+        """What is no longer held, oldest entry first."""
+        return self._rows(_POSITION, "positions WHERE account = ? AND gone ORDER BY rowid", account)
+
+    def fills(self, account: str, client_id: str) -> list[Fill]:
+        """The booked fills of an order, in the venue's order."""
+        return self._rows(_FILL, "fills WHERE account = ? AND client_id = ? ORDER BY trade_id", account, client_id)
+
+    def booked(self, account: str, symbol: str) -> frozenset[int]:
+        """Trade ids of a symbol's booked fills."""
+        with self._translated():
+            rows = self._db.execute("SELECT trade_id FROM fills WHERE account = ? AND symbol = ?", (account, symbol))
+            return frozenset(trade for (trade,) in rows)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The file, which must exist: a lost one is not to come back empty."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_S)
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    for statements in SCHEMA[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
+    db.execute(f"PRAGMA user_version = {len(SCHEMA)}")
+
+
+def _create(path: Path) -> None:
+    """An empty journal, complete from the moment it has its name.
+
+    An empty file under that name is therefore never a journal about to be made, but one that was lost.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        db = _connect(draft)
+        try:
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN")
+            _migrate(db)
+            db.execute("COMMIT")
+        finally:
+            db.close()
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return  # another process was faster, with the same content
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is safe only when its folder is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

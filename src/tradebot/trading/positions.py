@@ -1,0 +1,203 @@
+"""Positions: their state machine, what fills make of them, and when to leave them.
+
+Everything here is pure: the journal applies it to what is recorded, the desk to what is planned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+from tradebot.machine import Machine
+from tradebot.market.venue import ZERO, Fill, Side
+from tradebot.trading.orders import ORDER, OrderState, figure, plain
+
+STOP_LOSS = "stop-loss"
+TAKE_PROFIT = "take-profit"
+TIME = "time"
+
+
+class PositionState(StrEnum):
+    """FLAT: nothing came of the entry. DUST: held, but less than can be sold. IN_DOUBT: what is held is not certain."""
+
+    FLAT = "flat"
+    ENTERING = "entering"
+    OPEN = "open"
+    EXITING = "exiting"
+    CLOSED = "closed"
+    DUST = "dust"
+    IN_DOUBT = "in_doubt"
+
+
+class PositionEvent(StrEnum):
+    """What can happen to a position."""
+
+    ENTER = "entry intended"
+    HELD = "order settled, something is held"
+    VOID = "order settled, nothing was bought"
+    EXIT = "exit intended"
+    CLOSE = "order settled, nothing is left"
+    DOUBT = "outcome unknown"
+    SHRINK = "too little to sell"
+    GROW = "enough to sell"
+    ABSORB = "taken over by a new entry"
+
+
+_S, _E = PositionState, PositionEvent
+
+POSITION: Machine[PositionState, PositionEvent] = Machine(
+    "position",
+    _S.FLAT,
+    {
+        (_S.FLAT, _E.ENTER): _S.ENTERING,
+        (_S.ENTERING, _E.HELD): _S.OPEN,
+        (_S.ENTERING, _E.VOID): _S.FLAT,
+        (_S.ENTERING, _E.DOUBT): _S.IN_DOUBT,
+        (_S.OPEN, _E.EXIT): _S.EXITING,
+        (_S.OPEN, _E.SHRINK): _S.DUST,
+        (_S.OPEN, _E.DOUBT): _S.IN_DOUBT,
+        (_S.EXITING, _E.HELD): _S.OPEN,
+        (_S.EXITING, _E.CLOSE): _S.CLOSED,
+        (_S.EXITING, _E.DOUBT): _S.IN_DOUBT,
+        (_S.IN_DOUBT, _E.HELD): _S.OPEN,
+        (_S.IN_DOUBT, _E.VOID): _S.FLAT,
+        (_S.IN_DOUBT, _E.CLOSE): _S.CLOSED,
+        (_S.DUST, _E.GROW): _S.OPEN,
+        (_S.DUST, _E.ABSORB): _S.CLOSED,
+    },
+)
+
+GONE = frozenset({PositionState.FLAT, PositionState.CLOSED})
+"""States in which nothing is held and nothing is under way."""
+
+BUSY = frozenset(PositionState) - GONE - {PositionState.DUST}
+"""States that take up one of the places for positions."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """What is held of one symbol because of one entry, whose client id is its `id`.
+
+    `quantity` is in base coin, net of fees paid in it; `bought` is the same for the entry alone.
+    `cost` and `proceeds` are quote coin paid and received, fees in quote coin included. `stop` and
+    `target` are prices; they follow the entry price by `stop_share` and `target_share`. `opened`
+    and `until` (time of the exit at the latest) are venue ms. Fees in third coins touch nothing
+    here. `exits` counts the exit orders so far, which numbers the next.
+    """
+
+    id: str
+    symbol: str
+    base: str
+    quote: str
+    side: Side
+    bar_time: int
+    opened: int
+    until: int
+    stop_share: Decimal
+    target_share: Decimal
+    state: PositionState = POSITION.initial
+    quantity: Decimal = ZERO
+    bought: Decimal = ZERO
+    cost: Decimal = ZERO
+    proceeds: Decimal = ZERO
+    stop: Decimal = ZERO
+    target: Decimal = ZERO
+    exits: int = 0
+
+    @property
+    def sign(self) -> int:
+        """1 for long, −1 for short."""
+        return 1 if self.side is Side.BUY else -1
+
+    @property
+    def entry(self) -> Decimal:
+        """Quote coin paid for each coin that arrived: the average price with the entry's fees; 0 before a fill."""
+        return self.cost / self.bought if self.bought else ZERO
+
+    @property
+    def open_cost(self) -> Decimal:
+        """The part of `cost` that is still held."""
+        return self.cost if self.quantity == self.bought else self.quantity * self.entry
+
+    def unrealized(self, mark: Decimal) -> Decimal:
+        """Gain (loss: negative) in quote coin if what is held went at `mark`, before the exit's fees."""
+        return self.sign * (self.quantity * mark - self.open_cost)
+
+    def step(self, event: PositionEvent) -> Position:
+        """The position after `event`; `ImpossibleTransition` if the table has no such row."""
+        return replace(self, state=POSITION.step(self.state, event))
+
+    def entering(self, dust: Position | None = None) -> Position:
+        """This position with its entry intended, and `dust` of the same symbol taken over."""
+        fresh = self.step(PositionEvent.ENTER)
+        if dust is None:
+            return fresh
+        return _levelled(replace(fresh, quantity=dust.quantity, bought=dust.quantity, cost=dust.open_cost))
+
+    def absorbed(self) -> Position:
+        """This dust after a new entry took it over, at the cost that it took over."""
+        left = replace(self, quantity=ZERO, bought=self.bought - self.quantity, cost=self.cost - self.open_cost)
+        return left.step(PositionEvent.ABSORB)
+
+    def exiting(self) -> Position:
+        """This position with one more exit intended."""
+        return replace(self.step(PositionEvent.EXIT), exits=self.exits + 1)
+
+    def booked(self, fill: Fill) -> Position:
+        """The position after one fill, of its entry or of an exit."""
+        way = 1 if fill.side is Side.BUY else -1
+        base = way * fill.quantity - (fill.fee if fill.fee_asset == self.base else ZERO)
+        quote = -way * fill.quantity * fill.price - (fill.fee if fill.fee_asset == self.quote else ZERO)
+        after = replace(self, quantity=self.quantity + self.sign * base)
+        if fill.side is not self.side:
+            return replace(after, proceeds=self.proceeds + self.sign * quote)
+        return _levelled(replace(after, bought=self.bought + self.sign * base, cost=self.cost - self.sign * quote))
+
+    def followed(self, order: OrderState) -> Position:
+        """The position after its order came to `order`."""
+        if order is OrderState.UNKNOWN:
+            return self if self.state is PositionState.IN_DOUBT else self.step(PositionEvent.DOUBT)
+        if order not in ORDER.terminal:
+            return self
+        if self.quantity > 0:
+            return self.step(PositionEvent.HELD)
+        return self.step(PositionEvent.CLOSE if self.bought else PositionEvent.VOID)
+
+    def document(self, mark: Decimal | None = None) -> dict[str, object]:
+        """For `positions[]`: amounts as strings, times in ms; without a mark, it and the gain are null."""
+        return {
+            "symbol": self.symbol,
+            "side": str(self.side),
+            "quantity": plain(self.quantity),
+            "entry": figure(self.entry),
+            "mark": None if mark is None else plain(mark),
+            "stop": figure(self.stop),
+            "target": figure(self.target),
+            "opened": self.opened,
+            "until": self.until,
+            "state": str(self.state),
+            "unrealized": None if mark is None else figure(self.unrealized(mark)),
+        }
+
+
+def _levelled(position: Position) -> Position:
+    """The position with stop and target where they belong for its entry price."""
+    entry, sign = position.entry, position.sign
+    stop, target = entry * (1 - sign * position.stop_share), entry * (1 + sign * position.target_share)
+    return replace(position, stop=stop, target=target)
+
+
+def exit_reason(position: Position, mark: Decimal | None, now: int) -> str | None:
+    """Why an open position should be left at price `mark` and venue time `now`, or None.
+
+    The stop comes before the target, both before time. Without a mark only time counts.
+    """
+    if position.state is not PositionState.OPEN:
+        return None
+    if mark is not None and mark > 0:
+        if position.sign * (mark - position.stop) <= 0:
+            return STOP_LOSS
+        if position.sign * (mark - position.target) >= 0:
+            return TAKE_PROFIT
+    return TIME if now >= position.until else None

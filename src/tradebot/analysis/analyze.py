@@ -1,0 +1,75 @@
+"""One look at the whole universe: panels → features → scores → signals.
+
+It has two halves. `own_features` is about symbols by themselves: batches of them may be done as
+their klines arrive, and spread over worker processes. `conclude` is about all of them together
+and runs once. Results do not depend on how the universe was cut, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tradebot.analysis.features import WARMUP, Features, assemble, latest_of, names, unusable
+from tradebot.analysis.pool import WorkerPool, chunks
+from tradebot.analysis.strategies import Signal, Strategy, signals
+from tradebot.market.bars import Floats, Panel
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What a strategy sees and says. `scores` `(symbols,)` are NaN for a symbol that is in `skipped`, with its reason.
+
+    `bar_time` is the open time (UTC ms) of the finest interval's newest bar.
+    """
+
+    features: Features
+    scores: Floats
+    signals: list[Signal]
+    skipped: Mapping[str, str]
+    bar_time: int
+
+
+def own_of(data: Sequence[Floats]) -> tuple[Floats, ...]:
+    """`latest_of` each interval's bare arrays: the task of a worker."""
+    return tuple(latest_of(each) for each in data)
+
+
+async def own_features(pool: WorkerPool, panels: Sequence[Panel]) -> tuple[Floats, ...]:
+    """Own features at the panels' last bars, `(symbols, 10)` for each panel, `latest` of each.
+
+    To hand a series to a worker takes four times as long as to compute on it, however many there
+    are, so its cost counts as nothing: in workers only if the pool is always to be used.
+    """
+    cuts = chunks(len(panels[0].symbols), pool.parts(0.0))
+    work = [[panel.data[:, cut, -WARMUP:] for panel in panels] for cut in cuts]
+    done = await pool.map(own_of, work)
+    return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
+
+
+def conclude(
+    panels: Sequence[Panel], own: Sequence[Floats], strategy: Strategy, min_score: float, max_filled: int
+) -> Analysis:
+    """The whole universe's signals from each panel's own features, finest panel first, all of the same symbols."""
+    intervals, symbols = tuple(panel.interval for panel in panels), panels[0].symbols
+    features = Features(names(intervals), symbols, assemble(own))
+    skipped = unusable(panels, max_filled)
+    odd = np.isnan(features.values).any(axis=-1)
+    for row in np.flatnonzero(odd).tolist():
+        skipped.setdefault(symbols[row], _odd(features, row))
+    silent = np.array([symbol in skipped for symbol in symbols], bool)
+    scores = np.where(silent, np.nan, strategy.score(features))
+    bar_time = panels[0].end
+    return Analysis(features, scores, signals(features, scores, min_score, bar_time), skipped, bar_time)
+
+
+def _odd(features: Features, row: int) -> str:
+    column = int(np.flatnonzero(np.isnan(features.values[row]))[0])
+    return f"its klines give no number for {features.names[column]}"
+
+
+def analyze(panels: Sequence[Panel], strategy: Strategy, min_score: float, max_filled: int) -> Analysis:
+    """Both halves at once, inline: a pure function."""
+    return conclude(panels, own_of([panel.data for panel in panels]), strategy, min_score, max_filled)

@@ -210,7 +210,8 @@ def aggregate(fine: Klines, interval: str) -> Klines:
 
 def _opens(fine: Klines, interval: str) -> Floats:
     origin = _MONDAY if interval == "1w" else 0
-    return fine.data[0] - (fine.data[0] - origin) % interval_ms(interval)
+    opens: Floats = fine.data[0] - (fine.data[0] - origin) % interval_ms(interval)
+    return opens
 
 
 PANEL = ("open", "high", "low", "close", "volume")

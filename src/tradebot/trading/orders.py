@@ -135,7 +135,7 @@ def plain(value: Decimal) -> str:
 
 def figure(value: Decimal) -> str:
     """A quotient (average, result) to 12 significant digits, in digits."""
-    return plain(_FIGURE.plus(value))
+    return plain(value.normalize(_FIGURE))
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

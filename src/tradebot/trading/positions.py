@@ -16,6 +16,7 @@ from tradebot.trading.orders import ORDER, OrderState, figure, plain
 STOP_LOSS = "stop-loss"
 TAKE_PROFIT = "take-profit"
 TIME = "time"
+_FINE = Decimal("1e-12")
 
 
 class PositionState(StrEnum):
@@ -117,8 +118,8 @@ class Position:
 
     @property
     def open_cost(self) -> Decimal:
-        """The part of `cost` that is still held."""
-        return self.cost if self.quantity == self.bought else self.quantity * self.entry
+        """The part of `cost` that is still held, to 12 decimals so that sums with it stay exact."""
+        return self.cost if self.quantity == self.bought else (self.quantity * self.entry).quantize(_FINE)
 
     def unrealized(self, mark: Decimal) -> Decimal:
         """Gain (loss: negative) in quote coin if what is held went at `mark`, before the exit's fees."""

@@ -1,0 +1,273 @@
+"""The journal keeps what it was told, once, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tradebot.errors import ImpossibleTransition, JournalError
+from tradebot.market.venue import Fill, Side
+from tradebot.trading.journal import SCHEMA, Filled, Intended, Journal, Judged
+from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
+from tradebot.trading.positions import Position, PositionEvent, PositionState
+
+ACCOUNT = "sim-paper"
+
+
+def intended(name: str = "tb-1", symbol: str = "XUSDT") -> Intended:
+    order = Outcome(name, symbol, Side.BUY, Decimal("1E+1"), Decimal("0.00000001"), "enter", 0, 5, name)
+    share = Decimal("0.02")
+    position = Position(name, symbol, "X", "USDT", Side.BUY, 0, 5, 9, share, share)
+    return Intended(order, (position.entering(),))
+
+
+def filled(trade: int = 1, name: str = "tb-1", symbol: str = "XUSDT") -> Filled:
+    fill = Fill(trade, symbol, 7, Side.BUY, Decimal(100), Decimal("2.5"), Decimal("0.0025"), "X", 6)
+    return Filled(name, fill)
+
+
+SENT = Moved("tb-1", OrderEvent.SEND)
+DONE = Moved("tb-1", OrderEvent.FILL, "", 7, Decimal(5), Decimal(500))
+
+
+@pytest.fixture()
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "state.db") as opened:
+        yield opened
+
+
+def rows(path: Path) -> dict[str, list[object]]:
+    """All rows of all tables, read by somebody else."""
+    with sqlite3.connect(path) as db:
+        tables = ("events", "orders", "positions", "fills")
+        found: dict[str, list[object]] = {t: sorted(db.execute(f"SELECT * FROM {t}").fetchall()) for t in tables}
+    db.close()
+    return found
+
+
+class TestRecording:
+    def test_survives_a_reopening_to_the_last_digit(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended())
+        with Journal(tmp_path / "state.db") as again:
+            assert again.order(ACCOUNT, "tb-1") == journal.order(ACCOUNT, "tb-1")
+            order = again.order(ACCOUNT, "tb-1")
+            assert order is not None
+            assert (order.quantity, order.price, order.side) == (10, Decimal("0.00000001"), Side.BUY)
+            assert again.positions(ACCOUNT) == list(intended().positions)
+
+    def test_writes_amounts_as_digits_without_exponents(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended())
+        assert "E-" not in str(rows(tmp_path / "state.db"))
+        assert '"quantity":"10"' in str(rows(tmp_path / "state.db"))
+
+    def test_brings_orders_positions_and_fees_up_to_date(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        journal.record(ACCOUNT, 6, SENT)
+        journal.record(ACCOUNT, 7, filled(1), filled(2), DONE)
+        order, position = journal.order(ACCOUNT, "tb-1"), journal.positions(ACCOUNT)[0]
+        assert order is not None
+        assert (order.state, order.executed, order.fees) == (OrderState.FILLED, 5, {"X": Decimal("0.0050")})
+        assert (position.state, position.quantity) == (PositionState.OPEN, Decimal("4.9950"))
+        assert journal.unresolved(ACCOUNT) == []
+
+    def test_books_a_fill_once_however_often_it_is_told(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(1))
+        before = rows(tmp_path / "state.db")
+        journal.record(ACCOUNT, 6, filled(1), filled(1))
+        assert rows(tmp_path / "state.db") == before
+        assert journal.booked(ACCOUNT, "XUSDT") == {1}
+
+    def test_takes_the_same_trade_id_of_another_symbol_for_another_fill(self, journal):
+        journal.record(ACCOUNT, 5, intended(), intended("tb-2", "YUSDT"), filled(1), filled(1, "tb-2", "YUSDT"))
+        assert len(journal.fills(ACCOUNT, "tb-1")) == len(journal.fills(ACCOUNT, "tb-2")) == 1
+
+    def test_keeps_accounts_apart(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        journal.record("binance-paper", 5, intended())
+        journal.record("binance-paper", 6, SENT, Moved("tb-1", OrderEvent.REJECT, "no"))
+        assert [order.state for order in journal.unresolved(ACCOUNT)] == [OrderState.INTENDED]
+        assert journal.unresolved("binance-paper") == []
+        assert journal.accounts() == ["binance-paper", ACCOUNT]
+
+    def test_knows_which_orders_were_ever_intended(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        assert journal.known(ACCOUNT, ["tb-1", "tb-2"]) == {"tb-1"}
+        assert journal.known(ACCOUNT, []) == frozenset()
+        assert journal.order(ACCOUNT, "tb-2") is None
+
+    def test_tells_what_is_held_from_what_is_over(self, journal):
+        journal.record(ACCOUNT, 5, intended(), intended("tb-2", "YUSDT"))
+        journal.record(ACCOUNT, 6, SENT, Moved("tb-1", OrderEvent.REJECT, "no"))
+        assert [position.id for position in journal.positions(ACCOUNT)] == ["tb-2"]
+        assert [position.id for position in journal.history(ACCOUNT)] == ["tb-1"]
+        assert [order.client_id for order in journal.orders(ACCOUNT)] == ["tb-1", "tb-2"]
+
+    def test_rebuilds_the_same_rows_from_its_facts(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(1))
+        journal.record(ACCOUNT, 6, filled(1), filled(2), DONE)
+        journal.record(ACCOUNT, 7, Judged("tb-1", PositionEvent.SHRINK))
+        before = rows(tmp_path / "state.db")
+        with sqlite3.connect(tmp_path / "state.db") as db:
+            db.execute("DELETE FROM fills")
+            db.execute("UPDATE orders SET body = '{}'")
+        db.close()
+        journal.rebuild()
+        assert rows(tmp_path / "state.db") == before
+
+
+class TestRefusing:
+    def test_an_impossible_step_leaves_everything_as_it_was(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended())
+        before = rows(tmp_path / "state.db")
+        with pytest.raises(ImpossibleTransition):
+            journal.record(ACCOUNT, 6, SENT, filled(1), Moved("tb-1", OrderEvent.ABANDON))
+        assert rows(tmp_path / "state.db") == before
+
+    def test_the_same_intent_a_second_time(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        with pytest.raises(JournalError, match="UNIQUE"):
+            journal.record(ACCOUNT, 6, intended())
+
+    @pytest.mark.parametrize("fact", [SENT, filled(), Judged("tb-1", PositionEvent.SHRINK)])
+    def test_facts_about_what_was_never_intended(self, journal, fact):
+        with pytest.raises(JournalError, match="no (order|position) tb-1 in account sim-paper"):
+            journal.record(ACCOUNT, 5, fact)
+
+    @pytest.mark.parametrize("statement", ["DELETE FROM events", "UPDATE events SET time = 0"])
+    def test_anyone_who_would_change_the_past(self, journal, tmp_path, statement):
+        journal.record(ACCOUNT, 5, intended())
+        db = sqlite3.connect(tmp_path / "state.db")
+        with pytest.raises(sqlite3.IntegrityError, match="only ever added"):
+            db.execute(statement)
+        db.close()
+
+
+class TestTheFile:
+    def test_is_for_its_owner_only(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended())
+        for path in tmp_path.iterdir():
+            assert path.stat().st_mode & 0o777 == 0o600
+
+    def test_is_closed_to_others_again_if_somebody_opened_it(self, tmp_path):
+        Journal(tmp_path / "state.db").close()
+        (tmp_path / "state.db").chmod(0o644)
+        Journal(tmp_path / "state.db").close()
+        assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
+
+    def test_syncs_fully_and_lets_others_read_while_it_writes(self, journal, tmp_path):
+        assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        journal.record(ACCOUNT, 5, intended())
+        journal._db.execute("BEGIN IMMEDIATE")
+        try:
+            with Journal(tmp_path / "state.db") as reader:
+                assert len(reader.positions(ACCOUNT)) == 1
+        finally:
+            journal._db.execute("ROLLBACK")
+
+    @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to be one" * 100])
+    def test_that_is_damaged_is_an_error_and_stays_as_it_is(self, tmp_path, content):
+        path = tmp_path / "state.db"
+        path.write_bytes(content)
+        with pytest.raises(JournalError, match=r"state\.db"):
+            Journal(path)
+        assert path.read_bytes() == content
+
+    def test_of_another_program_is_an_error_and_stays_as_it_is(self, tmp_path):
+        path = tmp_path / "state.db"
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE mine (x)")
+        db.close()
+        before = path.read_bytes()
+        with pytest.raises(JournalError, match="not a tradebot journal"):
+            Journal(path)
+        assert path.read_bytes() == before
+
+    def test_of_a_newer_version_is_an_error(self, tmp_path):
+        path = tmp_path / "state.db"
+        Journal(path).close()
+        with sqlite3.connect(path) as db:
+            db.execute(f"PRAGMA user_version = {len(SCHEMA) + 1}")
+        db.close()
+        with pytest.raises(JournalError, match="newer tradebot"):
+            Journal(path)
+
+    def test_of_an_older_version_is_brought_up_to_date(self, tmp_path, monkeypatch):
+        path = tmp_path / "state.db"
+        with Journal(path) as old:
+            old.record(ACCOUNT, 5, intended())
+        monkeypatch.setattr("tradebot.trading.journal.SCHEMA", (*SCHEMA, ("CREATE TABLE later (x)",)))
+        with Journal(path) as new:
+            assert new._db.execute("SELECT count(*) FROM later").fetchone() == (0,)
+            assert len(new.positions(ACCOUNT)) == 1
+
+    def test_in_a_folder_that_is_not_there_is_an_error(self, tmp_path):
+        with pytest.raises(JournalError, match="nowhere"):
+            Journal(tmp_path / "nowhere" / "state.db")
+
+    def test_made_by_several_at_once_is_one(self, tmp_path):
+        failures: list[Exception] = []
+
+        def make() -> None:
+            try:
+                with Journal(tmp_path / "state.db"):
+                    pass
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert {path.name for path in tmp_path.iterdir()} <= {"state.db", "state.db-wal", "state.db-shm"}
+
+    def test_that_can_no_longer_be_written_says_so_and_can_still_be_read(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        journal._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(JournalError, match="no order is sent without it"):
+            journal.record(ACCOUNT, 6, SENT)
+        assert [order.state for order in journal.unresolved(ACCOUNT)] == [OrderState.INTENDED]
+
+    def test_on_a_full_disk_keeps_what_it_had(self, journal):
+        journal.record(ACCOUNT, 5, intended())
+        pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+        journal._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(JournalError, match="full"):
+            for number in range(200):
+                journal.record(ACCOUNT, 6, intended(f"tb-x{number}"))
+        journal._db.execute("PRAGMA max_page_count = 100000")
+        journal.record(ACCOUNT, 7, SENT)
+        assert journal.unresolved(ACCOUNT)[0].state is OrderState.SENT
+
+    def test_holds_what_was_recorded_when_the_process_is_killed(self, tmp_path):
+        code = (
+            "import os, signal, sys; sys.path.insert(0, sys.argv[2]); import test_journal as t; from pathlib import Path\n"
+            "j = t.Journal(Path(sys.argv[1])); j.record(t.ACCOUNT, 5, t.intended(), t.SENT)\n"
+            "j._db.execute('BEGIN IMMEDIATE'); j._project(t.ACCOUNT, 6, t.filled(1))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        here = str(Path(__file__).parent)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "state.db"), here], env=os.environ, check=False
+        )
+        assert done.returncode == -9
+        with Journal(tmp_path / "state.db") as again:
+            assert [order.state for order in again.unresolved(ACCOUNT)] == [OrderState.SENT]
+            assert again.fills(ACCOUNT, "tb-1") == []
+
+    def test_refuses_what_it_could_not_read_back(self, journal):
+        order = replace(intended().order, reason=object())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="does not belong into the journal"):
+            journal.record(ACCOUNT, 5, Intended(order, ()))
+        assert journal.orders(ACCOUNT) == []

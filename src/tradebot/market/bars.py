@@ -82,7 +82,7 @@ class Klines:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[Any]]) -> Klines:
-        """From the venue's 12-element rows; decimal strings are parsed once, correctly rounded.
+        """From the venue's 12-element rows of numbers or decimal strings, correctly rounded.
 
         `BadKlines` if a row is short, holds no number, or open times do not ascend.
         """
@@ -91,7 +91,7 @@ class Klines:
         try:
             if set(map(len, rows)) != {12}:
                 raise ValueError("a row that does not have 12 elements")
-            flat = np.fromiter(map(float, chain.from_iterable(rows)), np.float64, count=12 * len(rows))
+            flat = np.fromiter(chain.from_iterable(rows), np.float64, count=12 * len(rows))
             # close_time (6) follows from the interval and 11 is unused by the venue.
             data = np.ascontiguousarray(flat.reshape(-1, 12)[:, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)].T)
         except (ValueError, TypeError) as error:

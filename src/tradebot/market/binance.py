@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -209,7 +210,7 @@ class BinanceClient(Feed, Broker):
             self._clock.sync(server, self.rtt_ms)
             return server
 
-        return await self._read("time", synced)
+        return await self._read("time", _json(synced))
 
     async def instruments(self) -> Mapping[str, Instrument]:
         """All symbols with their rules; the venue's own weight limit is taken over."""
@@ -218,15 +219,15 @@ class BinanceClient(Feed, Broker):
             self.budget.limit = wire.weight_limit(reply) or self.budget.limit
             return wire.instruments(reply)
 
-        return await self._read("instruments", rules)
+        return await self._read("instruments", _json(rules))
 
     async def tickers(self) -> Mapping[str, Ticker]:
         """24 h statistics of all symbols."""
-        return await self._read("tickers", wire.tickers)
+        return await self._read("tickers", _json(wire.tickers))
 
     async def prices(self) -> Mapping[str, Decimal]:
         """Last price of all symbols."""
-        return await self._read("prices", wire.prices)
+        return await self._read("prices", _json(wire.prices))
 
     async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
         """Up to `limit` bars (and the venue's own most) from open time `start` on, or the newest if None."""
@@ -241,7 +242,7 @@ class BinanceClient(Feed, Broker):
 
     async def balances(self) -> Mapping[str, Balance]:
         """What is held, by asset; assets of which there is nothing are left out."""
-        return await self._read("balances", wire.balances)
+        return await self._read("balances", _json(wire.balances))
 
     async def submit(self, order: Order) -> OrderReport:
         """Send once; see `Broker.submit` and `failures.order_failure`."""
@@ -262,8 +263,9 @@ class BinanceClient(Feed, Broker):
 
     async def order(self, symbol: str, client_id: str) -> OrderReport | None:
         """The order as it is now; None if the venue does not know it, which is no proof right after sending."""
+        parameters = [("symbol", symbol), ("origClientOrderId", client_id)]
         try:
-            return await self._read("order", wire.order_report, [("symbol", symbol), ("origClientOrderId", client_id)])
+            return await self._read("order", _json(wire.order_report), parameters)
         except VenueRejected as error:
             if error.code == failures.UNKNOWN_ORDER:
                 return None
@@ -271,7 +273,7 @@ class BinanceClient(Feed, Broker):
 
     async def open_orders(self) -> list[OrderReport]:
         """All orders that can still be filled, of all symbols."""
-        return await self._read("open_orders", wire.order_reports)
+        return await self._read("open_orders", _json(wire.order_reports))
 
     async def trades(self, symbol: str, since: int) -> list[Fill]:
         """Fills of a symbol from `since` (UTC ms) on, oldest first."""
@@ -280,11 +282,11 @@ class BinanceClient(Feed, Broker):
         while start <= max(now, since):
             # The venue wants bounds at most a day apart; a full page is followed by id instead.
             bounds = {"startTime": start, "endTime": start + DAY - 1}
-            page = await self._read("trades", wire.fills, [("symbol", symbol), *bounds.items(), ("limit", PAGE)])
+            page = await self._read("trades", _json(wire.fills), [("symbol", symbol), *bounds.items(), ("limit", PAGE)])
             found |= {fill.trade_id: fill for fill in page}
             while len(page) == PAGE:
                 follow: Parameters = [("symbol", symbol), ("fromId", page[-1].trade_id + 1), ("limit", PAGE)]
-                page = await self._read("trades", wire.fills, follow)
+                page = await self._read("trades", _json(wire.fills), follow)
                 found |= {fill.trade_id: fill for fill in page}
                 start = now
             start += DAY
@@ -301,18 +303,17 @@ class BinanceClient(Feed, Broker):
         return await self._control("POST", orjson.dumps({"now": to}))
 
     async def _control(self, method: str, body: bytes) -> int:
-        def state(reply: Any) -> int:
+        request = self._http.build_request(method, self._base + "/sim/clock", content=body, timeout=self._read_times)
+        with self._named():
+            reply = wire.parsed(await self._exchange(request))
             with wire.reading("sim clock"):
                 self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
                 return int(reply["now"])
 
-        request = self._http.build_request(method, self._base + "/sim/clock", content=body, timeout=self._read_times)
-        return await self._exchange(request, state)
-
     # --- one request
 
     async def _read(
-        self, name: str, parse: Callable[[Any], T], parameters: Parameters = (), weight: int | None = None
+        self, name: str, parse: Callable[[bytes], T], parameters: Parameters = (), weight: int | None = None
     ) -> T:
         """Ask, and ask again where that can help."""
         endpoint = self.profile.endpoints[name]
@@ -324,7 +325,9 @@ class BinanceClient(Feed, Broker):
             try:
                 await self._admit(cost)
                 self.weight += cost
-                return await self._ask(endpoint, parameters, parse, self._read_times)
+                reply = await self._ask(endpoint, parameters, self._read_times)
+                with self._named():
+                    return parse(reply)
             except MarketError as fault:
                 delay = retry_delay_ms(fault, attempt, seed)
                 if delay is None or attempt > self._retries or _too_long(fault):
@@ -339,7 +342,9 @@ class BinanceClient(Feed, Broker):
             raise self._busy(blocked)
         self.weight += endpoint.weight
         try:
-            return await self._ask(endpoint, parameters, wire.order_report, self._order_times)
+            reply = await self._ask(endpoint, parameters, self._order_times)
+            with self._named():
+                return wire.order_report(wire.parsed(reply))
         except MarketError as error:
             raise failures.order_failure(error, client_id) from None
 
@@ -356,12 +361,10 @@ class BinanceClient(Feed, Broker):
         seconds = -(-wait // SECOND)
         return VenueBusy(f"{self.where}: its limit allows no request for {seconds} s", wait_ms=wait, status=429)
 
-    async def _ask(
-        self, endpoint: Endpoint, parameters: Parameters, parse: Callable[[Any], T], times: httpx.Timeout
-    ) -> T:
+    async def _ask(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
-            return await self._exchange(self._request(endpoint, parameters, times), parse)
+            return await self._exchange(self._request(endpoint, parameters, times))
         except VenueRejected as refusal:
             if refusal.code != failures.CLOCK_CODE:
                 raise
@@ -369,7 +372,7 @@ class BinanceClient(Feed, Broker):
                 await self.time()
             except MarketError:
                 raise refusal from None
-        return await self._exchange(self._request(endpoint, parameters, times), parse)
+        return await self._exchange(self._request(endpoint, parameters, times))
 
     def _request(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> httpx.Request:
         """The request as it goes out at once: signed ones carry the present moment."""
@@ -385,8 +388,8 @@ class BinanceClient(Feed, Broker):
         url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
         return self._http.build_request(endpoint.method, url, headers=headers, timeout=times)
 
-    async def _exchange(self, request: httpx.Request, parse: Callable[[Any], T]) -> T:
-        """Send, wait, read. The only place that touches the network and that translates its errors."""
+    async def _exchange(self, request: httpx.Request) -> bytes:
+        """Send and wait for the body. The only place that touches the network and that translates its errors."""
         sent, started = self._clock.now(), monotonic_ms()
         self.requests += 1
         try:
@@ -398,16 +401,15 @@ class BinanceClient(Feed, Broker):
             self.rtt_ms = monotonic_ms() - started
             self.network_ms += self.rtt_ms
         self._observe(response.headers, sent)
-        try:
-            reply = orjson.loads(response.content)
-        except orjson.JSONDecodeError:
-            reply = None
         if not response.is_success:
-            raise self._refused(response, reply)
-        if reply is None:
-            raise BadReply(f"{self.where}: an answer that is not JSON")
+            raise self._refused(response)
+        return response.content
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the venue in what `wire` complains of."""
         try:
-            return parse(reply)
+            yield
         except BadReply as error:
             raise BadReply(f"{self.where}: {error}") from None
 
@@ -417,11 +419,19 @@ class BinanceClient(Feed, Broker):
             self.budget.observe(int(used), sent)
         self.sim_clock = headers.get("x-sim-clock", self.sim_clock)
 
-    def _refused(self, response: httpx.Response, reply: Any) -> MarketError:
+    def _refused(self, response: httpx.Response) -> MarketError:
+        try:
+            reply = wire.parsed(response.content)
+        except BadReply:
+            reply = None
         error = failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
         if isinstance(error, VenueBusy):
             self.budget.block(error.wait_ms)
         return error
+
+
+def _json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:
+    return lambda raw: parse(wire.parsed(raw))
 
 
 def _times(connect_s: float, answer_s: float) -> httpx.Timeout:

@@ -121,6 +121,10 @@ def chunk_open(interval: str, moment: int) -> int:
     return moment - moment % chunk_span(interval)
 
 
+def _touch(one: Coverage, other: Coverage) -> bool:
+    return one.since <= other.newest and other.since <= one.newest
+
+
 class Chunks:
     """The entries of one venue in `folder`. Every trouble with the folder is a `MarketError`."""
 
@@ -226,14 +230,14 @@ class Chunks:
         start = chunk_open(change.series[1], int(klines.data[0, 0]))
         if present and change.replaces:
             self._drop(change.series, present.first, start - 1)
-        elif present and present != change.base:  # another process was here since we looked
+        elif present and present != change.base and _touch(present, coverage):
+            # Another process was here since we looked: keep what it found beside what we found.
             klines = merge(self.load(change.series, start, present.newest)[0], klines)[0]
-            if present.since <= coverage.newest and coverage.since <= present.newest:
-                coverage = Coverage(
-                    min(present.first, coverage.first),
-                    min(present.since, coverage.since),
-                    max(present.newest, coverage.newest),
-                )
+            coverage = Coverage(
+                min(present.first, coverage.first),
+                min(present.since, coverage.since),
+                max(present.newest, coverage.newest),
+            )
         span = chunk_span(change.series[1])
         opens = klines.data[0] - klines.data[0] % span
         borders = [*np.flatnonzero(np.diff(opens, prepend=-1.0)).tolist(), len(klines)]

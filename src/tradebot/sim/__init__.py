@@ -1,1 +1,100 @@
-"""An exchange of our own that speaks the venue's wire protocol."""
+"""An exchange of our own that speaks the venue's wire protocol, and how settings open it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tradebot.clock import DAY, Clock, RealClock, SteppedClock, format_time, parse_time, wall_ms
+from tradebot.config import Settings
+from tradebot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tradebot.sim.engine import Exchange
+    from tradebot.sim.playback import Playback
+    from tradebot.sim.prices import Prices
+
+
+def identity(settings: Settings) -> str:
+    """A name for the prices: stores and accounts of different prices must not be mixed.
+
+    Another seed is another name; the number of symbols is not, since it changes no price. A folder
+    is told by the names, sizes and times of its files.
+    """
+    if settings.sim.klines:
+        return f"sim-klines-{_fingerprint(Path(settings.sim.klines))[:8]}"
+    return "sim" if settings.sim.seed == 1 else f"sim-{settings.sim.seed}"
+
+
+def _fingerprint(folder: Path) -> str:
+    told = hashlib.sha256()
+    if folder.is_dir():
+        for path in sorted(folder.glob("*.csv")):
+            stat = path.stat()
+            told.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return told.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _playback(folder: Path, _state: str) -> Playback:
+    """The folder is read once, though clock and exchange both need it; a changed folder has another state."""
+    from tradebot.sim.playback import Playback
+
+    return Playback(folder)
+
+
+def _played(settings: Settings) -> Playback:
+    folder = Path(settings.sim.klines).expanduser()
+    return _playback(folder, _fingerprint(folder))
+
+
+def open_prices(settings: Settings) -> Prices:
+    """Synthetic prices, or playback of `sim.klines`; `BadKlines` for a folder that cannot be read."""
+    if settings.sim.klines:
+        return _played(settings)
+    from tradebot.sim.prices import Synthetic
+
+    return Synthetic(settings.sim.seed, settings.sim.symbols)
+
+
+def open_exchange(settings: Settings, clock: Clock, account: Path | None) -> Exchange:
+    """The exchange with its account file; None keeps the account in memory."""
+    from tradebot.sim.engine import Exchange, quote_of
+
+    prices = open_prices(settings)
+    start = None
+    if settings.paper.balance:
+        now = clock.now()
+        known = prices.instruments()
+        listed = [each for symbol, each in known.items() if prices.listed(symbol) <= now]
+        start = {quote_of(listed or known.values()): settings.paper.balance}
+    return Exchange(prices, clock, account, fee=settings.paper.fee, spread=settings.paper.spread, start=start)
+
+
+def sim_clock(settings: Settings) -> Clock:
+    """The venue's clock: it starts at `sim.at`, else at the machine's time.
+
+    Playback without `sim.at` starts a day before the end of what most symbols have in common (or at
+    its begin, if it is shorter), so that there is a past to look back on and a day to trade.
+    """
+    start = parse_time(settings.sim.at) if settings.sim.at else None
+    if settings.sim.klines:
+        start = _within(_played(settings), start)
+    if settings.sim.clock == "stepped":
+        return SteppedClock(wall_ms() if start is None else start, drive=True)
+    return RealClock(start=start, speed=settings.sim.speed if settings.sim.clock == "scaled" else 1.0)
+
+
+def _within(played: Playback, at: int | None) -> int:
+    begin, end = played.span()
+    if at is None:
+        return max(begin, end - DAY)
+    first = min(played.listed(symbol) for symbol in played.instruments())
+    if at < first:
+        raise ConfigError(
+            f"sim.at: no klines in {played.folder} at {format_time(at)}; most lie between "
+            f"{format_time(begin)} and {format_time(end)}"
+        )
+    return at

@@ -8,6 +8,7 @@ momentum regimes, against it in regimes of mean reversion, some hours each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def minutes(seed: int, coin: Coin, first: int, days: int, market: Walk) -> Times
     activity *= 1.0 + 0.3 * _between_nodes(own.mood, days)
     lots = coin.turnover / MINUTES * 10 ** (coin.price_places + coin.amount_places)
     amount = np.maximum(np.rint(lots * activity / close), 1.0).astype(np.int64)
-    trades = np.rint(activity * (coin.turnover**0.5 / 100)).astype(np.int64) + 1
+    trades = np.rint(activity * (math.sqrt(coin.turnover) / 100)).astype(np.int64) + 1
     share = np.clip(0.5 + 0.08 * own.move + 0.3 * (lean - 0.5), 0.05, 0.95)
     taken = amount * np.rint(share * _SHARE).astype(np.int64) // _SHARE
     typical = (opened + high + low + close) // 4

@@ -85,7 +85,7 @@ class Synthetic(Prices):
 
     def _closed(self, coin: Coin, interval: str, first: int, until: int, scale: Scale) -> Exact:
         """Whole bars from open time `first` up to the moment `until`."""
-        minutes = INTERVALS.get(interval, DAY + 1) // MINUTE
+        minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
         base = 1440 if minutes >= 1440 else 5 if minutes % 5 == 0 else 1
         bars = Exact(self._bars(coin, first // DAY, until // DAY, base), scale).between(first, until)
         return bars if minutes == base else bars.aggregate(interval)

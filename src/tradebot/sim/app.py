@@ -1,0 +1,262 @@
+"""The exchange as an ASGI app: routes, weights, signatures and errors in the venue's manner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from tradebot.clock import Clock, SteppedClock
+from tradebot.errors import TradebotError
+from tradebot.sim import weights
+from tradebot.sim.engine import Exchange
+from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
+from tradebot.sim.params import Params
+from tradebot.sim.public import Public
+from tradebot.sim.refusals import Refused
+from tradebot.sim.signed import Signed
+
+__all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
+
+_LARGEST_BODY = 64 << 10
+_MANY = (20, 100)  # ticker/24hr: from how many symbols on it weighs 40, then 80
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method of one path. `done` is the weight of a call that succeeded, where it differs."""
+
+    handler: Callable[[Params], Any]
+    weight: Callable[[Params], int]
+    known: frozenset[str]
+    signed: bool = False
+    done: int | None = None
+
+
+class Gate:
+    """What every request passes: latency, weight, parameters, signature; and what every reply carries."""
+
+    def __init__(
+        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float
+    ) -> None:
+        self.clock = exchange.clock
+        self._credentials = dict(credentials)
+        self._weights = counted
+        self._latency = latency_ms / 1000
+        self._mode = clock_mode(exchange.clock).encode()
+
+    async def reply(self, request: Request, calls: Mapping[str, Call], send: Send) -> None:
+        """Answer one request of a path; `calls` is by method."""
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        body = await _body(request)
+        now, client = self.clock.now(), request.client.host if request.client else ""
+        headers: dict[str, str] = {}
+        try:
+            status, content = 200, self._carry_out(request, calls, body, headers, client)
+        except Refused as no:
+            status, content = no.status, {"code": no.code, "msg": no.text}
+            headers |= no.headers
+        except TradebotError as error:
+            # The books cannot be written or the source fails: as at the venue, what was executed is not known.
+            status, content = 500, {"code": -1000, "msg": str(error)}
+        headers.setdefault("X-MBX-USED-WEIGHT-1M", str(self._weights.add(client, 0, now)))
+        await self.send(send, status, content, headers)
+
+    def _carry_out(
+        self, request: Request, calls: Mapping[str, Call], body: bytes, headers: dict[str, str], client: str
+    ) -> Any:
+        now = self.clock.now()
+        call = calls.get(request.method)
+        used = self._weights.add(client, 1 if call is None else 0, now)
+        if call is None:
+            raise _no_such(request, 405)
+        query: bytes = request.scope["query_string"]
+        params = Params(query, body)
+        used = self._weights.add(client, call.weight(params), now)
+        headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(used)
+        self._weights.check(used, now)
+        if call.signed:
+            check_signature(self._credentials, request.headers.get("X-MBX-APIKEY"), params, payload(query, body))
+            check_time(params, now)
+        params.only(call.known)
+        result = call.handler(params)
+        if call.done is not None:
+            used = self._weights.add(client, call.done - call.weight(params), now)
+            headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(used)
+        return result
+
+    async def send(self, send: Send, status: int, content: Any, headers: Mapping[str, str]) -> None:
+        """Send a JSON reply; bytes are taken for JSON already."""
+        body = content if isinstance(content, bytes) else orjson.dumps(content)
+        fixed = [
+            (b"content-type", b"application/json;charset=UTF-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-sim-clock", self._mode),
+        ]
+        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": fixed + given})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Path:
+    """One path of the exchange, as an ASGI app."""
+
+    def __init__(self, gate: Gate, calls: Mapping[str, Call]) -> None:
+        self.gate = gate
+        self.calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.gate.reply(Request(scope, receive), self.calls, send)
+
+
+async def _body(request: Request) -> bytes:
+    if request.method not in {"POST", "PUT", "DELETE"}:
+        return b""
+    body = await request.body()
+    return body[:_LARGEST_BODY]
+
+
+def _no_such(request: Request, status: int) -> Refused:
+    return Refused(-5000, f"Path {request.url.path}, Method {request.method} is invalid", status)
+
+
+def _fixed(weight: int) -> Callable[[Params], int]:
+    return lambda _: weight
+
+
+def _one_or_many(one: int, many: int) -> Callable[[Params], int]:
+    return lambda params: one if "symbol" in params else many
+
+
+def _day_weight(params: Params) -> int:
+    """2 for up to 20 symbols, 40 for up to 100, else 80. (A malformed list is refused later.)"""
+    if "symbol" in params:
+        return 2
+    if "symbols" not in params:
+        return 80
+    number = params["symbols"].count(",") + 1
+    return 2 if number <= _MANY[0] else 40 if number <= _MANY[1] else 80
+
+
+_RANGE = ("startTime", "endTime", "limit")
+_SYMBOLS = frozenset({"symbol", "symbols"})
+_INFO = _SYMBOLS | {"permissions", "symbolStatus", "showPermissionSets"}
+_ORDER = frozenset({
+    "symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price", "newClientOrderId", "stopPrice",
+    "trailingDelta", "icebergQty", "newOrderRespType", "selfTradePreventionMode", "strategyId", "strategyType",
+})  # fmt: skip
+_WHICH = frozenset({"symbol", "orderId", "origClientOrderId"})
+
+
+def market_calls(public: Public) -> dict[str, dict[str, Call]]:
+    """Paths of the market data, then methods."""
+    one_or_all = _one_or_many(2, 4)
+    klines = frozenset({"symbol", "interval", "timeZone", *_RANGE})
+    gets = {
+        "ping": Call(public.ping, _fixed(1), frozenset()),
+        "time": Call(public.time, _fixed(1), frozenset()),
+        "exchangeInfo": Call(public.exchange_info, _fixed(20), _INFO),
+        "klines": Call(public.klines, _fixed(2), klines),
+        "ticker/24hr": Call(public.day, _day_weight, _SYMBOLS | {"type"}),
+        "ticker/price": Call(public.price, one_or_all, _SYMBOLS),
+        "ticker/bookTicker": Call(public.book, one_or_all, _SYMBOLS),
+    }
+    return {f"/api/v3/{path}": {"GET": call} for path, call in gets.items()}
+
+
+def account_calls(signed: Signed) -> dict[str, dict[str, Call]]:
+    """Paths of the account, then methods."""
+
+    def call(
+        handler: Callable[[Params], Any], weight: Callable[[Params], int], *known: str, done: int | None = None
+    ) -> Call:
+        return Call(handler, weight, SIGNING | set(known), signed=True, done=done)
+
+    return {
+        "/api/v3/order": {
+            "POST": call(signed.place, _fixed(1), *_ORDER, done=0),
+            "DELETE": call(signed.cancel, _fixed(1), *_WHICH, "newClientOrderId", "cancelRestrictions", done=0),
+            "GET": call(signed.order, _fixed(4), *_WHICH),
+        },
+        "/api/v3/openOrders": {"GET": call(signed.open_orders, _one_or_many(6, 80), "symbol")},
+        "/api/v3/allOrders": {"GET": call(signed.orders, _fixed(20), "symbol", "orderId", *_RANGE)},
+        "/api/v3/myTrades": {
+            "GET": call(signed.trades, lambda p: 5 if "orderId" in p else 20, "symbol", "orderId", "fromId", *_RANGE)
+        },
+        "/api/v3/account": {"GET": call(signed.account, _fixed(20), "omitZeroBalances")},
+    }
+
+
+def clock_mode(clock: Clock) -> str:
+    """`stepped`, `scaled` or `real`."""
+    if isinstance(clock, SteppedClock):
+        return "stepped"
+    return "scaled" if getattr(clock, "speed", 1.0) != 1.0 else "real"
+
+
+class ClockControl:
+    """The exchange's own control endpoint: GET tells the clock, POST moves one that is stepped."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            if request.method == "POST":
+                self._move(await request.body())
+            elif request.method != "GET":
+                raise _no_such(request, 405)
+            clock = self.gate.clock
+            speed = 0.0 if isinstance(clock, SteppedClock) else getattr(clock, "speed", 1.0)
+            status, content = 200, {"mode": clock_mode(clock), "now": clock.now(), "speed": speed}
+        except Refused as no:
+            status, content = no.status, {"code": no.code, "msg": no.text}
+        await self.gate.send(send, status, content, {})
+
+    def _move(self, body: bytes) -> None:
+        clock = self.gate.clock
+        if not isinstance(clock, SteppedClock):
+            raise Refused(-1020, "Only a stepped clock can be moved.", 409)
+        try:
+            ((name, value),) = orjson.loads(body).items()
+        except (ValueError, AttributeError):
+            name, value = "", None
+        if name not in {"now", "advance"} or type(value) is not int:
+            raise Refused(-1100, 'Send {"now": ms} or {"advance": ms}.')
+        moment = value if name == "now" else clock.now() + value
+        if moment < clock.now():
+            raise Refused(-1130, "The clock never goes back.")
+        clock.advance(moment)
+
+
+class _Nowhere:
+    """Any path that the exchange does not have."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        no = _no_such(Request(scope, receive), 404)
+        await self.gate.send(send, no.status, {"code": no.code, "msg": no.text}, {})
+
+
+def create_app(
+    exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
+    weight_limit: int = weights.LIMIT,
+) -> Starlette:  # fmt: skip
+    """The app. `credentials` are secrets by API key (default: the paper pair); `latency_ms` delays every reply."""
+    secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
+    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
+    paths = market_calls(Public(exchange, weight_limit)) | account_calls(Signed(exchange))
+    routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
+    routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
+    return Starlette(routes=routes)

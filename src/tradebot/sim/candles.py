@@ -1,0 +1,91 @@
+"""Pages of klines as the venue serves them, with the closed rows kept as the bytes that go out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tradebot.clock import DAY
+from tradebot.market.bars import INTERVALS, MONTH, open_of
+from tradebot.sim import wire
+from tradebot.sim.cache import Cache
+from tradebot.sim.exact import Exact, Scale
+from tradebot.sim.prices import Prices
+
+_OVERHEAD = 200  # bytes that a cache entry takes besides its rows
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is asked for. Both bounds are inclusive and compared with open times.
+
+    With `start` the oldest rows from it on, else the newest ones up to `end`.
+    """
+
+    symbol: str
+    interval: str
+    start: int | None
+    end: int | None
+    limit: int
+
+
+class Candles:
+    """Serves pages; memory is bounded, closed rows are formatted once."""
+
+    def __init__(self, prices: Prices, *, memory: int = 48 << 20) -> None:
+        self.prices = prices
+        self._closed: Cache[tuple[bytes, int]] = Cache(memory)
+
+    def body(self, page: Page, now: int) -> bytes:
+        """The page as the body of a reply."""
+        opened = open_of(page.interval, now)
+        end = now if page.end is None else min(page.end, now)
+        running = _NONE
+        if end >= opened:
+            # Only the bars that hold `now` change from one reply to the next.
+            running = self.prices.exact(page.symbol, page.interval, max(opened, page.start or 0), end, now)
+        newest = page.start is None
+        wanted = page.limit - len(running) if newest else page.limit
+        rows, count = self._rows(page, min(end, opened - 1), wanted)
+        if len(running) and count < page.limit:
+            rows = b",".join(part for part in (rows, wire.kline_rows(running, page.interval)) if part)
+        return b"[" + rows + b"]"
+
+    def _rows(self, page: Page, end: int, wanted: int) -> tuple[bytes, int]:
+        name = (page.symbol, page.interval, page.start, end, wanted)
+        known = self._closed.get(name)
+        if known is None:
+            found = _newest if page.start is None else _oldest
+            bars = found(self.prices, page, end, wanted)
+            rows = wire.kline_rows(bars, page.interval)
+            known = self._closed.put(name, (rows, len(bars)), len(rows) + _OVERHEAD)
+        return known
+
+
+_NONE = Exact.empty(Scale(0, 0, 0))
+
+
+def _length(interval: str) -> int:
+    """Length in ms; a month counts as its longest, so that a range is never too short."""
+    return 31 * DAY if interval == MONTH else INTERVALS[interval]
+
+
+def _oldest(prices: Prices, page: Page, end: int, wanted: int) -> Exact:
+    """The first `wanted` bars from `page.start` on; the range widens over holes."""
+    start = max(page.start or 0, open_of(page.interval, prices.listed(page.symbol)))
+    reach = wanted * _length(page.interval)
+    while True:
+        found = prices.exact(page.symbol, page.interval, start, min(start + reach, end), end)
+        if len(found) >= wanted or start + reach >= end:
+            return Exact(found.data[:, :wanted], found.scale)
+        reach *= 4
+
+
+def _newest(prices: Prices, page: Page, end: int, wanted: int) -> Exact:
+    """The last `wanted` bars up to `end`; the range widens over holes."""
+    first = open_of(page.interval, prices.listed(page.symbol))
+    reach = wanted * _length(page.interval)
+    while True:
+        found = prices.exact(page.symbol, page.interval, max(end - reach, first), end, end)
+        if len(found) >= wanted or end - reach <= first:
+            return Exact(found.data[:, max(len(found) - wanted, 0) :], found.scale)
+        reach *= 4

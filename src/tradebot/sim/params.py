@@ -1,0 +1,124 @@
+"""The parameters of a request, read the way the venue reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+
+from tradebot.sim.refusals import Refused, illegal, invalid, missing
+
+_DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
+_INTEGER = r"^[0-9]{1,20}$"
+_SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
+CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
+PLACES = 8
+MICROSECONDS = 10**14
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Params(Mapping[str, str]):
+    """Query string and form body as one mapping; in both, the query string wins.
+
+    Methods raise `Refused` with the venue's code for what is missing, malformed or out of range,
+    and return None where an optional parameter was not sent.
+    """
+
+    def __init__(self, query: bytes, body: bytes = b"") -> None:
+        self._values: dict[str, str] = {}
+        for part in (body, query):
+            pairs = parse_qsl(part.decode("utf-8", "replace"), keep_blank_values=True)
+            if len(dict(pairs)) < len(pairs):
+                raise Refused(-1101, "Duplicate values for a parameter detected.")
+            self._values.update(pairs)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def only(self, known: Collection[str]) -> None:
+        """Refuse parameters that the endpoint does not know."""
+        if self._values.keys() - known:
+            read = len(self._values.keys() & set(known))
+            text = f"read '{read}' parameter(s) but was sent '{len(self)}'."
+            raise Refused(-1104, f"Not all sent parameters were read; {text}")
+
+    def text(self, name: str, legal: str) -> str | None:
+        """A parameter that matches the regular expression `legal`."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not value:
+            raise Refused(-1105, f"Parameter '{name}' was empty.")
+        if not re.match(legal, value):
+            raise illegal(name, legal)
+        return value
+
+    def must(self, name: str) -> None:
+        """Refuse the request without this parameter."""
+        if not self.get(name):
+            raise missing(name)
+
+    def symbol(self) -> str:
+        """The mandatory symbol, not yet looked up."""
+        self.must("symbol")
+        return self.text("symbol", _SYMBOL) or ""
+
+    def symbols(self) -> list[str] | None:
+        """`symbol`, or the JSON array `symbols`; None for neither, a refusal for both."""
+        if "symbols" not in self:
+            return [self.symbol()] if "symbol" in self else None
+        if "symbol" in self:
+            raise Refused(-1128, "Combination of optional parameters invalid.")
+        try:
+            names = orjson.loads(self["symbols"])
+        except orjson.JSONDecodeError:
+            names = None
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise illegal("symbols", r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+        return names
+
+    def integer(self, name: str) -> int | None:
+        """A whole number ≥ 0."""
+        value = self.text(name, _INTEGER)
+        return None if value is None else int(value)
+
+    def time(self, name: str) -> int | None:
+        """A moment in ms; microseconds are taken too."""
+        value = self.integer(name)
+        return value // 1000 if value is not None and value >= MICROSECONDS else value
+
+    def limit(self, usual: int, most: int) -> int:
+        """The number of rows: at least 1, cut to `most`."""
+        value = self.integer("limit")
+        if value == 0:
+            raise invalid("limit")
+        return usual if value is None else min(value, most)
+
+    def amount(self, name: str) -> Decimal | None:
+        """A plain decimal of at most eight places."""
+        value = self.text(name, _DECIMAL)
+        if value is None:
+            return None
+        if len(value.partition(".")[2]) > PLACES:
+            raise Refused(-1111, f"Parameter '{name}' has too much precision.")
+        return Decimal(value)
+
+    def one_of(self, name: str, kind: type[E], problem: Refused) -> E:
+        """A mandatory member of an enumeration; `problem` for any other word."""
+        self.must(name)
+        try:
+            return kind(self[name])
+        except ValueError:
+            raise problem from None

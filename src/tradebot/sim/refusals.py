@@ -1,0 +1,58 @@
+"""What the simulated exchange says no with: the venue's codes, texts and HTTP statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tradebot.errors import TradebotError
+
+
+class Refused(TradebotError):
+    """A request that is refused: `code` and `text` are the body, `status` and `headers` HTTP's."""
+
+    def __init__(self, code: int, text: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def missing(name: str) -> Refused:
+    """A mandatory parameter is not there."""
+    return Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def illegal(name: str, legal: str) -> Refused:
+    """A parameter holds characters that it may not hold."""
+    return Refused(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
+
+
+def invalid(name: str) -> Refused:
+    """A parameter is well formed but out of range."""
+    return Refused(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def unneeded(name: str) -> Refused:
+    """A parameter that this request does not use."""
+    return Refused(-1106, f"Parameter '{name}' sent when not required.")
+
+
+def unknown_symbol() -> Refused:
+    """No such symbol."""
+    return Refused(-1121, "Invalid symbol.")
+
+
+def filtered(name: str) -> Refused:
+    """An order that breaks a rule of its symbol; `name` is the filter's."""
+    return Refused(-1013, f"Filter failure: {name}")
+
+
+def rejected(reason: str) -> Refused:
+    """An order that the matching engine turns away."""
+    return Refused(-2010, reason)
+
+
+INSUFFICIENT = "Account has insufficient balance for requested action."
+CLOSED = "Market is closed."
+DUPLICATE = "Duplicate order sent."

@@ -1,0 +1,84 @@
+"""The exchange on a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tradebot.errors import UsageError
+
+_BACKLOG = 2048
+_GRACE_S = 2
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and keeps the signal that ended it instead of raising it once more."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ended_by = 0
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.ended_by = number
+        self.handle_exit(number, frame)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket; `UsageError` if that cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"cannot listen on {host}: {error}; choose another with --host") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another with --port (0: any)") from None
+    return bound
+
+
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, ready: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM and return that signal's number.
+
+    `ready` is called with the address as soon as it listens; port 0 takes any free one.
+    """
+    bound = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{bound.getsockname()[1]}"
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_graceful_shutdown=_GRACE_S,
+    )  # fmt: skip
+    server = _Server(config, lambda: ready(url))
+    with bound:
+        server.run(sockets=[bound])
+    return server.ended_by

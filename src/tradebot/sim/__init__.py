@@ -60,14 +60,17 @@ def open_prices(settings: Settings) -> Prices:
 
 
 def open_exchange(settings: Settings, clock: Clock, account: Path | None) -> Exchange:
-    """The exchange with its account file; None keeps the account in memory."""
+    """The simulated venue with its account file; None keeps the account in memory."""
+    return paper_exchange(settings, open_prices(settings), clock, account)
+
+
+def paper_exchange(settings: Settings, prices: Prices, clock: Clock, account: Path | None) -> Exchange:
+    """An exchange at any prices, with fee, spread and starting balance of `settings.paper`."""
     from tradebot.sim.engine import Exchange, quote_of
 
-    prices = open_prices(settings)
     start = None
     if settings.paper.balance:
-        now = clock.now()
-        known = prices.instruments()
+        now, known = clock.now(), prices.instruments()
         listed = [each for symbol, each in known.items() if prices.listed(symbol) <= now]
         start = {quote_of(listed or known.values()): settings.paper.balance}
     return Exchange(prices, clock, account, fee=settings.paper.fee, spread=settings.paper.spread, start=start)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tradebot.clock import DAY
 from tradebot.market.bars import INTERVALS, MONTH, open_of
-from tradebot.sim import wire
+from tradebot.sim import replies
 from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.prices import Prices
@@ -47,7 +47,7 @@ class Candles:
         wanted = page.limit - len(running) if newest else page.limit
         rows, count = self._rows(page, min(end, opened - 1), wanted)
         if len(running) and count < page.limit:
-            rows = b",".join(part for part in (rows, wire.kline_rows(running, page.interval)) if part)
+            rows = b",".join(part for part in (rows, replies.kline_rows(running, page.interval)) if part)
         return b"[" + rows + b"]"
 
     def _rows(self, page: Page, end: int, wanted: int) -> tuple[bytes, int]:
@@ -56,7 +56,7 @@ class Candles:
         if known is None:
             found = _newest if page.start is None else _oldest
             bars = found(self.prices, page, end, wanted)
-            rows = wire.kline_rows(bars, page.interval)
+            rows = replies.kline_rows(bars, page.interval)
             known = self._closed.put(name, (rows, len(bars)), len(rows) + _OVERHEAD)
         return known
 

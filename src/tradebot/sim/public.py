@@ -12,7 +12,7 @@ from tradebot.clock import DAY
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
 from tradebot.market.venue import OrderType
-from tradebot.sim import wire
+from tradebot.sim import replies
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.engine import Exchange
 from tradebot.sim.exact import Exact
@@ -22,7 +22,7 @@ from tradebot.sim.refusals import Refused, invalid, missing
 
 # Finest first: a day is told from the finest bars that the source has.
 _GRAINS = ("5m", "1h", "1d")
-_ZERO = wire.amount(Decimal(0))
+_ZERO = replies.amount(Decimal(0))
 
 
 class Public:
@@ -56,7 +56,7 @@ class Public:
 
     def _describe(self, symbol: str) -> orjson.Fragment:
         if symbol not in self._described:
-            each = wire.instrument(self.exchange.instrument(symbol), [OrderType.MARKET])
+            each = replies.instrument(self.exchange.instrument(symbol), [OrderType.MARKET])
             self._described[symbol] = orjson.Fragment(orjson.dumps(each))
         return self._described[symbol]
 
@@ -80,7 +80,7 @@ class Public:
 
     def price(self, params: Params) -> Any:
         """Last prices."""
-        return self._each(params, lambda exchange, symbol: {"price": wire.amount(exchange.last(symbol))})
+        return self._each(params, lambda exchange, symbol: {"price": replies.amount(exchange.last(symbol))})
 
     def book(self, params: Params) -> Any:
         """Best bids and asks."""
@@ -115,8 +115,13 @@ def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
 
 def _book(exchange: Exchange, symbol: str) -> dict[str, Any]:
     quote = exchange.quote(symbol)
-    size = wire.amount(exchange.prices.instruments()[symbol].max_market_quantity)
-    return {"bidPrice": wire.amount(quote.bid), "bidQty": size, "askPrice": wire.amount(quote.ask), "askQty": size}
+    size = replies.amount(exchange.prices.instruments()[symbol].max_market_quantity)
+    return {
+        "bidPrice": replies.amount(quote.bid),
+        "bidQty": size,
+        "askPrice": replies.amount(quote.ask),
+        "askQty": size,
+    }
 
 
 def _bars_of_day(exchange: Exchange, symbol: str, now: int) -> Exact:
@@ -137,18 +142,18 @@ def _mini(exchange: Exchange, symbol: str) -> dict[str, Any]:
     now = exchange.clock.now()
     last = exchange.last(symbol)
     bars = _bars_of_day(exchange, symbol, now)
-    known = dict.fromkeys(("openPrice", "highPrice", "lowPrice"), wire.amount(last))
+    known = dict.fromkeys(("openPrice", "highPrice", "lowPrice"), replies.amount(last))
     volume = quote_volume = Decimal(0)
     trades = 0
     if len(bars):
         data, scale = bars.data, bars.scale
         ends = (int(data[1, 0]), int(data[2].max()), int(data[3].min()))
-        known = {name: wire.amount(_number(end, scale.price)) for name, end in zip(known, ends, strict=True)}
+        known = {name: replies.amount(_number(end, scale.price)) for name, end in zip(known, ends, strict=True)}
         volume, quote_volume = _number(int(data[5].sum()), scale.amount), _number(int(data[6].sum()), scale.quote)
         trades = int(data[7].sum())
     return {
-        **known, "lastPrice": wire.amount(last), "volume": wire.amount(volume),
-        "quoteVolume": wire.amount(quote_volume),
+        **known, "lastPrice": replies.amount(last), "volume": replies.amount(volume),
+        "quoteVolume": replies.amount(quote_volume),
         "openTime": now - DAY, "closeTime": now, "firstId": 0, "lastId": max(trades - 1, 0), "count": trades,
     }  # fmt: skip
 
@@ -159,7 +164,7 @@ def _full(exchange: Exchange, symbol: str) -> dict[str, Any]:
     opened, last = Decimal(mini["openPrice"]), Decimal(mini["lastPrice"])
     volume, quote_volume = Decimal(mini["volume"]), Decimal(mini["quoteVolume"])
     return {
-        "priceChange": wire.amount(last - opened), "priceChangePercent": f"{(last / opened - 1) * 100:.3f}",
-        "weightedAvgPrice": wire.amount(quote_volume / volume) if volume else _ZERO,
+        "priceChange": replies.amount(last - opened), "priceChangePercent": f"{(last / opened - 1) * 100:.3f}",
+        "weightedAvgPrice": replies.amount(quote_volume / volume) if volume else _ZERO,
         "prevClosePrice": mini["openPrice"], "lastQty": _ZERO, **_book(exchange, symbol), **mini,
     }  # fmt: skip

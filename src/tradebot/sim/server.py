@@ -66,7 +66,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, ready: Callable[[str], None]) -> int:
+def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM and return that signal's number.
 
     `ready` is called with the address as soon as it listens; port 0 takes any free one.

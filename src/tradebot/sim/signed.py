@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from tradebot.clock import DAY
 from tradebot.market.venue import Order, OrderType, Side
-from tradebot.sim import wire
+from tradebot.sim import replies
 from tradebot.sim.books import Slice
 from tradebot.sim.engine import Exchange
 from tradebot.sim.matching import EXACT, to_unit
@@ -49,25 +49,25 @@ class Signed:
         if "newOrderRespType" in params:
             kind = params.one_of("newOrderRespType", Reply, Refused(-1100, "Invalid newOrderRespType."))
         entry, fills = self.exchange.place(order)
-        return wire.placed(entry, fills, kind)
+        return replies.placed(entry, fills, kind)
 
     def cancel(self, params: Params) -> Any:
         """Take an order off the market."""
         entry = self.exchange.cancel(params.symbol(), *_ids(params))
-        return wire.canceled(entry, params.text("newClientOrderId", CLIENT_ID) or uuid4().hex[:22])
+        return replies.canceled(entry, params.text("newClientOrderId", CLIENT_ID) or uuid4().hex[:22])
 
     def order(self, params: Params) -> Any:
         """An order as it is now."""
-        return wire.queried(self.exchange.order(params.symbol(), *_ids(params)))
+        return replies.queried(self.exchange.order(params.symbol(), *_ids(params)))
 
     def open_orders(self, params: Params) -> Any:
         """Orders that can still be filled, of one symbol or of all."""
         symbol = params.symbol() if "symbol" in params else None
-        return [wire.queried(entry) for entry in self.exchange.open_orders(symbol)]
+        return [replies.queried(entry) for entry in self.exchange.open_orders(symbol)]
 
     def orders(self, params: Params) -> Any:
         """Orders of a symbol, whatever became of them."""
-        return [wire.queried(entry) for entry in self.exchange.orders(_slice(params, "orderId"))]
+        return [replies.queried(entry) for entry in self.exchange.orders(_slice(params, "orderId"))]
 
     def trades(self, params: Params) -> Any:
         """The account's trades of a symbol."""
@@ -76,12 +76,12 @@ class Signed:
                          {"orderId", "fromId"}):  # fmt: skip
             raise Refused(-1128, "Combination of optional parameters invalid.")
         fills = self.exchange.trades(_slice(params, "fromId"), params.integer("orderId"))
-        return [wire.trade(fill, to_unit(EXACT.multiply(fill.price, fill.quantity))) for fill in fills]
+        return [replies.trade(fill, to_unit(EXACT.multiply(fill.price, fill.quantity))) for fill in fills]
 
     def account(self, params: Params) -> Any:
         """Balances and rates."""
         zeros = params.get("omitZeroBalances", "false").lower() != "true"
-        return wire.account(self.exchange.balances(), self.exchange.fee, self.exchange.clock.now(), zeros=zeros)
+        return replies.account(self.exchange.balances(), self.exchange.fee, self.exchange.clock.now(), zeros=zeros)
 
 
 def _order(params: Params) -> Order:

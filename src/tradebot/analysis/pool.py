@@ -126,8 +126,9 @@ class WorkerPool:
             return fresh
 
     def _processes(self) -> Executor:
-        loads = [*_SERVER_LOADS, *([self._preload[0][0]] if self._preload else [])]
-        multiprocessing.set_forkserver_preload(loads)
+        # onnxruntime stays out: importing it starts a thread, and only a process without threads is safe to fork.
+        models = [self._preload[0][0]] if self._preload else []
+        multiprocessing.set_forkserver_preload([*_SERVER_LOADS, *models])
         context = multiprocessing.get_context("forkserver")
         executor = ProcessPoolExecutor(self.workers, context, _begin, (self._preload,))
         with _without_interrupts():
@@ -182,7 +183,8 @@ class WorkerPool:
         return results
 
     async def _executor_now(self) -> Executor:
-        return self._executor or await asyncio.to_thread(self._ready, None)
+        executor = self._executor
+        return await asyncio.to_thread(self._ready, None) if executor is None else executor
 
     async def _again(self, broken: Executor, function: Callable[..., T], *args: Any) -> T:
         executor = await asyncio.to_thread(self._ready, broken)

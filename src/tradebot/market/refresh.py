@@ -121,6 +121,7 @@ class Refresh:
         self._chunks = chunks
         self._memory = memory
         self._feed = feed
+        self._started = monotonic_ms()
         self._queue: deque[Window] = deque()
         self._waiting: dict[Series, Window] = {}
         self._requests: Counter[Series] = Counter()
@@ -143,21 +144,21 @@ class Refresh:
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def arrivals(self, deadline_s: float | None) -> AsyncIterator[Ready]:
-        """The series that were asked for, as they arrive; after `deadline_s` the others with an error."""
-        started = monotonic_ms()
-        try:
-            while self._waiting:
-                left = None if deadline_s is None else deadline_s - (monotonic_ms() - started) / 1000
+        """The series that were asked for, as they arrive; `deadline_s` after the start the others, with an error."""
+        while self._waiting:
+            left = None if deadline_s is None else deadline_s - (monotonic_ms() - self._started) / 1000
+            try:
                 async with asyncio.timeout(left):
                     item = await self._arrived.get()
-                if isinstance(item, Ready):
-                    del self._waiting[item.symbol, item.interval]
-                    yield item
-                else:
-                    item.result()  # a worker ended; a bug in it comes to light here
-        except TimeoutError:
-            for window in self._waiting.values():
-                yield self._failed(window, MarketError(f"{window.symbol} {window.interval}: no answer in time"))
+            except TimeoutError:
+                break
+            if isinstance(item, Ready):
+                del self._waiting[item.symbol, item.interval]
+                yield item
+            else:
+                item.result()  # a worker ended; a bug in it comes to light here
+        for window in self._waiting.values():
+            yield self._failed(window, MarketError(f"{window.symbol} {window.interval}: no answer in time"))
 
     def held(self, window: Window) -> Held | None:
         """What is stored of a series from its window on; None if that is nothing or damaged."""

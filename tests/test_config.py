@@ -1,0 +1,150 @@
+"""Settings: layers, validation, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tradebot.config import Settings, find_file, leaves, load, merge, nest
+from tradebot.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without a config.toml, and a home without one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+
+
+def settings(
+    text: str = "", options: Mapping[str, tuple[str, Any]] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    Path("config.toml").write_text(text, encoding="utf-8")
+    return load(None, options, environ or {})
+
+
+def complaint(*args: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        settings(*args)
+    return str(caught.value)
+
+
+def test_without_anything_the_built_in_defaults_hold() -> None:
+    assert load(None, None, {}) == Settings()
+    assert Settings().market.intervals == ("5m", "15m", "1h")
+
+
+def test_each_source_wins_over_the_one_before() -> None:
+    text = "[venue]\nname = 'file'\nretries = 1\nconnections = 7"
+    environ = {"TRADEBOT_VENUE__NAME": "environment", "TRADEBOT_VENUE__RETRIES": "2"}
+    venue = settings(text, {"venue.name": ("--venue", "option")}, environ).venue
+    assert (venue.name, venue.retries, venue.connections) == ("option", 2, 7)
+
+
+def test_an_option_that_was_not_given_changes_nothing() -> None:
+    assert settings("[venue]\nname = 'x'", {"venue.name": ("--venue", None)}).venue.name == "x"
+
+
+def test_the_data_folder_has_a_variable_of_its_own() -> None:
+    assert settings("", None, {"TRADEBOT_DATA_DIR": "/x"}).data_dir == "/x"
+
+
+def test_lists_and_decimals_can_be_written_as_text() -> None:
+    environ = {"TRADEBOT_UNIVERSE__SYMBOLS": "ADABTC, ETHBTC", "TRADEBOT_TRADING__FRACTION": "0.25"}
+    found = settings("", None, environ)
+    assert found.universe.symbols == ("ADABTC", "ETHBTC")
+    assert found.trading.fraction == Decimal("0.25")
+
+
+def test_parameters_of_a_strategy_are_a_table_of_their_own() -> None:
+    assert settings("[strategy.parameters]\nfast = 5").strategy.parameters == {"fast": 5.0}
+
+
+def test_an_unknown_key_is_answered_with_the_nearest_right_name() -> None:
+    assert complaint("[venue]\nnmae = 'x'") == "config.toml: unknown key 'venue.nmae'; did you mean 'name'?"
+
+
+def test_an_unknown_table_is_named() -> None:
+    assert complaint("[venu]\nname = 'x'") == "config.toml: unknown key 'venu'; did you mean 'venue'?"
+
+
+def test_an_unknown_variable_is_named() -> None:
+    message = complaint("", None, {"TRADEBOT_VENUE__NMAE": "x"})
+    assert message == "$TRADEBOT_VENUE__NMAE: unknown key 'venue.nmae'; did you mean 'name'?"
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        (("[venue]\nretries = 99",), "config.toml: venue.retries = 99: "),
+        (("", None, {"TRADEBOT_VENUE__RETRIES": "99"}), "$TRADEBOT_VENUE__RETRIES: venue.retries = '99': "),
+        (("", {"venue.retries": ("--tries", 99)}), "--tries: venue.retries = 99: "),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_and_its_source(given: tuple[Any, ...], source: str) -> None:
+    assert complaint(*given) == source + "input should be less than or equal to 10"
+
+
+def test_a_bad_time_keeps_its_key() -> None:
+    message = complaint("", {"sim.at": ("--at", "tomorrow")})
+    assert message == "--at: sim.at = 'tomorrow': 'tomorrow' is not a time; write it as 2018-01-20T00:00:00Z"
+    assert settings("[sim]\nat = '2018-01-20'").sim.at == "2018-01-20"
+
+
+def test_the_source_named_is_the_one_that_won() -> None:
+    message = complaint("[venue]\nretries = 5", None, {"TRADEBOT_VENUE__RETRIES": "many"})
+    assert message.startswith("$TRADEBOT_VENUE__RETRIES: venue.retries = 'many'")
+
+
+def test_a_file_that_is_not_toml_is_an_error_with_its_place() -> None:
+    message = complaint("[venue\nname = 1")
+    assert message.startswith("config.toml: not valid TOML: ")
+    assert "line 1" in message
+
+
+def test_a_file_that_was_asked_for_must_be_there() -> None:
+    with pytest.raises(ConfigError, match=r"no configuration file away\.toml"):
+        load("away.toml", None, {})
+    with pytest.raises(ConfigError, match=r"no configuration file gone\.toml"):
+        load(None, None, {"TRADEBOT_CONFIG": "gone.toml"})
+
+
+def test_files_are_looked_for_from_the_nearest_to_the_users(tmp_path: Path) -> None:
+    users = tmp_path / "xdg" / "tradebot" / "config.toml"
+    users.parent.mkdir(parents=True)
+    users.touch()
+    found = find_file(None, {})
+    assert found is None or found.name == "config.toml"  # macOS keeps it elsewhere
+    Path("config.toml").touch()
+    assert find_file(None, {}) == Path("config.toml")
+    Path("mine.toml").touch()
+    assert find_file(None, {"TRADEBOT_CONFIG": "mine.toml"}) == Path("mine.toml")
+    assert find_file("config.toml", {"TRADEBOT_CONFIG": "mine.toml"}) == Path("config.toml")
+
+
+def test_the_data_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    path = settings(f"data_dir = '{tmp_path / 'new' / 'data'}'").data_path
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_data_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="name another with --data-dir"):
+        _ = settings(f"data_dir = '{tmp_path / 'file' / 'data'}'").data_path
+
+
+def test_every_key_explains_itself_and_has_a_default() -> None:
+    keys = dict(leaves())
+    assert "venue.name" in keys
+    assert all(field.description or key == "data_dir" for key, field in keys.items())
+    assert not [key for key, field in keys.items() if field.is_required()]
+
+
+def test_dotted_keys_become_tables_and_tables_are_laid_on_each_other() -> None:
+    tree = merge(nest({"a.b": 1, "a.c": 2}), nest({"a.c": 3, "d": 4}))
+    assert tree == {"a": {"b": 1, "c": 3}, "d": 4}

@@ -28,15 +28,16 @@ from tradebot.model.validation import Figures, choose_threshold, figures
 # One thread, so that sums have one order.
 PARAMETERS: dict[str, Any] = {
     "objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "max_depth": 4, "eta": 0.015,
-    "min_child_weight": 500, "subsample": 0.5, "colsample_bytree": 0.5, "lambda": 5.0, "nthread": 1,
+    "subsample": 0.5, "colsample_bytree": 0.5, "lambda": 5.0, "nthread": 1,
 }  # fmt: skip
 ROUNDS = 600
 PATIENCE = 40
+LEAVES = 300  # at least this part of the signals in a leaf, counted by XGBoost's weights of up to a quarter
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One row a signal, ordered by time, then symbol; rows whose outcome is not known are left out.
+    """One row a signal, ordered by time, then symbol; only warm ones whose outcome is known.
 
     `rows` `(n, 31)` float32; `returns` net of fees; `labels` 1 where the return is above 0;
     `times` the signal bar's open, `ends` the end of its trade, UTC ms; `symbols` names.
@@ -86,15 +87,9 @@ def dataset(panels: Sequence[Panel], strategy: Strategy, min_score: float, barri
     scores = strategy.score(features.Features(features.names(intervals), panels[0].symbols, values))
     bars, symbols = np.nonzero(scores >= min_score)
     returns, ends = outcomes(panels[0], symbols, bars, barrier)
-    known = ~np.isnan(returns)
-    return Dataset(
-        intervals,
-        values[bars, symbols].astype(np.float32),
-        returns,
-        panels[0].times[bars],
-        ends,
-        np.array(panels[0].symbols)[symbols],
-    ).take(known)
+    rows, names = values[bars, symbols].astype(np.float32), np.array(panels[0].symbols)[symbols]
+    known = ~np.isnan(returns) & ~np.isnan(rows).any(axis=1)
+    return Dataset(intervals, rows, returns, panels[0].times[bars], ends, names).take(known)
 
 
 def fit(rows: Dataset, watch: Dataset, seed: int) -> Any:
@@ -106,10 +101,10 @@ def fit(rows: Dataset, watch: Dataset, seed: int) -> Any:
 
     names = features.names(rows.intervals)
     first, second = (xgboost.DMatrix(part.rows, part.labels, feature_names=names, nthread=1) for part in (rows, watch))
+    parameters = {**PARAMETERS, "min_child_weight": len(rows) / LEAVES, "seed": seed}
     booster = xgboost.train(
-        {**PARAMETERS, "seed": seed}, first, ROUNDS, evals=[(second, "watch")], early_stopping_rounds=PATIENCE,
-        verbose_eval=False,
-    )  # fmt: skip
+        parameters, first, ROUNDS, evals=[(second, "watch")], early_stopping_rounds=PATIENCE, verbose_eval=False
+    )
     return booster[: booster.best_iteration + 1]
 
 

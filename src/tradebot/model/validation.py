@@ -68,6 +68,6 @@ def auc(probabilities: Rows, labels: Rows) -> float:
 
 def choose_threshold(probabilities: Rows, returns: Floats, least_share: float) -> float:
     """The threshold of highest mean return among those that at least `least_share` of the signals pass."""
-    quantiles = np.quantile(probabilities, np.linspace(0, 1 - least_share, 41))
+    quantiles = np.quantile(probabilities, np.linspace(0, 1 - least_share, 41), method="lower")
     candidates = np.floor(np.unique(quantiles) * 1e4) / 1e4
     return float(max(candidates, key=lambda threshold: returns[probabilities >= threshold].mean()))

@@ -7,7 +7,7 @@ import pytest
 from dealing import Office
 
 
-@pytest.fixture()
+@pytest.fixture
 def office(tmp_path: Path) -> Iterator[Callable[..., Office]]:
     """Makes offices in the test's own folder and closes their journals."""
     made: list[Office] = []

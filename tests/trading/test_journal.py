@@ -39,7 +39,7 @@ SENT = Moved("tb-1", OrderEvent.SEND)
 DONE = Moved("tb-1", OrderEvent.FILL, "", 7, Decimal(5), Decimal(500))
 
 
-@pytest.fixture()
+@pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(tmp_path / "state.db") as opened:
         yield opened

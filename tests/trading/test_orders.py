@@ -28,7 +28,7 @@ from tradebot.trading.orders import (
 )
 
 steps = st.sampled_from([ZERO, *(Decimal(s) for s in ("0.00000001", "0.00001000", "0.01", "1", "5", "100", "0.25"))])
-amounts = st.decimals(min_value=0, max_value=Decimal("92233720368"), places=12, allow_nan=False, allow_infinity=False)
+amounts = st.decimals(min_value=0, max_value=Decimal(92233720368), places=12, allow_nan=False, allow_infinity=False)
 prices = st.decimals(min_value=Decimal("0.00000001"), max_value=Decimal(10**6), places=8)
 bounds = st.one_of(st.just(ZERO), st.decimals(min_value=Decimal("0.001"), max_value=Decimal(10**9), places=3))
 

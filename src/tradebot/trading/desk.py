@@ -15,7 +15,7 @@ from tradebot import config
 from tradebot.clock import SECOND, Clock
 from tradebot.market.venue import ZERO, Balance, Broker, Instrument
 from tradebot.trading.journal import Fact, Intended, Journal, Judged
-from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Outcome, client_id, plain, quantize, refusal
+from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState, exit_reason
 from tradebot.trading.risk import Account, Candidate, Prediction, refused, sized
@@ -257,7 +257,7 @@ class Desk:
             if not refusal(rules, quantize(rules, _there(position, balances), position.entry), position.entry):
                 self._placement.record(Judged(position.id, PositionEvent.HELD))
         return [
-            f"{p.symbol}: {plain(p.quantity)} {p.base} held by the journal, {plain(total)} by the venue"
+            f"{p.symbol}: {figure(p.quantity)} {p.base} held by the journal, {figure(total)} by the venue"
             for p in self.positions()
             if (total := balances.get(p.base, Balance()).total) < p.quantity
         ]

@@ -188,6 +188,7 @@ class TestBadFiles:
             export(source, tmp_path / "model.onnx")
 
     def test_and_one_that_is_not_there(self, tmp_path: Path) -> None:
+        (tmp_path / "model.onnx").write_bytes(b"old")
         with pytest.raises(ModelError, match=r"no XGBoost model .*gone\.ubj: No such file"):
             export(tmp_path / "gone.ubj", tmp_path / "model.onnx")
 
@@ -211,6 +212,13 @@ class TestWriting:
         with pytest.raises(ModelError, match=r"cannot write .*folder"):
             export(source, target, rows=100)
         assert sorted(tmp_path.iterdir()) == before
+
+    def test_the_source_is_never_written_over(self, save: Save) -> None:
+        source = save(booster())
+        raw = source.read_bytes()
+        with pytest.raises(ModelError, match=r"is the XGBoost file itself"):
+            export(source, source, rows=100)
+        assert source.read_bytes() == raw
 
     def test_a_folder_that_is_not_there_is_named(self, tmp_path: Path, save: Save) -> None:
         with pytest.raises(ModelError, match=r"cannot write .*nowhere/model\.onnx: No such file"):

@@ -62,6 +62,8 @@ def export(
     a binary classifier of 31 numbers, or its twin differs by more than 1e-5; `target` is then
     left as it was.
     """
+    if source.exists() and target.exists() and target.samefile(source):
+        raise ModelError(f"{target}: is the XGBoost file itself; name another one for the ONNX file")
     booster, digest = _read(source)
     told, notes = _told(source, booster, tuple(intervals))
     names = _names(source, booster, told.intervals, notes)
@@ -218,8 +220,7 @@ def _write(target: Path, raw: bytes) -> None:
                 os.fsync(file.fileno())
                 Path(file.name).chmod(0o644)
                 Path(file.name).replace(target)
-            except BaseException:
+            finally:
                 Path(file.name).unlink(missing_ok=True)
-                raise
     except OSError as error:
         raise ModelError(f"cannot write {target}: {error.strerror}") from None

@@ -40,7 +40,8 @@ class Bars:
     """The arrays of one interval, each `(symbols, bars)`, and what several formulas need of them."""
 
     def __init__(self, data: Floats) -> None:
-        self.open, self.high, self.low, self.close, self.volume = data
+        self.open, self.high, self.low, self.close = np.where(data[:4] > 0, data[:4], np.nan)  # 0 is no price
+        self.volume = data[4]
 
     @cached_property
     def moves(self) -> Floats:

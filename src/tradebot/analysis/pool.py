@@ -32,7 +32,7 @@ Use: TypeAlias = Literal["auto", "always", "never"]
 Preload: TypeAlias = tuple[tuple[str, str], tuple[Any, ...]]
 
 INLINE_MS = 20.0
-GRACE_S = 2.0  # for work that runs when the pool is closed
+GRACE_S = 1.0  # for work that runs when the pool is closed
 _SERVER_LOADS = ("tradebot.analysis.threads", "tradebot.analysis.analyze")
 
 
@@ -83,9 +83,9 @@ class WorkerPool:
     """Runs functions in worker processes, or inline where that is quicker.
 
     `workers`: how many, 0 for one a CPU. `use`: "always" a worker, "never" one (none is started),
-    or "auto": inline below `INLINE_MS` of expected work. To hand work to an idle process and back
-    takes 0.5 to 2 ms, and two workers can at best halve it: under 20 ms there is little to gain,
-    and the event loop can bear that long a wait. `preload`: a function, as module and name, with
+    or "auto": inline below `INLINE_MS` of expected work. The way to an idle worker and back takes
+    0.3 ms, and 2 to 4 ms for each MB of arrays; what is gained is at most the work less its
+    longest chunk. Under 20 ms that is little, and the event loop can bear so long a wait. `preload`: a function, as module and name, with
     its arguments, that every worker calls before its first task. `engine` makes another executor
     than local processes; such a one is not primed and has no `pids`.
     """

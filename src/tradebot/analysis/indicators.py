@@ -35,9 +35,11 @@ class Last:
     """The newest bar; a recursive average begins with the first bar of the array."""
 
     def windows(self, x: Floats, n: int) -> Floats:
+        """`(n, symbols)`."""
         return x[:, -n:].T if x.shape[1] >= n else np.full((n, x.shape[0]), np.nan)
 
     def memory(self, x: Floats) -> int:
+        """All there are."""
         return int(x.shape[1])
 
 
@@ -52,12 +54,14 @@ class Every:
         self._memory = memory
 
     def windows(self, x: Floats, n: int) -> Floats:
+        """`(n, symbols, bars)`, a view of one padded copy."""
         padded = np.full((x.shape[0], x.shape[1] + n - 1), np.nan)
         padded[:, n - 1 :] = x
         windows: Floats = np.moveaxis(sliding_window_view(padded, n, axis=1), -1, 0)
         return windows
 
     def memory(self, x: Floats) -> int:
+        """The same for every bar."""
         return self._memory
 
 

@@ -85,9 +85,10 @@ class WorkerPool:
     `workers`: how many, 0 for one a CPU. `use`: "always" a worker, "never" one (none is started),
     or "auto": inline below `INLINE_MS` of expected work. The way to an idle worker and back takes
     0.3 ms, and 2 to 4 ms for each MB of arrays; what is gained is at most the work less its
-    longest chunk. Under 20 ms that is little, and the event loop can bear so long a wait. `preload`: a function, as module and name, with
-    its arguments, that every worker calls before its first task. `engine` makes another executor
-    than local processes; such a one is not primed and has no `pids`.
+    longest chunk. Under 20 ms that is little, and the event loop can bear so long a wait.
+    `preload`: a function, as module and name, with its arguments, that every worker calls before
+    its first task. `engine` makes another executor than local processes; such a one is not primed
+    and has no `pids`.
     """
 
     def __init__(

@@ -47,6 +47,7 @@ class Momentum:
     share: float = 0.15
 
     def score(self, features: Features) -> Floats:
+        """Each symbol's within its row; NaN while its coarser intervals are not warm or it stands alone."""
         rank = ranks(features.across("ret_24")[..., 1:].mean(axis=-1))
         edge = 1 - 2 * self.share
         score: Floats = np.sign(rank) * ((np.abs(rank) - edge) / (1 - edge)).clip(0, 1)

@@ -28,6 +28,7 @@ class Reversion:
     calm: float = 1.5
 
     def score(self, features: Features) -> Floats:
+        """Each symbol's by itself; NaN while its finest or its coarsest interval is not warm."""
         finest = [features.across(name)[..., 0] for name in ("bollinger_20", "rsi_7", "stoch_14")]
         stretch = sum(finest) / len(finest)
         beyond = (np.abs(stretch) - self.start).clip(0) / (1 - self.start)

@@ -29,6 +29,7 @@ class Trend:
     overshoot: float = 1.0
 
     def score(self, features: Features) -> Floats:
+        """Each symbol's by itself; NaN while an interval of it is not warm."""
         move = (features.across("ret_24") + features.across("ema_gap")) / 2
         weights = self.coarser ** np.arange(move.shape[-1])
         agreed: Floats = (move * (weights / weights.sum())).sum(axis=-1)

@@ -45,17 +45,17 @@ class Candles:
             running = self.prices.exact(page.symbol, page.interval, max(opened, page.start or 0), end, now)
         newest = page.start is None
         wanted = page.limit - len(running) if newest else page.limit
-        rows, count = self._rows(page, min(end, opened - 1), wanted)
+        rows, count = self._rows(page, min(end, opened - 1), wanted, opened)
         if len(running) and count < page.limit:
             rows = b",".join(part for part in (rows, replies.kline_rows(running, page.interval)) if part)
         return b"[" + rows + b"]"
 
-    def _rows(self, page: Page, end: int, wanted: int) -> tuple[bytes, int]:
+    def _rows(self, page: Page, end: int, wanted: int, opened: int) -> tuple[bytes, int]:
         name = (page.symbol, page.interval, page.start, end, wanted)
         known = self._closed.get(name)
         if known is None:
             found = _newest if page.start is None else _oldest
-            bars = found(self.prices, page, end, wanted)
+            bars = found(self.prices, page, end, wanted, opened)
             rows = replies.kline_rows(bars, page.interval)
             known = self._closed.put(name, (rows, len(bars)), len(rows) + _OVERHEAD)
         return known
@@ -69,23 +69,23 @@ def _length(interval: str) -> int:
     return 31 * DAY if interval == MONTH else INTERVALS[interval]
 
 
-def _oldest(prices: Prices, page: Page, end: int, wanted: int) -> Exact:
+def _oldest(prices: Prices, page: Page, end: int, wanted: int, now: int) -> Exact:
     """The first `wanted` bars from `page.start` on; the range widens over holes."""
     start = max(page.start or 0, open_of(page.interval, prices.listed(page.symbol)))
     reach = wanted * _length(page.interval)
     while True:
-        found = prices.exact(page.symbol, page.interval, start, min(start + reach, end), end)
+        found = prices.exact(page.symbol, page.interval, start, min(start + reach, end), now)
         if len(found) >= wanted or start + reach >= end:
             return Exact(found.data[:, :wanted], found.scale)
         reach *= 4
 
 
-def _newest(prices: Prices, page: Page, end: int, wanted: int) -> Exact:
+def _newest(prices: Prices, page: Page, end: int, wanted: int, now: int) -> Exact:
     """The last `wanted` bars up to `end`; the range widens over holes."""
     first = open_of(page.interval, prices.listed(page.symbol))
     reach = wanted * _length(page.interval)
     while True:
-        found = prices.exact(page.symbol, page.interval, max(end - reach, first), end, end)
+        found = prices.exact(page.symbol, page.interval, max(end - reach, first), end, now)
         if len(found) >= wanted or end - reach <= first:
             return Exact(found.data[:, max(len(found) - wanted, 0) :], found.scale)
         reach *= 4

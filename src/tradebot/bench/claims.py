@@ -1,0 +1,196 @@
+"""The claims table: what was hoped for, what was measured, and whether it is so.
+
+A claim is one entry of `CLAIMS`: a function of the measurements that returns what was expected,
+what was measured, and whether the one meets the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tradebot.analysis.pool import WorkerPool
+from tradebot.clock import cpu_seconds, monotonic_ms
+from tradebot.documents import Document
+from tradebot.model import predictor
+from tradebot.registry import Registry
+
+if TYPE_CHECKING:
+    from tradebot.bench.measure import Sample, Workload
+
+SIGNALS = 200
+MANY = 5_000
+REPEATS = 7
+
+
+@dataclass(frozen=True)
+class Micro:
+    """Median ms and CPU ms of predictions alone, on rows drawn from a seed."""
+
+    single_ms: float
+    single_cpu: float
+    batch_ms: float
+    batch_cpu: float
+    many_xgboost_ms: float
+    many_onnx_ms: float
+    worker_loaded_ms: float
+    worker_loading_ms: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that claims can look at."""
+
+    workload: Workload
+    serial: Sequence[Sample]
+    pipelined: Sequence[Sample]
+    pool_ms: Sequence[float]
+    micro: Micro
+
+    def median(self, stage: str, *, serial: bool) -> float:
+        """Median ms of a stage over the minutes at which both loops look; `total` for all of it."""
+        samples = self.serial if serial else self.shared
+        return float(np.median([each.total_ms if stage == "total" else each.stages[stage] for each in samples]))
+
+    @property
+    def shared(self) -> list[Sample]:
+        """The pipeline's samples of the minutes at which the serial loop looked too."""
+        return [each for each in self.pipelined if each.minute in self.workload.minutes]
+
+
+Verdict: TypeAlias = tuple[str, str, bool]
+CLAIMS: Registry[Callable[[Measured], Verdict]] = Registry("claim")
+
+
+def saved(old: float, new: float) -> float:
+    """Share of `old` that is saved, in percent."""
+    return 100 * (1 - new / old) if old else 0.0
+
+
+@CLAIMS.register("end-to-end latency")
+def latency(m: Measured) -> Verdict:
+    """Median cycle over the minutes at which both loops look."""
+    share = saved(m.median("total", serial=True), m.median("total", serial=False))
+    return "-30…40 %", f"-{share:.1f} %", share >= 30
+
+
+@CLAIMS.register("idle share of a cold cycle")
+def idle(m: Measured) -> Verdict:
+    """(wall − the larger of network floor and CPU time) ÷ wall."""
+    cold = m.pipelined[0]
+    floor = -(-cold.requests // 50) * m.workload.latency_ms
+    share = 100 * max(0.0, cold.total_ms - max(floor, cold.cpu_s * 1e3)) / cold.total_ms
+    return "≤ 10 %", f"{share:.1f} %", share <= 10
+
+
+@CLAIMS.register("pool start-up saved a cycle")
+def pool(m: Measured) -> Verdict:
+    """What making the pool costs the serial loop each cycle; the pipeline's is made once."""
+    cost = float(np.median(m.pool_ms))
+    return "0.8…1.2 s", f"{cost / 1e3:.2f} s", cost >= 800
+
+
+@CLAIMS.register("worker prediction latency")
+def worker(m: Measured) -> Verdict:
+    """A batch in a worker that has loaded the model, against loading it in the task."""
+    share = saved(m.micro.worker_loading_ms, m.micro.worker_loaded_ms)
+    return "-50 %", f"-{share:.1f} %", share >= 50
+
+
+@CLAIMS.register("kline requests in an hour of cycles")
+def requests(m: Measured) -> Verdict:
+    """All requests of one hour after the cold cycle, against a full refetch each minute."""
+    after = m.pipelined[1:]
+    share = saved(len(after) * m.serial[0].requests, sum(each.requests for each in after))
+    return "-60…80 %", f"-{share:.1f} %", share >= 60
+
+
+@CLAIMS.register("network time")
+def network(m: Measured) -> Verdict:
+    """The fetch stage, median over the minutes at which both loops look."""
+    share = saved(m.median("fetch", serial=True), m.median("fetch", serial=False))
+    return "-50 %", f"-{share:.1f} %", share >= 50
+
+
+@CLAIMS.register(f"ML time, {SIGNALS} signals")
+def ml_time(m: Measured) -> Verdict:
+    """One ONNX batch against one XGBoost call a signal."""
+    ratio = m.micro.single_ms / m.micro.batch_ms
+    return "3…5 times faster", f"{ratio:.0f} times ({m.micro.single_ms:.1f} → {m.micro.batch_ms:.2f} ms)", ratio >= 3
+
+
+@CLAIMS.register(f"ML CPU, {SIGNALS} signals")
+def ml_cpu(m: Measured) -> Verdict:
+    """CPU time of the same."""
+    share = saved(m.micro.single_cpu, m.micro.batch_cpu)
+    return "-40 %", f"-{share:.1f} %", share >= 40
+
+
+@CLAIMS.register(f"ONNX against XGBoost's own batch, {MANY:,} rows")
+def many(m: Measured) -> Verdict:
+    """Where batches are large XGBoost's own is the faster one; shown as it is."""
+    ratio = m.micro.many_xgboost_ms / m.micro.many_onnx_ms
+    times = f"({m.micro.many_xgboost_ms:.1f} → {m.micro.many_onnx_ms:.1f} ms)"
+    return "faster", f"{ratio:.2f} times {times}", ratio >= 1
+
+
+def claims(
+    workload: Workload, serial: Sequence[Sample], pipelined: Sequence[Sample], pool_ms: Sequence[float], figures: Micro
+) -> list[Document]:
+    """Every claim's row."""
+    measured = Measured(workload, serial, pipelined, pool_ms, figures)
+    rows = [(name, *claim(measured)) for name, claim in CLAIMS.items()]
+    return [{"name": name, "expected": e, "measured": m, "met": met} for name, e, m, met in rows]
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Median wall and CPU ms of several calls after a first one."""
+    work()
+    walls, cpus = [], []
+    for _ in range(REPEATS):
+        wall, cpu = monotonic_ms(), cpu_seconds()
+        work()
+        walls.append(monotonic_ms() - wall)
+        cpus.append(1e3 * (cpu_seconds() - cpu))
+    return float(np.median(walls)), float(np.median(cpus))
+
+
+async def micro() -> Micro:
+    """Predictions alone: one call a signal, batches, and in a worker with and without the model."""
+    import xgboost
+
+    path = predictor.demo_path()
+    booster = xgboost.Booster(model_file=str(path.with_suffix(".ubj")))
+    booster.set_param({"nthread": 1})
+    loaded = predictor.load(str(path))
+    rows = np.random.default_rng(0).normal(0, 1, (MANY, len(loaded.card.features))).astype(np.float32)
+    few = rows[:SIGNALS]
+    single = _timed(lambda: [booster.predict(xgboost.DMatrix(row[None, :])) for row in few])
+    batch = _timed(lambda: loaded.predict(few))
+    theirs = _timed(lambda: booster.predict(xgboost.DMatrix(rows)))
+    ours = _timed(lambda: loaded.predict(rows))
+    warm, fresh = await _in_worker(str(path), few)
+    return Micro(*single, *batch, theirs[0], ours[0], warm, fresh)
+
+
+async def _in_worker(path: str, rows: Any) -> tuple[float, float]:
+    """Median ms of one batch in a worker: with the model loaded beforehand, and loading it."""
+    preload = (("tradebot.model.predictor", "load"), (path,))
+    with WorkerPool(1, "always", preload) as pool:
+        pool.start()
+        times: list[list[float]] = [[], []]
+        for _ in range(REPEATS):
+            for kind, function in enumerate((predictor.predict_rows, predict_loading)):
+                start = monotonic_ms()
+                await pool.call(function, path, rows)
+                times[kind].append(monotonic_ms() - start)
+    return float(np.median(times[0])), float(np.median(times[1]))
+
+
+def predict_loading(path: str, rows: Any) -> Any:
+    """What a worker does that has not loaded its model: load it for the task."""
+    return predictor.Predictor(path, Path(path).read_bytes()).predict(rows)

@@ -1,0 +1,365 @@
+"""The command line: parse, call, render. The only module that prints.
+
+Nothing is imported here that `--help` does not need; commands import what they use when they run.
+"""
+
+import contextlib
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from typer.exceptions import TyperException
+
+from tradebot import __version__
+from tradebot.errors import TradebotError, UsageError
+
+if TYPE_CHECKING:
+    from tradebot.config import Settings
+    from tradebot.documents import Document
+    from tradebot.pipeline import Progress
+
+T = TypeVar("T")
+app = typer.Typer(
+    name="tradebot", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False,
+    help="A machine-learning trading cycle for crypto exchanges: scan, fetch, analyze, predict, execute, monitor.",
+)  # fmt: skip
+sim_app = typer.Typer(help="The simulated exchange.", rich_markup_mode=None)
+app.add_typer(sim_app, name="sim")
+
+# Options that stand for a key of config.toml: name, key, help. Values are checked there.
+KEYS: dict[str, tuple[str, str]] = {
+    "data_dir": ("data_dir", "Folder for klines, state and reports."),
+    "venue": ("venue.name", "Exchange: sim (built in) or binance."),
+    "base_url": ("venue.base_url", "Another address that speaks the venue's protocol."),
+    "symbols": ("universe.symbols", "Symbols, separated by commas; default: the most traded."),
+    "intervals": ("market.intervals", "Three intervals from fine to coarse, as 5m,15m,1h."),
+    "bars": ("market.bars", "Closed klines kept for each series."),
+    "strategy": ("strategy.name", "Strategy; `tradebot analyze --list` shows them."),
+    "model": ("model.path", "ONNX model; default: the demo model."),
+    "seed": ("sim.seed", "Seed of the synthetic prices."),
+    "listed": ("sim.symbols", "How many symbols the exchange lists."),
+    "klines": ("sim.klines", "Play back a folder of kline files."),
+    "at": ("sim.at", "The venue's time at its start, as 2018-01-20T00:00:00Z."),
+    "clock": ("sim.clock", "real, stepped or scaled."),
+    "speed": ("sim.speed", "Venue seconds in a real one, when scaled."),
+    "latency": ("sim.latency_ms", "Delay of every reply, ms."),
+}  # fmt: skip
+EVERYWHERE = ("data_dir", "venue", "base_url")
+LOOKING = (*EVERYWHERE, "symbols", "intervals", "bars")
+
+
+@dataclass
+class Terminal:
+    """Where documents go: as JSON lines to stdout, or as tables for people."""
+
+    json: bool
+    verbose: bool
+
+    def emit(self, kind: str, document: "Document") -> None:
+        """Print one document of the command `kind`."""
+        if self.json:
+            from tradebot.documents import encode
+
+            print(encode(document), flush=True)
+            return
+        from rich.console import Console
+
+        from tradebot import report
+
+        report.show(Console(stderr=not sys.stdout.isatty()), report.RENDERERS[kind](document))
+
+    @contextlib.contextmanager
+    def progress(self) -> "Iterator[Progress | None]":
+        """A progress bar on stderr for what takes long, where somebody looks."""
+        if self.json or not sys.stderr.isatty():
+            yield None
+            return
+        from tradebot.report import progress_bar
+
+        with progress_bar() as update:
+            yield update
+
+
+def _key_option(name: str) -> inspect.Parameter:
+    flag, (_, text) = f"--{name.replace('_', '-')}", KEYS[name]
+    hint = Annotated[
+        str | None, typer.Option(flag, help=text, show_default=False, metavar=name.rsplit("_", maxsplit=1)[-1].upper())
+    ]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+
+
+def _common_options() -> list[inspect.Parameter]:
+    file = typer.Option("--config", help="Configuration file; default ./config.toml.", show_default=False)
+    keys = typer.Option("--set", help="Any key of config.toml, as pool.use=always.", show_default=False)
+    options: dict[str, tuple[Any, Any, Any]] = {
+        "config": (str | None, None, file),
+        "set_": (list[str] | None, None, keys),
+        "json": (bool, False, typer.Option("--json", help="One JSON document on stdout and nothing else there.")),
+        "verbose": (bool, False, typer.Option("--verbose", "-v", help="Log what is done, to stderr.")),
+        "debug": (bool, False, typer.Option("--debug", help="Log more, and show a traceback when something breaks.")),
+    }  # fmt: skip
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+        for name, (kind, default, option) in options.items()
+    ]
+
+
+def _assignments(pairs: Iterable[str]) -> dict[str, tuple[str, Any]]:
+    """`--set` options; lists and tables are not split here but where they are validated."""
+    given = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--set {pair}: write it as section.key=value")
+        given[key.strip()] = (f"--set {key.strip()}", value)
+    return given
+
+
+def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
+    from tradebot.config import load
+
+    options = {KEYS[name][0]: (f"--{name.replace('_', '-')}", given.pop(name)) for name in names}
+    level = "debug" if given["debug"] else "info" if given.pop("verbose") else None
+    options["log_level"] = ("--debug" if given.pop("debug") else "--verbose", level)
+    return load(given.pop("config"), _assignments(given.pop("set_") or ()) | options)
+
+
+def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """File a function `(settings, terminal, **own options)` as a command.
+
+    The options that every command has, and those in `keys` that stand for a key of config.toml,
+    are added here, so that a command only declares what is its own.
+    """
+
+    def file(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function).parameters.values())[2:]
+
+        def call(**given: Any) -> None:
+            terminal = Terminal(given.pop("json"), given["verbose"] or given["debug"])
+            settings = _settings(keys, given)
+            _log_to_stderr(settings.log_level)
+            function(settings, terminal, **given)
+
+        call.__doc__ = function.__doc__
+        parameters = [*own, *(_key_option(key) for key in keys), *_common_options()]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        on.command(name)(call)
+        return function
+
+    return file
+
+
+def _log_to_stderr(level: str) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for chatty in ("httpx", "httpcore", "asyncio", "filelock"):  # httpx logs whole URLs, signatures included
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Ended(BaseException):
+    """A signal asked the program to end; carries its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end; on Ctrl-C or SIGTERM cancel it, let it clean up and raise `Ended`."""
+    import asyncio
+
+    received: list[int] = []
+
+    async def guarded() -> T:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            if received:  # asked twice: whoever asks no longer wants to wait
+                os._exit(128 + number)
+            received.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        return await task
+
+    try:
+        import uvloop
+
+        return uvloop.run(guarded())
+    except asyncio.CancelledError:
+        raise Ended(128 + received[0]) from None
+
+
+ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
+OnceOption = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
+CyclesOption = Annotated[
+    int | None, typer.Option("--cycles", min=1, help="End after so many cycles.", show_default=False)
+]
+
+
+@command("fetch", *LOOKING)
+def fetch(settings: "Settings", terminal: Terminal) -> None:
+    """Bring the kline store up to date.  Example: tradebot fetch --symbols BTCUSDT,ETHUSDT --json"""
+    from tradebot import commands
+
+    with terminal.progress() as progress:
+        document = finish(commands.fetch(settings, progress))
+    terminal.emit("fetch", document)
+
+
+@command("analyze", *LOOKING, "strategy")
+def analyze(settings: "Settings", terminal: Terminal, show_list: ListOption = False) -> None:
+    """Show the strategy's signals on the newest closed bars.  Example: tradebot analyze --strategy momentum"""
+    from tradebot import commands
+
+    if show_list:
+        return terminal.emit("strategies", commands.strategies())
+    with terminal.progress() as progress:
+        document = finish(commands.analyze(settings, progress))
+    terminal.emit("analyze", document)
+    return None
+
+
+@command("predict", *LOOKING, "strategy", "model")
+def predict(settings: "Settings", terminal: Terminal) -> None:
+    """Give each signal its probability, in one batch.  Example: tradebot predict --model models/demo.onnx"""
+    from tradebot import commands
+
+    with terminal.progress() as progress:
+        document = finish(commands.predict(settings, progress))
+    terminal.emit("predict", document)
+
+
+@command("run", *LOOKING, "strategy", "model")
+def run(settings: "Settings", terminal: Terminal, once: OnceOption = False, cycles: CyclesOption = None) -> None:
+    """Trade: one cycle a minute until it is stopped.  Example: tradebot run --once"""
+    from tradebot import commands
+
+    if once and cycles not in (None, 1):
+        raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
+    with terminal.progress() as progress:
+        finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.emit("run", each), progress))
+
+
+@command("positions", *EVERYWHERE)
+def positions(settings: "Settings", terminal: Terminal) -> None:
+    """Show what the account holds, without asking the venue.  Example: tradebot positions --json"""
+    from tradebot import commands
+
+    terminal.emit("positions", commands.positions(settings))
+
+
+@command("export-onnx", "data_dir")
+def export_onnx(
+    _: "Settings",
+    terminal: Terminal,
+    *,
+    source: Annotated[Path, typer.Argument(help="XGBoost model file (.json or .ubj).", show_default=False)],
+    target: Annotated[Path | None, typer.Argument(help="ONNX file to write; default: beside the source.")] = None,
+) -> None:
+    """Convert an XGBoost model and check the two against each other.  Example: tradebot export-onnx models/demo.ubj"""
+    from tradebot import commands
+
+    terminal.emit("export-onnx", commands.export_onnx(source, target))
+
+
+@command("bench", "data_dir")
+def bench(
+    settings: "Settings",
+    terminal: Terminal,
+    *,
+    symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="Symbols of the universe.")] = 30,
+    bars: Annotated[int, typer.Option("--bars", min=100, max=1000, help="Closed klines of each series.")] = 100,
+    latency: Annotated[float, typer.Option("--latency", min=0, help="Delay of every reply, ms.")] = 20.0,
+    cycles: Annotated[int, typer.Option("--cycles", min=5, help="Serial cycles.")] = 5,
+) -> None:
+    """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50 --json"""
+    from tradebot.bench import Workload, measure
+
+    with terminal.progress() as progress:
+        document = finish(
+            measure(settings, Workload(symbols, settings.market.intervals, bars, latency, cycles), progress)
+        )
+    terminal.emit("bench", document)
+
+
+@command("serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", on=sim_app)
+def serve(
+    settings: "Settings",
+    terminal: Terminal,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+) -> None:
+    """Serve the simulated exchange over HTTP.  Example: tradebot sim serve --klines DIR --at 2018-01-20T00:00:00Z"""
+    from tradebot import commands
+
+    commands.serve(settings, host, port, lambda document: terminal.emit("serve", document))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tradebot {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Print the help when no command is given."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _say(message: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    with contextlib.suppress(OSError):
+        print(f"tradebot: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _usage(error: TyperException) -> str:
+    """The parser's message, and where to look."""
+    text = getattr(error, "format_message", lambda: str(error))().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{text}; see `{context.command_path if context else 'tradebot'} --help`"
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the code that the errors module defines."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    code = 0
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="tradebot", standalone_mode=False) or 0
+    except TyperException as error:
+        _say(_usage(error))
+        code = UsageError.exit_code
+    except TradebotError as error:
+        _say(str(error))
+        code = error.exit_code
+    except Ended as ended:
+        code = ended.code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        _say(f"a bug: {type(error).__name__}: {error}; run again with --debug for the traceback and report it")
+        code = 1
+    sys.exit(code)

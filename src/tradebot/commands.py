@@ -1,0 +1,181 @@
+"""What each command does: settings in, document out. Nothing here prints or parses a command line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tradebot.analysis.pool import WorkerPool
+from tradebot.analysis.strategies import STRATEGIES, make
+from tradebot.clock import monotonic_ms
+from tradebot.config import Settings
+from tradebot.documents import SCHEMA, Document, series_document, signal_document, skipped_document
+from tradebot.errors import Locked, TradingError
+from tradebot.loop import Loop
+from tradebot.market.store import Ready
+from tradebot.model import predictor
+from tradebot.pipeline import Look, Pipeline, Progress
+from tradebot.session import Session, account_key, open_session
+from tradebot.trading.desk import Desk
+from tradebot.trading.journal import Journal
+
+Emit = Callable[[Document], None]
+
+
+def make_pool(settings: Settings) -> WorkerPool:
+    """The worker pool of the settings, with the model loaded in each worker; started when it is needed."""
+    path = str(predictor.resolve(settings.model.path))
+    return WorkerPool(settings.pool.workers, settings.pool.use, (("tradebot.model.predictor", "load"), (path,)))
+
+
+@asynccontextmanager
+async def _pipeline(settings: Settings, progress: Progress | None = None) -> AsyncIterator[Pipeline]:
+    make(settings.strategy.name, settings.strategy.parameters)  # a wrong name is told before the venue is asked
+    async with open_session(settings) as session:
+        with make_pool(settings) as pool:
+            yield Pipeline(session, pool, progress=progress)
+
+
+def _head(session: Session, look: Look) -> Document:
+    return {"schema": SCHEMA, "venue": session.venue, "now": look.now}
+
+
+async def fetch(settings: Settings, progress: Progress | None = None) -> Document:
+    """Bring the store up to date; what each series holds. The first error is raised if all failed."""
+    start = monotonic_ms()
+    async with open_session(settings) as session:
+        with make_pool(settings) as pool:
+            pipeline = Pipeline(session, pool, progress=progress)
+            universe = await pipeline.scan()
+            now = session.clock.now()
+            series = [ready async for ready in pipeline.fetch(universe, now)]
+        return _fetched(session, now, series, monotonic_ms() - start)
+
+
+def _fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
+    failed = [ready for ready in series if ready.error is not None]
+    if failed and len(failed) == len(series) and failed[0].error:
+        raise failed[0].error
+    order = {symbol: row for row, symbol in enumerate(sorted({ready.symbol for ready in series}))}
+    good = sorted((r for r in series if r.error is None), key=lambda r: (order[r.symbol], len(r.interval), r.interval))
+    return {
+        "schema": SCHEMA,
+        "venue": session.venue,
+        "now": now,
+        "elapsed_ms": round(elapsed_ms, 3),
+        "requests": session.feed.requests,
+        "weight": session.feed.weight,
+        "series": [series_document(ready) for ready in good],
+        "errors": [{"symbol": r.symbol, "interval": r.interval, "error": str(r.error)} for r in failed],
+    }
+
+
+async def analyze(settings: Settings, progress: Progress | None = None) -> Document:
+    """Signals of the newest closed bars."""
+    async with _pipeline(settings, progress) as pipeline:
+        look = await pipeline.look()
+        names = look.analysis.features.names if look.analysis else ()
+        return _head(pipeline.session, look) | {
+            "strategy": settings.strategy.name,
+            "signals": [signal_document(signal, names) for signal in look.signals],
+            "skipped": skipped_document(look.skipped),
+        }
+
+
+async def predict(settings: Settings, progress: Progress | None = None) -> Document:
+    """Probabilities of the newest signals, in one batch."""
+    async with _pipeline(settings, progress) as pipeline:
+        path = pipeline.model_path()
+        look = await pipeline.predict(await pipeline.look())
+        card = predictor.load(path).card
+        model = {"path": path, "sha256": card.sha256, "features": len(card.features), "trained_to": card.trained_to}
+        return _head(pipeline.session, look) | {
+            "model": model,
+            "predictions": [prediction.document() for prediction in look.predictions],
+            "skipped": skipped_document(look.skipped),
+        }
+
+
+async def run(settings: Settings, cycles: int | None, emit: Emit, progress: Progress | None = None) -> None:
+    """Cycles with orders; `Locked` if another instance trades from the same data folder."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(settings.data_path / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Locked(
+            f"another tradebot run holds {lock.lock_file}; wait for its end or use another --data-dir"
+        ) from None
+    except OSError as error:
+        raise TradingError(f"{lock.lock_file}: {error.strerror}; no lock, no orders") from None
+    try:
+        await _run(settings, cycles, emit, progress)
+    finally:
+        lock.release()
+
+
+async def _run(settings: Settings, cycles: int | None, emit: Emit, progress: Progress | None) -> None:
+    make(settings.strategy.name, settings.strategy.parameters)
+    async with open_session(settings, trading=True) as session:
+        with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
+            pipeline = Pipeline(session, pool, progress=progress)
+            pipeline.model_path()
+            universe = await pipeline.scan()
+            assert session.broker is not None
+            desk = Desk(
+                session.broker, journal, session.clock, settings, session.instruments, universe.quote, session.account
+            )
+            await Loop(pipeline, desk).run(cycles, emit)
+
+
+def positions(settings: Settings) -> Document:
+    """What the account of the settings' venue holds, from the journal alone; no venue is asked."""
+    account = account_key(settings)
+    with Journal(settings.data_path / "state.db") as journal:
+        held = [position.document(None) for position in journal.positions(account)]
+    return {"schema": SCHEMA, "account": account, "positions": held}
+
+
+def export_onnx(source: Path, target: Path | None) -> Document:
+    """Convert an XGBoost model file and check the two against each other."""
+    from tradebot.model.export import export
+
+    report = export(source, target or source.with_suffix(".onnx"))
+    return {
+        "schema": SCHEMA,
+        "source": str(report.source),
+        "onnx": str(report.onnx),
+        "features": report.features,
+        "rows_checked": report.rows_checked,
+        "max_abs_diff": report.max_abs_diff,
+        "sha256": report.sha256,
+    }
+
+
+def strategies() -> Document:
+    """The registered strategies."""
+    from dataclasses import fields
+
+    rows = [
+        {"name": name, "text": kind.text, "parameters": ", ".join(f"{f.name}={f.default}" for f in fields(kind))}
+        for name, kind in sorted(STRATEGIES.items())
+    ]
+    return {"schema": SCHEMA, "strategies": rows}
+
+
+def serve(settings: Settings, host: str, port: int, emit: Emit) -> None:
+    """Serve the simulated exchange until a signal ends it; `emit` gets its address when it listens."""
+    from tradebot import sim
+    from tradebot.sim.app import create_app
+    from tradebot.sim.server import serve as listen
+
+    clock = sim.sim_clock(settings)
+    exchange = sim.open_exchange(settings, clock, None)
+
+    def ready(url: str) -> None:
+        about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}
+        emit({"schema": SCHEMA, "url": url, **about, "loopback": host in ("127.0.0.1", "::1", "localhost")})
+
+    listen(create_app(exchange, latency_ms=settings.sim.latency_ms), host, port, ready)

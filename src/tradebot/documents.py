@@ -1,0 +1,63 @@
+"""The JSON documents of the commands. Times are ms, a NaN is null, a Decimal is a string."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tradebot.market.bars import gaps
+
+if TYPE_CHECKING:
+    from tradebot.analysis.strategies import Signal
+    from tradebot.market.store import Ready
+
+Document: TypeAlias = dict[str, Any]
+SCHEMA = 1
+
+
+def encode(document: Document) -> str:
+    """One line of JSON."""
+    import orjson
+
+    def other(value: object) -> object:
+        if isinstance(value, Decimal):
+            return format(value, "f")
+        raise TypeError(f"{type(value).__name__} has no place in a document")
+
+    return orjson.dumps(document, default=other, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def series_document(ready: Ready) -> Document:
+    """One series of `fetch`; `gaps` are pairs of first and last missing open time."""
+    times = ready.klines.open_time
+    return {
+        "symbol": ready.symbol,
+        "interval": ready.interval,
+        "rows": len(times),
+        "new": ready.new,
+        "first_open": int(times[0]) if len(times) else None,
+        "last_open": int(times[-1]) if len(times) else None,
+        "gaps": gaps(ready.klines, ready.interval),
+    }
+
+
+def signal_document(signal: Signal, names: Sequence[str]) -> Document:
+    """A signal with its 31 features by name."""
+    return {
+        "symbol": signal.symbol,
+        "side": str(signal.side),
+        "bar_time": signal.bar_time,
+        "score": _number(signal.score),
+        "features": {name: _number(value) for name, value in zip(names, signal.row, strict=True)},
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def skipped_document(skipped: dict[str, str]) -> list[Document]:
+    """Symbols that were left out, in the order of their names, each with its reason."""
+    return [{"symbol": symbol, "reason": reason} for symbol, reason in sorted(skipped.items())]

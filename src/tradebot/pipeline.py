@@ -1,0 +1,238 @@
+"""The corridor: scan → fetch → analyze → predict → execute → monitor.
+
+The stages overlap. Exits are looked after first and beside the fetch; klines are turned into each
+symbol's own features while other requests are in the air; what compares symbols, and the one
+batch prediction, runs once when the universe is complete or its deadline has passed, so results
+do not depend on the order of arrival; orders go out while the next cycle may already begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tradebot.analysis.analyze import Analysis, conclude, own_features
+from tradebot.analysis.pool import WorkerPool
+from tradebot.analysis.strategies import Signal, Strategy, make
+from tradebot.clock import SteppedClock, monotonic_ms
+from tradebot.config import Settings
+from tradebot.errors import ConfigError, MarketError
+from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
+from tradebot.market.store import Ready
+from tradebot.market.universe import Universe, choose
+from tradebot.model import predictor
+from tradebot.session import Session
+from tradebot.trading.risk import Prediction
+
+Document: TypeAlias = dict[str, Any]
+Progress: TypeAlias = Callable[[str, int, int], None]
+STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
+BATCH = 64  # symbols analyzed at once while others are still in the air
+
+
+def _unseen(stage: str, done: int, of: int) -> None:
+    """Progress that nobody looks at."""
+
+
+class Watch:
+    """Wall time of stages in ms, from a stage's first start to its last end; stages may overlap."""
+
+    def __init__(self) -> None:
+        self.started = monotonic_ms()
+        self._spans: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = monotonic_ms()
+        try:
+            yield
+        finally:
+            first, last = self._spans.get(stage, (start, start))
+            self._spans[stage] = (min(first, start), max(last, monotonic_ms()))
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Milliseconds by stage; a stage that did not run took none."""
+        spans = {stage: self._spans.get(stage, (0.0, 0.0)) for stage in STAGES}
+        return {stage: round(end - start, 3) for stage, (start, end) in spans.items()}
+
+    @property
+    def total_ms(self) -> float:
+        """From the watch's making to the last end of a stage."""
+        return round(max((end for _, end in self._spans.values()), default=self.started) - self.started, 3)
+
+
+@dataclass(eq=False)
+class Look:
+    """What one cycle has seen and what it thinks of it."""
+
+    now: int
+    universe: Universe
+    watch: Watch
+    series: list[Ready] = field(default_factory=list)
+    analysis: Analysis | None = None
+    predictions: list[Prediction] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def signals(self) -> list[Signal]:
+        """The strategy's, strongest first."""
+        return self.analysis.signals if self.analysis else []
+
+
+class Arrivals:
+    """Collects series as they come and hands out batches of symbols whose series are all there."""
+
+    def __init__(self, look: Look, intervals: Sequence[str], bars: int) -> None:
+        self.look, self.intervals, self.bars = look, intervals, bars
+        self._klines: dict[str, dict[str, Klines]] = {}
+        self._complete: list[str] = []
+
+    def add(self, ready: Ready) -> None:
+        """Take in one series; one that failed takes its symbol out of the cycle with the reason."""
+        self.look.series.append(ready)
+        if ready.error is not None:
+            self.look.skipped[ready.symbol] = f"{ready.interval} klines: {ready.error}"
+            return
+        mine = self._klines.setdefault(ready.symbol, {})
+        mine[ready.interval] = ready.klines
+        if len(mine) == len(self.intervals):
+            self._complete.append(ready.symbol)
+
+    def batch(self, least: int) -> tuple[Panel, ...] | None:
+        """Panels of the waiting symbols, one for each interval, once there are at least so many."""
+        if len(self._complete) < max(least, 1):
+            return None
+        names, self._complete = self._complete, []
+        series = {name: self._klines.pop(name) for name in names}
+        return tuple(
+            panel(
+                interval, last_closed(interval, self.look.now), self.bars, [(s, k[interval]) for s, k in series.items()]
+            )
+            for interval in self.intervals
+        )
+
+
+class Pipeline:
+    """Cycles over one session. The pool, the model and the strategy are made once and kept."""
+
+    def __init__(self, session: Session, pool: WorkerPool, *, progress: Progress | None = None) -> None:
+        self.session, self.pool = session, pool
+        self.settings: Settings = session.settings
+        self.progress = progress or _unseen
+        strategy = self.settings.strategy
+        self.strategy: Strategy = make(strategy.name, strategy.parameters)
+        self.intervals = fine_to_coarse(self.settings.market.intervals)
+        self._universe: Universe | None = None
+
+    async def scan(self) -> Universe:
+        """The universe, chosen once a session."""
+        if self._universe is None:
+            self._universe = await choose(self.settings.universe, self.session.instruments, self.session.feed)
+        return self._universe
+
+    async def fetch(self, universe: Universe, now: int) -> AsyncGenerator[Ready, None]:
+        """Every series of the universe with its bars closed at `now`, as soon as it is ready."""
+        market, session = self.settings.market, self.session
+        of = len(universe.symbols) * len(market.intervals)
+        done = 0
+        stream = session.store.refresh(
+            session.feed, SteppedClock(now), universe.symbols, market.intervals, market.bars,
+            connections=self.settings.venue.connections, deadline_s=self.settings.run.fetch_deadline_s,
+        )  # fmt: skip
+        async with aclosing(stream):
+            async for ready in stream:
+                done += 1
+                self.progress("fetch", done, of)
+                yield ready
+
+    async def look(self, watch: Watch | None = None) -> Look:
+        """Scan, fetch and analyze. `MarketError` if not one series could be had."""
+        watch = watch or Watch()
+        with watch("scan"):
+            universe = await self.scan()
+        look = Look(self.session.clock.now(), universe, watch, skipped=dict(universe.skipped))
+        arrivals = Arrivals(look, self.intervals, self.settings.market.bars)
+        parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
+        with watch("fetch"):
+            async with aclosing(self.fetch(universe, look.now)) as stream:
+                async for ready in stream:
+                    arrivals.add(ready)
+                    if batch := arrivals.batch(BATCH):
+                        parts.append((batch, await self._own(watch, batch)))
+        if rest := arrivals.batch(1):
+            parts.append((rest, await self._own(watch, rest)))
+        self._refuse_nothing(look, parts)
+        with watch("analyze"):
+            self._conclude(look, parts)
+        return look
+
+    async def _own(self, watch: Watch, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
+        with watch("analyze"):
+            return await own_features(self.pool, batch)
+
+    @staticmethod
+    def _refuse_nothing(look: Look, parts: Sequence[object]) -> None:
+        """One bad symbol is data, all of them are an error: the first one, with its class."""
+        if not parts:
+            error = next((ready.error for ready in look.series if ready.error), None)
+            raise error or MarketError("no klines for any symbol of the universe")
+
+    def _conclude(self, look: Look, parts: Sequence[tuple[tuple[Panel, ...], tuple[Floats, ...]]]) -> None:
+        """Put the batches together in the universe's order, whatever order they came in."""
+        panels = [joined([batch[i] for batch, _ in parts], look.universe.symbols) for i in range(len(self.intervals))]
+        names = [symbol for batch, _ in parts for symbol in batch[0].symbols]
+        order = [names.index(symbol) for symbol in panels[0].symbols]
+        own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
+        strategy = self.settings.strategy
+        look.analysis = conclude(panels, own, self.strategy, strategy.min_score, self.settings.market.max_filled)
+        look.skipped |= look.analysis.skipped
+
+    async def predict(self, look: Look) -> Look:
+        """One batch for all signals, in a worker or inline. Raises `ModelError`."""
+        with look.watch("predict"):
+            path = self.model_path()
+            signals = look.signals
+            if signals:
+                rows = np.stack([signal.row for signal in signals])
+                chances = await self.pool.call(predictor.predict_rows, path, rows, cost_ms=len(rows) / 200)
+                look.predictions = [
+                    Prediction(signal.symbol, signal.side, signal.bar_time, float(chance), signal.score)
+                    for signal, chance in zip(signals, chances, strict=True)
+                ]
+        return look
+
+    def model_path(self) -> str:
+        """The model of the settings, checked against the features of the settings' intervals."""
+        path = str(predictor.resolve(self.settings.model.path))
+        predictor.check_schema(predictor.load(path).card, self.intervals)
+        return path
+
+    @property
+    def threshold(self) -> float:
+        """Least probability of an entry: the settings' or else the model's own."""
+        chosen = self.settings.model.threshold
+        return predictor.load(self.model_path()).card.threshold if chosen is None else chosen
+
+
+def fine_to_coarse(intervals: Sequence[str]) -> tuple[str, ...]:
+    """The three intervals of the features; `ConfigError` if they are not three or not in order."""
+    lengths = [interval_ms(interval) for interval in intervals]
+    if len(lengths) != 3 or lengths != sorted(set(lengths)):
+        raise ConfigError(f"market.intervals = {','.join(intervals)}: must be three, from fine to coarse, as 5m,15m,1h")
+    return tuple(intervals)
+
+
+def joined(panels: Sequence[Panel], symbols: Sequence[str]) -> Panel:
+    """Panels of one interval and end put together, in the order of `symbols`."""
+    names = [symbol for each in panels for symbol in each.symbols]
+    data = np.concatenate([each.data for each in panels], axis=1)
+    filled = np.concatenate([each.filled for each in panels])
+    place = {name: row for row, name in enumerate(names)}
+    whole = Panel(panels[0].interval, panels[0].end, tuple(names), data, filled)
+    return whole.take([place[symbol] for symbol in symbols if symbol in place])

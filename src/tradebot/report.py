@@ -1,0 +1,264 @@
+"""Documents as tables for people, at most 100 columns wide. Writes to a console, knows no command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from tradebot.clock import format_time
+from tradebot.documents import Document
+
+WIDTH = 100
+SHOWN = 15  # rows of a table before it is cut with a word of how many more there are
+Column: TypeAlias = tuple[str, Callable[[Document], Any]]
+
+
+def cell(value: Any) -> str:
+    """A value as people read it; nothing for what is not there."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def short(amount: Any) -> str:
+    """A decimal string without its trailing zeros, to at most ten significant digits."""
+    if amount in (None, ""):
+        return ""
+    text = format(amount, "f") if not isinstance(amount, str) else amount
+    whole, dot, places = text.partition(".")
+    places = places[: max(0, 10 - len(whole.lstrip("-0")))].rstrip("0")
+    return whole + dot * bool(places) + places
+
+
+def table(title: str, rows: Sequence[Document], columns: Sequence[Column], *, shown: int = SHOWN) -> Table:
+    """A table of documents; numbers to the right."""
+    built = Table(
+        title=title, title_justify="left", title_style="bold cyan", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    cells = [[cell(pick(row)) for _, pick in columns] for row in rows[:shown]]
+    for index, (name, _) in enumerate(columns):
+        values = [row[index] for row in cells]
+        numeric = all(value[:1] in "-+.0123456789" for value in values if value)
+        side: Literal["left", "right"] = "right" if numeric and values else "left"
+        # Only the last column may take several lines: it is where long reasons stand.
+        built.add_column(name, justify=side, no_wrap=index < len(columns) - 1)
+    for row in cells:
+        built.add_row(*(Text(value) for value in row))
+    if len(rows) > shown:
+        built.caption, built.caption_justify = f"… and {len(rows) - shown} more (--json shows all)", "left"
+    return built
+
+
+def _time(key: str) -> Callable[[Document], str]:
+    return lambda row: format_time(row[key]) if row[key] is not None else ""
+
+
+def _get(key: str) -> Callable[[Document], Any]:
+    return lambda row: row[key]
+
+
+def _amount(key: str) -> Callable[[Document], str]:
+    return lambda row: short(row[key])
+
+
+def _percent(key: str) -> Callable[[Document], str]:
+    return lambda row: f"{100 * row[key]:.1f} %"
+
+
+SERIES: list[Column] = [
+    ("symbol", _get("symbol")), ("interval", _get("interval")), ("rows", _get("rows")), ("new", _get("new")),
+    ("first open", _time("first_open")), ("last open", _time("last_open")), ("gaps", lambda row: len(row["gaps"])),
+]  # fmt: skip
+SIGNALS: list[Column] = [
+    ("symbol", _get("symbol")), ("side", _get("side")), ("bar", _time("bar_time")), ("score", _get("score")),
+]  # fmt: skip
+PREDICTIONS: list[Column] = [
+    ("symbol", _get("symbol")), ("side", _get("side")), ("bar", _time("bar_time")),
+    ("probability", _percent("probability")),
+]  # fmt: skip
+ORDERS: list[Column] = [
+    ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
+    ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
+]  # fmt: skip
+POSITIONS: list[Column] = [
+    ("symbol", _get("symbol")), ("state", _get("state")),
+    *((name, _amount(name)) for name in ("quantity", "entry", "mark", "stop", "target", "unrealized")),
+]  # fmt: skip
+SKIPPED: list[Column] = [("symbol", _get("symbol")), ("reason", _get("reason"))]
+
+
+def _fee(fee: Any) -> str:
+    if isinstance(fee, dict):
+        return ", ".join(f"{short(amount)} {asset}" for asset, amount in fee.items())
+    return short(fee)
+
+
+def stage_line(stages: dict[str, float], total_ms: float) -> Text:
+    """`ms: scan 1 · fetch 210 · … · total 260`."""
+    return Text("ms: " + " · ".join(f"{name} {value:,.0f}" for name, value in {**stages, "total": total_ms}.items()))
+
+
+def _some(title: str, rows: Sequence[Document], columns: Sequence[Column], none: str = "none") -> Table | Text:
+    return table(f"{title} ({len(rows)})", rows, columns) if rows else Text(f"{title}: {none}", style="dim")
+
+
+def _notes(document: Document) -> Iterable[Table | Text]:
+    if document.get("skipped"):
+        yield table(f"Skipped ({len(document['skipped'])})", document["skipped"], SKIPPED, shown=8)
+    for warning in document.get("warnings", []):
+        yield Text(f"warning: {warning}", style="yellow")
+
+
+def fetch(document: Document) -> Iterable[Table | Text]:
+    """The series of `fetch` and what went wrong."""
+    yield table(f"Klines of {document['venue']} ({len(document['series'])} series)", document["series"], SERIES)
+    rows, new = (sum(each[key] for each in document["series"]) for key in ("rows", "new"))
+    yield Text(
+        f"{rows:,} rows, {new:,} new, {document['requests']:,} requests of weight {document['weight']:,} "
+        f"in {document['elapsed_ms']:,.0f} ms"
+    )
+    if document["errors"]:
+        yield table(f"Errors ({len(document['errors'])})", document["errors"], [
+            ("symbol", _get("symbol")), ("interval", _get("interval")), ("error", _get("error"))], shown=8)  # fmt: skip
+
+
+def analyze(document: Document) -> Iterable[Table | Text]:
+    """The signals of `analyze`."""
+    yield Text(f"{document['venue']}, {format_time(document['now'])} UTC, strategy {document['strategy']}")
+    yield _some("Signals", document["signals"], SIGNALS)
+    yield from _notes(document)
+
+
+def predict(document: Document) -> Iterable[Table | Text]:
+    """The predictions of `predict`."""
+    model = document["model"]
+    yield Text(
+        f"{document['venue']}, {format_time(document['now'])} UTC, model {model['path']}",
+        overflow="ellipsis",
+        no_wrap=True,
+    )
+    yield _some("Predictions", document["predictions"], PREDICTIONS)
+    yield from _notes(document)
+
+
+def run(document: Document) -> Iterable[Table | Text]:
+    """One cycle of `run`."""
+    yield Text(
+        f"Cycle {document['cycle']} · {document['venue']} · {format_time(document['started'])} UTC · "
+        f"{document['symbols']} symbols · {document['requests']} requests",
+        style="bold",
+    )
+    yield stage_line(document["stages"], document["total_ms"])
+    yield _some("Signals", document["signals"], SIGNALS)
+    yield _some("Predictions", document["predictions"], PREDICTIONS)
+    yield _some("Orders", document["orders"], ORDERS)
+    yield _some("Positions", document["positions"], POSITIONS)
+    yield from _notes(document)
+
+
+def positions(document: Document) -> Iterable[Table | Text]:
+    """What is held."""
+    yield _some(f"Positions of {document['account']}", document["positions"], POSITIONS)
+
+
+def export_onnx(document: Document) -> Iterable[Table | Text]:
+    """What was written and how well it agrees."""
+    yield Text(f"{document['source']} → {document['onnx']} ({document['features']} features)")
+    yield Text(f"parity: {document['rows_checked']:,} rows, largest difference {document['max_abs_diff']:.2e}")
+    yield Text(f"sha256 {document['sha256']}")
+
+
+def strategies(document: Document) -> Iterable[Table | Text]:
+    """The registered strategies with their parameters."""
+    columns: list[Column] = [("name", _get("name")), ("kind", _get("text")), ("parameters", _get("parameters"))]
+    yield table("Strategies", document["strategies"], columns)
+
+
+def serve(document: Document) -> Iterable[Table | Text]:
+    """Where the simulated exchange listens and what it trades."""
+    yield Text(f"simulated exchange at {document['url']}: {document['symbols']} symbols, {document['clock']} clock,")
+    yield Text(f"venue time {format_time(document['now'])} UTC; end it with Ctrl-C")
+    if not document["loopback"]:
+        yield Text("warning: anybody who reaches this address can trade here", style="yellow")
+
+
+def _ahead(row: Document) -> str:
+    old, new = row["serial"], row["pipelined"]
+    if not old or not new:
+        return "" if not old else "ahead"
+    return f"{old / new:.1f} times" if old >= new else "behind"
+
+
+def _comparison(document: Document) -> list[Document]:
+    old, new = document["serial"], document["pipelined"]
+    rows = [
+        ("total p50, ms", old["total_ms"]["p50"], new["total_ms"]["p50"]),
+        ("total p95, ms", old["total_ms"]["p95"], new["total_ms"]["p95"]),
+    ]
+    rows += [(f"{stage}, ms", old["stages"][stage], new["stages"][stage]) for stage in old["stages"]]
+    rows += [("requests", old["requests"], new["requests"]), ("CPU, s", old["cpu_s"], new["cpu_s"])]
+    rows += [(f"{kind} cycle, ms", each["serial_ms"], each["pipelined_ms"]) for kind, each in document["kinds"].items()]
+    return [{"what": what, "serial": a, "pipelined": b} for what, a, b in rows]
+
+
+COMPARED: list[Column] = [
+    ("a cycle", _get("what")), ("serial", lambda row: f"{row['serial']:,.2f}"),
+    ("pipelined", lambda row: f"{row['pipelined']:,.2f}"), ("pipelined is", _ahead),
+]  # fmt: skip
+CLAIMS: list[Column] = [
+    ("claim", _get("name")), ("expected", _get("expected")), ("measured", _get("measured")),
+    ("met", lambda row: "yes" if row["met"] else "no"),
+]  # fmt: skip
+
+
+def bench(document: Document) -> Iterable[Table | Text]:
+    """Workload, comparison and claims of `bench`."""
+    work, on = document["workload"], document["environment"]
+    yield Text(
+        f"{work['symbols']} symbols × {', '.join(work['intervals'])} × {work['bars']} bars, {work['latency_ms']:g} ms "
+        f"latency; {work['cycles']} serial and {work['pipelined_cycles']} pipelined cycles"
+    )
+    yield Text(
+        f"Python {on['python']}, {on['cpus']} CPUs, load {on['load']}, {work['elapsed_ms'] / 1e3:.0f} s", style="dim"
+    )
+    yield table("Serial against pipelined", _comparison(document), COMPARED, shown=30)
+    yield table("Claims", document["claims"], CLAIMS, shown=30)
+    yield Text(
+        f"speed-up {document['speedup']} times; the signals and probabilities of both are the same", style="bold"
+    )
+
+
+RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
+    "fetch": fetch, "analyze": analyze, "predict": predict, "run": run, "positions": positions,
+    "export-onnx": export_onnx, "strategies": strategies, "serve": serve, "bench": bench,
+}  # fmt: skip
+
+
+def show(console: Console, parts: Iterable[Table | Text]) -> None:
+    """Print the parts, never wider than `WIDTH`."""
+    for part in parts:
+        console.print(part, width=min(console.width, WIDTH) if console.is_terminal else WIDTH)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr that goes away when the work is done; yields what to call as it goes on."""
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=of)
+            bar.update(tasks[stage], completed=done, total=of)
+
+        yield update

@@ -1,0 +1,181 @@
+"""One open venue: its clock, its client, the account that orders go to and the kline store.
+
+The only place that knows how the parts are plugged together. Paper trading is no second code
+path: the broker is the same client over an in-process transport to the simulated exchange. On
+the simulated venue that is the venue itself; on another one it is an exchange whose prices are
+the marks that the feed has shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import httpx
+
+from tradebot import sim
+from tradebot.clock import Clock, RealClock, SteppedClock
+from tradebot.config import Settings
+from tradebot.errors import UnknownName, suggestion
+from tradebot.market.bars import interval_ms
+from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.store import KlineStore
+from tradebot.market.venue import Broker, Instrument
+from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
+from tradebot.sim.engine import Exchange
+from tradebot.sim.prices import Marked
+
+SIM = "sim"
+LOOK_S = 0.02  # real seconds between looks at a clock that somebody else moves
+Wrap: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
+
+
+class Link(NamedTuple):
+    """How a client reaches its venue: over the network, or in process as the holder of the paper key."""
+
+    transport: httpx.AsyncBaseTransport | None = None
+    credentials: Credentials | None = None
+
+
+class FollowedClock(SteppedClock):
+    """The clock of a stepped venue behind a network: asked for, or moved on when `drive` is set."""
+
+    def __init__(self, venue: BinanceClient, start: int, *, drive: bool) -> None:
+        super().__init__(start, drive=drive)
+        self._venue = venue
+
+    async def sleep_until(self, moment: int) -> None:
+        """Return when the venue's clock has reached `moment`; it is asked every `LOOK_S`."""
+        if self.drive and moment > self.now():
+            await self._venue.sim_advance(moment)
+        while moment > self.now():
+            self.advance(await self._venue.time())
+            if moment > self.now():
+                await asyncio.sleep(LOOK_S)
+
+
+@dataclass(eq=False)
+class Session:
+    """An open venue. `venue` keys the klines; `broker` is there if it was opened for trading."""
+
+    settings: Settings
+    venue: str
+    clock: Clock
+    feed: BinanceClient
+    store: KlineStore
+    instruments: Mapping[str, Instrument]
+    broker: Broker | None = None
+    marked: Marked | None = None
+
+    @property
+    def account(self) -> str:
+        """Name under which orders and positions are kept."""
+        return account_key(self.settings)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether venue time passes only when somebody moves it."""
+        return isinstance(self.clock, SteppedClock)
+
+    def mark(self, prices: Mapping[str, Decimal]) -> None:
+        """Show the paper account the venue's prices."""
+        if self.marked is not None:
+            self.marked.mark(prices)
+
+
+def venue_key(settings: Settings) -> str:
+    """Name under which a venue's klines and state are kept: another address is another venue."""
+    name, address = settings.venue.name, urlsplit(settings.venue.base_url).netloc
+    if name == SIM:
+        return sim.identity(settings)
+    return f"{name}@{address}" if address else name
+
+
+def account_key(settings: Settings) -> str:
+    """Name under which the orders and positions of a venue's account are kept."""
+    return f"{venue_key(settings)}-{settings.trading.mode}"
+
+
+def _client(settings: Settings, clock: Clock, address: str, link: Link) -> BinanceClient:
+    venue = settings.venue
+    return BinanceClient(
+        VENUES["binance" if venue.name == SIM else venue.name], clock=clock, base_url=address,
+        timeout_s=venue.timeout_s, connections=venue.connections, retries=venue.retries,
+        transport=link.transport, credentials=link.credentials,
+    )  # fmt: skip
+
+
+def _in_process(exchange: Exchange, latency_ms: float, wrap: Wrap | None = None) -> Link:
+    transport: httpx.AsyncBaseTransport = httpx.ASGITransport(create_app(exchange, latency_ms=latency_ms))
+    return Link(wrap(transport) if wrap else transport, Credentials(PAPER_KEY, PAPER_SECRET))
+
+
+def _paper_file(settings: Settings, venue: str) -> Path:
+    folder = settings.data_path / "paper"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{venue}.db"
+
+
+async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
+    """The clock of the venue behind the network: real, or what a simulated venue says of its own."""
+    clock = RealClock()
+    venue = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
+    await venue.time()
+    if venue.sim_clock not in ("stepped", "scaled"):
+        return clock
+    now = await venue.sim_now()
+    if venue.sim_clock == "scaled":
+        return RealClock(start=now, speed=venue.sim_speed)
+    return FollowedClock(venue, now, drive=settings.run.step)
+
+
+async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
+    venue, clock = venue_key(settings), sim.sim_clock(settings)
+    exchange = sim.open_exchange(settings, clock, _paper_file(settings, venue) if trading else None)
+    stack.callback(exchange.close)
+    link = _in_process(exchange, settings.sim.latency_ms, wrap)
+    feed = await stack.enter_async_context(_client(settings, clock, "http://sim", link))
+    store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
+    return Session(settings, venue, clock, feed, store, await feed.instruments(), feed)
+
+
+async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
+    venue, clock = venue_key(settings), await _venue_clock(settings, stack)
+    feed = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
+    instruments = await feed.instruments()
+    store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
+    session = Session(settings, venue, clock, feed, store, instruments)
+    if trading:
+        session.marked = Marked(instruments)
+        exchange = sim.paper_exchange(settings, session.marked, clock, _paper_file(settings, venue))
+        stack.callback(exchange.close)
+        link = _in_process(exchange, settings.sim.latency_ms, wrap)
+        session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
+    return session
+
+
+@asynccontextmanager
+async def open_session(
+    settings: Settings, *, trading: bool = False, wrap: Wrap | None = None
+) -> AsyncIterator[Session]:
+    """The venue of the settings, its clock synchronised and its instruments known.
+
+    With `trading` the account is opened too. `wrap` is put around the in-process transport to the
+    simulated exchange: the place for faults. Raises `UnknownName` for a venue that is not
+    registered, `ConfigError` for an interval that does not exist, and a `MarketError` if the venue
+    does not answer.
+    """
+    name = settings.venue.name
+    if name != SIM and name not in VENUES:
+        raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}")
+    for interval in settings.market.intervals:
+        interval_ms(interval)
+    async with AsyncExitStack() as stack:
+        opener = _open_sim if name == SIM else _open_remote
+        yield await opener(settings, stack, trading, wrap)

@@ -1,0 +1,64 @@
+"""What several tests share: settings with a data folder of their own, on a venue whose clock stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tradebot import sim
+from tradebot.config import Settings, load
+from tradebot.sim.app import create_app
+
+AT = "2025-06-02T15:00:00Z"
+KLINES = Path(__file__).parent.parent.parent / "shared" / "klines"
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> MakeSettings:
+    """Settings by dotted key: a small simulated venue with a stepped clock unless told otherwise."""
+
+    def make(**changes: Any) -> Settings:
+        keys = {
+            "data_dir": str(tmp_path / "data"),
+            "sim.symbols": 6,
+            "sim.clock": "stepped",
+            "sim.at": AT,
+            **{key.replace("__", "."): value for key, value in changes.items()},
+        }
+        return load(None, {key: ("test", value) for key, value in keys.items()}, {})
+
+    return make
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[str]:
+    """The simulated exchange of `settings` on a real loopback socket, in this process; its address."""
+    exchange = sim.open_exchange(settings, sim.sim_clock(settings), None)
+    config = uvicorn.Config(create_app(exchange), log_config=None, lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+def real_klines() -> Path:
+    """The folder of real klines, where there is one."""
+    if not KLINES.is_dir():
+        pytest.skip("no real klines beside the checkout")
+    return KLINES

@@ -1,0 +1,205 @@
+"""Cycles with orders on a venue whose clock stands still while they work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tradebot.analysis.pool import WorkerPool
+from tradebot.clock import MINUTE, parse_time
+from tradebot.config import Settings
+from tradebot.errors import VenueUnreachable
+from tradebot.loop import Loop
+from tradebot.pipeline import Document, Pipeline
+from tradebot.session import open_session
+from tradebot.trading.desk import Desk
+from tradebot.trading.journal import Journal
+
+from .conftest import AT, MakeSettings
+from .test_pipeline import Change, Meddling
+
+START = parse_time(AT)
+EAGER = {"strategy__min_score": 0.05, "model__threshold": 0.0}
+
+
+@asynccontextmanager
+async def looping(settings: Settings, change: Change = lambda _: None) -> AsyncIterator[Loop]:
+    async with open_session(settings, trading=True, wrap=lambda inner: Meddling(change, inner)) as session:
+        with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+            assert session.broker is not None
+            desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", session.account)
+            yield Loop(Pipeline(session, pool), desk)
+
+
+async def run(settings: Settings, cycles: int, change: Change = lambda _: None) -> list[Document]:
+    documents: list[Document] = []
+    async with looping(settings, change) as loop:
+        await loop.run(cycles, documents.append)
+    return documents
+
+
+async def test_cycles_are_a_minute_of_the_venues_clock_apart(make_settings: MakeSettings) -> None:
+    documents = await run(make_settings(sim__at="2025-06-02T15:00:30Z"), 4)
+    assert [each["cycle"] for each in documents] == [1, 2, 3, 4]
+    started = [each["started"] - START for each in documents]
+    assert started == [MINUTE // 2, MINUTE, 2 * MINUTE, 3 * MINUTE]
+
+
+async def test_only_what_has_closed_is_asked_for(make_settings: MakeSettings) -> None:
+    asked: list[int] = []
+    klines = [0]
+
+    def count(request: httpx.Request) -> httpx.Response | None:
+        klines[0] += request.url.path.endswith("klines")
+        return None
+
+    async with looping(make_settings(), count) as loop:
+        await loop.run(6, lambda _: asked.append(klines[0]))
+    assert asked == [18, 18, 18, 18, 18, 18 + 6]
+
+
+async def test_a_prediction_above_the_threshold_becomes_a_position(make_settings: MakeSettings) -> None:
+    (document,) = await run(make_settings(**EAGER), 1)
+    bought = [order for order in document["orders"] if order["status"] == "FILLED"]
+    assert bought
+    assert {order["symbol"] for order in bought} == {position["symbol"] for position in document["positions"]}
+    assert all(order["side"] == "BUY" for order in bought)
+    assert set(document["positions"][0]) >= {
+        "symbol", "side", "quantity", "entry", "mark", "stop", "target", "opened", "state", "unrealized",
+    }  # fmt: skip
+
+
+async def test_the_same_bar_is_never_acted_upon_twice(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER)
+    (first,) = await run(settings, 1)
+    (again,) = await run(settings, 1)
+    assert first["orders"]
+    assert again["orders"] == []
+    assert [each["symbol"] for each in again["positions"]] == [each["symbol"] for each in first["positions"]]
+
+
+async def test_positions_end_when_their_time_is_over(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=120, trading__max_positions=2)
+    documents = await run(settings, 4)
+    exits = [order for each in documents for order in each["orders"] if order["side"] == "SELL"]
+    assert {order["intent"] for order in exits} == {"time"}
+    entered = {order["symbol"] for order in documents[0]["orders"]}
+    assert {order["symbol"] for order in exits} == entered
+
+
+async def test_exits_are_looked_after_when_no_kline_can_be_had(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=60, venue__retries=0)
+    await run(settings, 1)
+
+    def no_klines(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if request.url.path.endswith("klines") else None
+
+    async with looping(settings, no_klines) as loop:
+        loop.session.clock.advance(START + 6 * MINUTE)  # type: ignore[attr-defined]
+        documents: list[Document] = []
+        with pytest.raises(VenueUnreachable):
+            await loop.run(1, documents.append)
+    assert documents[0]["warnings"]
+    assert {order["intent"] for order in documents[0]["orders"]} == {"time"}
+
+
+async def test_a_loop_goes_on_after_a_cycle_that_failed(make_settings: MakeSettings) -> None:
+    broken = [True]
+
+    def once(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if broken[0] and request.url.path.endswith("klines") else None
+
+    documents: list[Document] = []
+
+    def emit(document: Document) -> None:
+        documents.append(document)
+        broken[0] = False
+
+    async with looping(make_settings(venue__retries=0), once) as loop:
+        await loop.run(2, emit)
+    assert documents[0]["warnings"]
+    assert documents[1]["warnings"] == []
+
+
+async def test_without_prices_there_are_no_entries(make_settings: MakeSettings) -> None:
+    def no_prices(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if request.url.path.endswith("ticker/price") else None
+
+    documents: list[Document] = []
+    async with looping(make_settings(**EAGER, venue__retries=0), no_prices) as loop:
+        with pytest.raises(VenueUnreachable):
+            await loop.run(1, documents.append)
+    assert documents[0]["predictions"]
+    assert documents[0]["orders"] == []
+
+
+async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSettings) -> None:
+    gate = asyncio.Event()
+    seen: list[str] = []
+
+    class Slow:
+        """A desk whose first entry hangs until the second cycle has looked."""
+
+        def positions(self) -> list[Any]:
+            return []
+
+        async def reconcile(self) -> list[str]:
+            return []
+
+        async def monitor(self, marks: Any) -> list[Any]:
+            seen.append("monitor")
+            if seen.count("monitor") == 2:
+                gate.set()
+            return []
+
+        async def enter(self, predictions: Any, marks: Any, threshold: float) -> tuple[list[Any], dict[str, str]]:
+            seen.append("enter")
+            await gate.wait()
+            return [], {}
+
+    settings = make_settings(**EAGER, sim__clock="scaled", sim__speed=6000.0)
+    documents: list[Document] = []
+    async with open_session(settings, trading=True) as session:
+        with WorkerPool(1, "never", None) as pool:
+            loop = Loop(Pipeline(session, pool), Slow())  # type: ignore[arg-type]
+            await asyncio.wait_for(loop.run(2, documents.append), 20)
+    assert seen[:3] == ["monitor", "enter", "monitor"]
+    assert [each["cycle"] for each in documents] == [1, 2]
+
+
+async def test_minutes_that_passed_are_counted_and_not_made_up_for(make_settings: MakeSettings) -> None:
+    async with looping(make_settings()) as loop:
+        clock: Any = loop.session.clock
+        documents: list[Document] = []
+
+        def late(document: Document) -> None:
+            documents.append(document)
+            if document["cycle"] == 1:
+                clock.advance(START + 3 * MINUTE + 5_000)
+
+        await loop.run(3, late)
+    assert [each["started"] - START for each in documents] == [0, 3 * MINUTE + 5_000, 4 * MINUTE]
+    assert documents[1]["warnings"] == ["2 cycles missed: the one before took too long"]
+
+
+async def test_an_interrupted_run_leaves_no_order_unrecorded(make_settings: MakeSettings) -> None:
+    sent: list[str] = []
+
+    def notice(request: httpx.Request) -> httpx.Response | None:
+        if request.method == "POST" and request.url.path.endswith("order"):
+            sent.append(request.url.params["newClientOrderId"])
+            raise asyncio.CancelledError
+        return None
+
+    settings = make_settings(**EAGER)
+    async with looping(settings, notice) as loop:
+        with pytest.raises(asyncio.CancelledError):
+            await loop.run(1, lambda _: None)
+        recorded = {order.client_id for order in loop.desk.journal.orders(loop.session.account)}
+    assert sent
+    assert set(sent) <= recorded

@@ -1,0 +1,154 @@
+"""One look at the market: stages that overlap and results that do not depend on the order of arrival."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import numpy as np
+import pytest
+
+from tradebot.analysis.pool import WorkerPool
+from tradebot.config import Settings
+from tradebot.errors import ConfigError, MarketError, ModelError
+from tradebot.market.bars import panel
+from tradebot.pipeline import Look, Pipeline, Watch, joined
+from tradebot.session import open_session
+
+from .conftest import MakeSettings
+
+Change = Callable[[httpx.Request], httpx.Response | None]
+
+
+class Meddling(httpx.AsyncBaseTransport):
+    """Answers some requests in the venue's place."""
+
+    def __init__(self, change: Change, inner: httpx.AsyncBaseTransport) -> None:
+        self.change, self.inner = change, inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.change(request) or await self.inner.handle_async_request(request)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, use: str = "never", change: Change = lambda _: None) -> AsyncIterator[Pipeline]:
+    async with open_session(settings, wrap=lambda inner: Meddling(change, inner)) as session:
+        with WorkerPool(1, use, None) as pool:  # type: ignore[arg-type]
+            yield Pipeline(session, pool)
+
+
+def test_a_watch_counts_from_a_stages_first_start_to_its_last_end() -> None:
+    watch = Watch()
+    with watch("fetch"), watch("analyze"):
+        pass
+    with watch("analyze"):
+        pass
+    stages = watch.stages
+    assert set(stages) == {"scan", "fetch", "analyze", "predict", "execute", "monitor"}
+    assert stages["execute"] == 0.0
+    assert 0 < stages["analyze"] <= watch.total_ms
+    assert stages["fetch"] <= watch.total_ms
+
+
+async def test_a_look_sees_every_symbol_and_gives_31_features(make_settings: MakeSettings) -> None:
+    async with opened(make_settings()) as pipeline:
+        look = await pipeline.predict(await pipeline.look())
+    assert look.analysis is not None
+    assert look.analysis.features.values.shape == (6, 31)
+    assert np.isfinite(look.analysis.features.values).all()
+    assert len(look.predictions) == len(look.signals)
+    assert look.skipped == {}
+
+
+async def test_the_universe_is_chosen_once_a_session(make_settings: MakeSettings) -> None:
+    async with opened(make_settings(universe__top=3)) as pipeline:
+        first = await pipeline.scan()
+        before = pipeline.session.feed.requests
+        assert await pipeline.scan() is first
+        assert pipeline.session.feed.requests == before
+        assert len(first.symbols) == 3
+
+
+async def test_the_pool_changes_no_bit(make_settings: MakeSettings) -> None:
+    looks: list[Look] = []
+    for use in ("never", "always"):
+        async with opened(make_settings(), use) as pipeline:
+            looks.append(await pipeline.predict(await pipeline.look()))
+    one, two = (look.analysis.features.values for look in looks if look.analysis)
+    assert one.tobytes() == two.tobytes()
+    assert looks[0].predictions == looks[1].predictions
+
+
+async def test_batches_that_arrive_in_another_order_change_no_bit(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(make_settings()) as pipeline:
+        whole = await pipeline.look()
+        monkeypatch.setattr("tradebot.pipeline.BATCH", 1)
+        pipeline.session.instruments = dict(reversed(pipeline.session.instruments.items()))
+        apart = await pipeline.look()
+    assert whole.analysis is not None
+    assert apart.analysis is not None
+    assert whole.analysis.features.symbols == apart.analysis.features.symbols
+    assert whole.analysis.features.values.tobytes() == apart.analysis.features.values.tobytes()
+
+
+async def test_a_symbol_that_fails_is_skipped_with_its_reason_and_the_others_go_on(make_settings: MakeSettings) -> None:
+    def change(request: httpx.Request) -> httpx.Response | None:
+        bad = request.url.path.endswith("klines") and "ETHUSDT" in str(request.url)
+        return httpx.Response(400, json={"code": -1121, "msg": "Invalid symbol."}) if bad else None
+
+    async with opened(make_settings(venue__retries=0), change=change) as pipeline:
+        look = await pipeline.look()
+    assert set(look.skipped) == {"ETHUSDT"}
+    assert "klines" in look.skipped["ETHUSDT"]
+    assert look.analysis is not None
+    assert len(look.analysis.features.symbols) == 5
+
+
+async def test_a_universe_without_any_kline_is_an_error(make_settings: MakeSettings) -> None:
+    def change(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if request.url.path.endswith("klines") else None
+
+    async with opened(make_settings(venue__retries=0), change=change) as pipeline:
+        with pytest.raises(MarketError):
+            await pipeline.look()
+
+
+async def test_a_model_of_other_intervals_is_refused(make_settings: MakeSettings) -> None:
+    async with opened(make_settings(market__intervals=("1m", "5m", "15m"))) as pipeline:
+        look = await pipeline.look()
+        with pytest.raises(ModelError):
+            await pipeline.predict(look)
+
+
+@pytest.mark.parametrize("intervals", [("5m",), ("1h", "15m", "5m"), ("5m", "5m", "1h")])
+async def test_the_cycle_wants_three_intervals_from_fine_to_coarse(
+    make_settings: MakeSettings, intervals: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError, match="from fine to coarse"):
+        async with opened(make_settings(market__intervals=intervals)):
+            pass
+
+
+async def test_the_settings_threshold_wins_over_the_models(make_settings: MakeSettings) -> None:
+    async with opened(make_settings()) as pipeline:
+        assert 0 < pipeline.threshold < 1
+    async with opened(make_settings(model__threshold=0.9)) as pipeline:
+        assert math.isclose(pipeline.threshold, 0.9)
+
+
+async def test_progress_counts_every_series(make_settings: MakeSettings) -> None:
+    seen: list[tuple[str, int, int]] = []
+    async with open_session(make_settings()) as session:
+        with WorkerPool(1, "never", None) as pool:
+            pipeline = Pipeline(session, pool, progress=lambda *step: seen.append(step))
+            await pipeline.look()
+    assert seen == [("fetch", done, 18) for done in range(1, 19)]
+
+
+def test_panels_are_put_together_in_the_universes_order() -> None:
+    parts = [panel("5m", 300_000, 2, []), panel("5m", 300_000, 2, [])]
+    assert joined(parts, []).symbols == ()

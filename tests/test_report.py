@@ -1,0 +1,120 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tradebot import report
+
+STAGES = {"scan": 1.0, "fetch": 20.0, "analyze": 3.0, "predict": 1.0, "execute": 5.0, "monitor": 2.0}
+ORDER = {
+    "client_id": "tb-1", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.00123000", "price": "0",
+    "status": "FILLED", "executed": "0.00123000", "average": "64123.12000000", "fee": "0.00000123", "intent": "enter",
+}  # fmt: skip
+POSITION = {
+    "symbol": "1000SATSUSDT", "side": "BUY", "quantity": "123456789.12345678", "entry": "0.00000012", "mark": None,
+    "stop": "0.00000011", "target": "0.00000013", "opened": 1_516_406_400_000, "state": "open", "unrealized": None,
+}  # fmt: skip
+RUN: dict[str, Any] = {
+    "cycle": 1, "venue": "sim", "started": 1_516_406_400_000, "now": 1_516_406_400_000, "total_ms": 25.0,
+    "stages": STAGES, "requests": 90, "weight": 180, "symbols": 30,
+    "signals": [{"symbol": "BTCUSDT", "side": "BUY", "bar_time": 1_516_406_100_000, "score": 0.5, "features": {}}],
+    "predictions": [{"symbol": "BTCUSDT", "side": "BUY", "bar_time": 1_516_406_100_000, "probability": 0.61}],
+    "orders": [ORDER], "positions": [POSITION],
+    "skipped": [{"symbol": f"S{i:02}USDT", "reason": "a reason that is rather long " * 6} for i in range(20)],
+    "warnings": ["1 cycle missed: the one before took too long"],
+}  # fmt: skip
+LOOP = {"total_ms": {"p50": 100.0, "p95": 200.0}, "stages": STAGES, "requests": 90.0, "cpu_s": 0.5}
+BENCH: dict[str, Any] = {
+    "environment": {"python": "3.11", "cpus": 2, "load": 0.1},
+    "workload": {"symbols": 30, "intervals": ["5m"], "bars": 100, "latency_ms": 20.0, "cycles": 5,
+                 "pipelined_cycles": 61, "elapsed_ms": 30_000},
+    "serial": LOOP, "pipelined": {**LOOP, "total_ms": {"p50": 50.0, "p95": 400.0}, "cpu_s": 0.0},
+    "kinds": {"cold": {"serial_ms": 100.0, "pipelined_ms": 10.0}}, "speedup": 2.0,
+    "claims": [{"name": "network time", "expected": "-50 %", "measured": "-90 %", "met": True},
+               {"name": "ML CPU", "expected": "-40 %", "measured": "-10 %", "met": False}],
+}  # fmt: skip
+SAMPLES: dict[str, dict[str, Any]] = {
+    "fetch": {"venue": "sim", "requests": 3, "weight": 6, "elapsed_ms": 9.0, "series": [
+        {"symbol": "BTCUSDT", "interval": "5m", "rows": 200, "new": 1, "first_open": 0, "last_open": 1, "gaps": []}],
+        "errors": [{"symbol": "ETHUSDT", "interval": "1h", "error": "timed out"}]},
+    "analyze": {"venue": "sim", "now": 0, "strategy": "trend", "signals": RUN["signals"], "skipped": []},
+    "predict": {"venue": "sim", "now": 0, "model": {"path": "/a/long/path/" * 9}, "predictions": [], "skipped": []},
+    "run": RUN,
+    "positions": {"account": "sim-paper", "positions": [POSITION]},
+    "export-onnx": {
+        "source": "a", "onnx": "b", "features": 31, "rows_checked": 10_000, "max_abs_diff": 1e-7, "sha256": "c"},
+    "strategies": {"strategies": [{"name": "trend", "text": "follows", "parameters": "a=1.0"}]},
+    "serve": {"url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "loopback": False},
+    "bench": BENCH,
+}  # fmt: skip
+
+
+def printed(parts: Iterable[Any]) -> str:
+    out = io.StringIO()
+    report.show(Console(file=out, width=300), parts)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", report.RENDERERS)
+def test_every_document_has_a_table_of_at_most_100_columns(kind: str) -> None:
+    lines = printed(report.RENDERERS[kind](SAMPLES[kind])).splitlines()
+    assert lines
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_cycle_shows_its_stages_and_all_it_did() -> None:
+    text = printed(report.run(RUN))
+    for expected in (
+        "fetch 20 ·",
+        "total 25",
+        "Signals (1)",
+        "61.0 %",
+        "FILLED",
+        "64123.12",
+        "2018-01-20 00:00:00",
+    ):
+        assert expected in text
+
+
+def test_what_is_cut_says_how_much_there_is() -> None:
+    text = printed(report.run(RUN))
+    assert "Skipped (20)" in text
+    assert "… and 12 more" in text
+
+
+def test_nothing_is_said_to_be_nothing() -> None:
+    assert "Orders: none" in printed(report.run({**RUN, "orders": []}))
+
+
+def test_the_bench_says_where_the_pipeline_is_ahead_and_where_it_is_behind() -> None:
+    rows = {line.split("  ")[0]: line for line in printed(report.bench(BENCH)).splitlines()}
+    assert "2.0 times" in rows["total p50, ms"]
+    assert "behind" in rows["total p95, ms"]
+    assert rows["network time"].rstrip().endswith("yes")
+    assert rows["ML CPU"].rstrip().endswith("no")
+
+
+def test_a_venue_that_others_can_reach_is_warned_of() -> None:
+    assert "warning" in printed(report.serve(SAMPLES["serve"]))
+    assert "warning" not in printed(report.serve({**SAMPLES["serve"], "loopback": True}))
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0.00123000", "0.00123"), ("64123.12000000", "64123.12"), ("100", "100"), (None, ""), ("", ""),
+     ("123456789.12345678", "123456789.1"), ("0.00000012", "0.00000012"), ("-1.50", "-1.5"), ("100.000", "100")],
+)  # fmt: skip
+def test_amounts_are_short_but_never_in_exponent_form(amount: str | None, shown: str) -> None:
+    assert report.short(amount) == shown
+
+
+def test_progress_is_shown_and_goes_away() -> None:
+    with report.progress_bar() as update:
+        update("fetch", 1, 2)
+        update("fetch", 2, 2)

@@ -1,0 +1,114 @@
+"""How one venue is plugged together."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from tradebot.clock import MINUTE, RealClock, SteppedClock, parse_time
+from tradebot.config import Settings
+from tradebot.errors import ConfigError, UnknownName, VenueUnreachable
+from tradebot.market.venue import Order, Side
+from tradebot.session import FollowedClock, account_key, open_session, venue_key
+
+from .conftest import AT, MakeSettings, served
+
+START = parse_time(AT)
+
+
+def remote(make_settings: MakeSettings, url: str, **changes: object) -> Settings:
+    return make_settings(venue__name="binance", venue__base_url=url, **changes)
+
+
+async def test_the_simulated_venue_needs_no_network_and_is_its_own_paper_account(make_settings: MakeSettings) -> None:
+    async with open_session(make_settings(), trading=True) as session:
+        assert session.broker is session.feed
+        assert isinstance(session.clock, SteppedClock)
+        assert session.clock.now() == START
+        assert (await session.broker.balances())["USDT"].free == Decimal(10000)
+        assert len(session.instruments) == 6
+
+
+async def test_the_paper_account_survives_from_one_session_to_the_next(make_settings: MakeSettings) -> None:
+    async with open_session(make_settings(), trading=True) as session:
+        assert session.broker is not None
+        await session.broker.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
+        held = await session.broker.balances()
+    async with open_session(make_settings(), trading=True) as session:
+        assert session.broker is not None
+        assert await session.broker.balances() == held
+    assert held["BTC"].free > 0
+
+
+async def test_a_venue_behind_a_network_is_traded_on_paper_at_its_prices(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url, open_session(remote(make_settings, url), trading=True) as session:
+        assert session.broker is not None
+        assert session.broker is not session.feed
+        prices = await session.feed.prices()
+        session.mark(prices)
+        report = await session.broker.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
+        assert report.status == "FILLED"
+        assert abs(report.average / prices["BTCUSDT"] - 1) < Decimal("0.001")
+
+
+async def test_a_stepped_venue_behind_a_network_is_followed(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url, open_session(remote(make_settings, url)) as session:
+        assert isinstance(session.clock, FollowedClock)
+        assert session.clock.now() == START
+        waiting = asyncio.create_task(session.clock.sleep_until(START + MINUTE))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await session.feed.sim_advance(START + MINUTE)
+        await asyncio.wait_for(waiting, 5)
+        assert session.clock.now() == START + MINUTE
+
+
+async def test_a_stepped_venue_can_be_driven_by_who_waits(make_settings: MakeSettings) -> None:
+    async with (
+        served(make_settings()) as url,
+        open_session(remote(make_settings, url, run__step=True)) as session,
+    ):
+        await asyncio.wait_for(session.clock.sleep_until(START + MINUTE), 5)
+        assert await session.feed.time() == START + MINUTE
+
+
+async def test_a_scaled_venue_is_followed_at_its_speed(make_settings: MakeSettings) -> None:
+    fast = make_settings(sim__clock="scaled", sim__speed=600.0)
+    async with served(fast) as url, open_session(remote(make_settings, url)) as session:
+        assert isinstance(session.clock, RealClock)
+        assert session.clock.speed == 600.0
+        before = session.clock.now()
+        await asyncio.sleep(0.1)
+        assert 30_000 < session.clock.now() - before < 600_000
+
+
+async def test_another_address_seed_or_folder_is_another_venue(make_settings: MakeSettings) -> None:
+    keys = {
+        venue_key(settings)
+        for settings in (
+            make_settings(),
+            make_settings(sim__seed=2),
+            make_settings(venue__name="binance"),
+            make_settings(venue__name="binance", venue__base_url="http://127.0.0.1:8080"),
+            make_settings(venue__name="binance", venue__base_url="http://127.0.0.1:8081/"),
+        )
+    }
+    assert len(keys) == 5
+    assert account_key(make_settings()) == "sim-paper"
+
+
+async def test_an_unknown_venue_or_interval_is_told_before_anything_is_asked(make_settings: MakeSettings) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'binance'"):
+        async with open_session(make_settings(venue__name="binanc", venue__base_url="http://127.0.0.1:9")):
+            pass
+    with pytest.raises(ConfigError, match="unknown interval '7m'"):
+        async with open_session(make_settings(market__intervals=("7m",))):
+            pass
+
+
+async def test_a_venue_that_is_not_there_is_unreachable(make_settings: MakeSettings) -> None:
+    with pytest.raises(VenueUnreachable, match=r"127\.0\.0\.1:9"):
+        async with open_session(remote(make_settings, "http://127.0.0.1:9", venue__retries=0)):
+            pass

@@ -13,7 +13,6 @@ from httpx_aiohttp import AiohttpTransport
 
 RESERVE = 8  # connections that bulk reads leave to orders
 KEEPALIVE_S = 60.0
-NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 class NetworkTransport(AiohttpTransport):
@@ -32,13 +31,18 @@ class NetworkTransport(AiohttpTransport):
         """The response with its body read, so that a failure of the body is met here too."""
         try:
             response: httpx.Response = await super().handle_async_request(request)
-            await response.aread()
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
         except httpx.ConnectTimeout as error:
-            # httpx-aiohttp calls every lost connection by this name, also one that was cut off after
-            # an order had gone out. Taken at its word, the order would be sent again.
-            if isinstance(error.__cause__, NEVER_SENT):
+            # httpx-aiohttp gives this name to every connection that is lost, also to one that was cut
+            # off after an order had gone out. Taken at its word, the order would be sent again.
+            if isinstance(error.__cause__, aiohttp.ConnectionTimeoutError):
                 raise
-            raise httpx.ReadError("connection cut off") from error.__cause__
+            refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+            kind = httpx.ConnectError if refused else httpx.ReadError
+            raise kind("no connection" if refused else "connection cut off") from error.__cause__
         except (aiohttp.ClientError, OSError) as error:
             raise httpx.RemoteProtocolError(type(error).__name__) from error
         return response

@@ -150,6 +150,16 @@ class TestTraining:
         assert one.told.threshold == two.told.threshold
         assert two.test.auc < 0.2
 
+    def test_the_figures_are_the_boosters_at_the_chosen_threshold(self) -> None:
+        data = planted(rule=0.7)
+        trained, parts = train(data, "rising", BARRIER, 1), data.parts(0.6, 0.8)
+        for told, part in zip((trained.validation, trained.test), parts[1:], strict=True):
+            passed = trained.booster.inplace_predict(part.rows) >= trained.told.threshold
+            assert told.share == passed.mean()
+            assert told.expectancy == part.returns[passed].mean()
+        assert trained.signals == tuple(map(len, parts))
+        assert 1 / 3 <= trained.validation.share < 0.9
+
     def test_the_booster_carries_its_description(self) -> None:
         trained = train(planted(), "rising", BARRIER, 1)
         told = json.loads(trained.booster.attr("tradebot"))

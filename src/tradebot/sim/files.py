@@ -144,7 +144,9 @@ def _fill(columns: dict[str, list[int]]) -> None:
         columns["quote_volume"] = [(2 * v * s + unit) // (2 * unit) for v, s in zip(volume, sums, strict=True)]
     columns.setdefault("trades", [0] * len(volume))
     if "taker_base" not in columns:
-        columns["taker_base"] = [value // 2 for value in volume]
+        # Not finer than the volumes: the last place of the amounts is taken for the step of orders.
+        step = 2 * 10 ** (PLACES - _places(volume))
+        columns["taker_base"] = [value // step * step // 2 for value in volume]
     if "taker_quote" not in columns:
         columns["taker_quote"] = [value // 2 for value in columns["quote_volume"]]
 

@@ -1,0 +1,88 @@
+"""A small exchange for tests, and a client that signs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from starlette.applications import Starlette
+
+from tradebot.clock import Clock, SteppedClock
+from tradebot.market.venue import Instrument
+from tradebot.sim.app import PAPER_KEY, PAPER_SECRET
+from tradebot.sim.engine import Exchange
+from tradebot.sim.keys import sign
+from tradebot.sim.prices import Marked, Prices, Synthetic
+
+NOW = 1_700_000_123_456  # 2023-11-14 22:15:23.456 UTC
+D = Decimal
+
+
+def instrument(base: str = "ETH", quote: str = "USDT", **changes: Any) -> Instrument:
+    rules: dict[str, Any] = {
+        "tick": D("0.01"), "step": D("0.001"), "min_quantity": D("0.001"), "max_quantity": D(9000),
+        "max_market_quantity": D(500), "min_notional": D(5),
+    }  # fmt: skip
+    return Instrument(symbol=base + quote, base=base, quote=quote, **{**rules, **changes})
+
+
+def marked(prices: Mapping[str, str] | None = None, **changes: Any) -> Marked:
+    """ETHUSDT and BTCUSDT at the given prices."""
+    source = Marked({each.symbol: each for each in (instrument(**changes), instrument("BTC", **changes))})
+    source.mark({symbol: D(price) for symbol, price in (prices or {"ETHUSDT": "2000", "BTCUSDT": "40000"}).items()})
+    return source
+
+
+def exchange(
+    prices: Prices | None = None, clock: Clock | None = None, account: Path | None = None, *,
+    fee: str = "0.001", spread: str = "0", start: Mapping[str, Decimal] | None = None,
+) -> Exchange:  # fmt: skip
+    prices = marked() if prices is None else prices
+    clock = SteppedClock(NOW) if clock is None else clock
+    return Exchange(prices, clock, account, fee=D(fee), spread=D(spread), start=start)
+
+
+def synthetic(symbols: int = 3, now: int = NOW) -> Exchange:
+    return exchange(Synthetic(1, symbols), SteppedClock(now))
+
+
+class Client:
+    """A plain httpx client over the app, with signing by hand."""
+
+    def __init__(self, app: Starlette, clock: Clock, address: str = "10.0.0.1") -> None:
+        self.clock = clock
+        transport = httpx.ASGITransport(app, client=(address, 1))
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://sim")
+
+    async def get(self, path: str, **params: Any) -> httpx.Response:
+        return await self.http.get(path, params=params)
+
+    async def json(self, path: str, **params: Any) -> Any:
+        """The body of a GET that succeeds."""
+        reply = await self.get(path, **params)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    async def signed(
+        self, method: str, path: str, *, key: str | None = PAPER_KEY, secret: str = PAPER_SECRET, **params: Any
+    ) -> httpx.Response:
+        query = urlencode({"timestamp": self.clock.now(), **params})
+        headers = {} if key is None else {"X-MBX-APIKEY": key}
+        return await self.http.request(
+            method, f"/api/v3/{path}?{query}&signature={sign(secret, query.encode())}", headers=headers
+        )
+
+    async def buy(self, symbol: str = "ETHUSDT", **params: Any) -> httpx.Response:
+        return await self.signed("POST", "order", **{"symbol": symbol, "side": "BUY", "type": "MARKET", **params})
+
+    async def sell(self, symbol: str = "ETHUSDT", **params: Any) -> httpx.Response:
+        return await self.buy(symbol, **{"side": "SELL", **params})
+
+
+def refusal(reply: httpx.Response) -> tuple[int, int]:
+    """HTTP status and the venue's code."""
+    return reply.status_code, reply.json()["code"]

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from exchanging import NOW, D, exchange, instrument, marked, synthetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradebot.clock import SteppedClock
+from tradebot.errors import MarketError
+from tradebot.market.venue import Balance, Order, OrderType, Side
+from tradebot.sim.books import Slice
+from tradebot.sim.coins import LISTED
+from tradebot.sim.engine import Exchange, quote_of, usual_balance
+from tradebot.sim.prices import Marked
+from tradebot.sim.refusals import Refused
+
+
+def market(
+    side: Side, quantity: str | None = None, *, spend: str | None = None, symbol: str = "ETHUSDT", name: str = "a"
+) -> Order:
+    return Order(
+        symbol, side, name, quantity=D(quantity) if quantity else None, quote_quantity=D(spend) if spend else None
+    )
+
+
+def refused(venue: Exchange, order: Order) -> tuple[int, str]:
+    with pytest.raises(Refused) as caught:
+        venue.place(order)
+    return caught.value.code, caught.value.text
+
+
+def free(venue: Exchange) -> dict[str, Decimal]:
+    return {asset: held.free for asset, held in venue.balances().items()}
+
+
+@pytest.mark.parametrize(
+    ("quote", "amount"), [("USDT", 10_000), ("BTC", 1), ("ETH", 20), ("BNB", 30), ("EUR", 10_000), ("TRY", 10_000)]
+)
+def test_a_new_account_has_a_usual_amount_of_the_usual_coin(quote: str, amount: int) -> None:
+    assert usual_balance([instrument("XMR", quote), instrument("ADA", quote), instrument("LTC", "DAI")]) == {
+        quote: amount
+    }
+
+
+def test_the_quote_coin_is_the_one_that_most_symbols_share() -> None:
+    assert quote_of([instrument("A", "BTC"), instrument("B", "ETH"), instrument("C", "ETH")]) == "ETH"
+    with pytest.raises(MarketError):
+        quote_of([])
+
+
+def test_the_starting_balance_is_given_once(tmp_path: Path) -> None:
+    path = tmp_path / "account.db"
+    first = exchange(account=path)
+    first.place(market(Side.BUY, "1"))
+    first.close()
+    again = exchange(account=path, start={"USDT": D(777)})
+    assert free(again) == {"ETH": D("0.999"), "USDT": D(8000)}
+    assert exchange(start={"USDT": D(777)}).balances() == {"USDT": Balance(D(777))}
+
+
+def test_a_buy_pays_in_quote_and_its_fee_in_base() -> None:
+    venue = exchange(spread="0.001")
+    entry, (fill,) = venue.place(market(Side.BUY, "1.5"))
+    assert (fill.price, fill.quantity, fill.fee, fill.fee_asset) == (D("2001.00"), D("1.5"), D("0.0015"), "ETH")
+    assert (entry.status, entry.executed, entry.quote_executed) == ("FILLED", D("1.5"), D("3001.5"))
+    assert free(venue) == {"ETH": D("1.4985"), "USDT": D("6998.5")}
+
+
+def test_a_sell_pays_in_base_and_its_fee_in_quote() -> None:
+    venue = exchange(spread="0.001", start={"ETH": D(2)})
+    _, (fill,) = venue.place(market(Side.SELL, "1.5"))
+    assert (fill.price, fill.fee, fill.fee_asset) == (D("1999.00"), D("2.9985"), "USDT")
+    assert free(venue) == {"ETH": D("0.5"), "USDT": D("2995.5015")}
+
+
+def test_a_quote_amount_is_spent_to_the_step() -> None:
+    entry, _ = exchange().place(market(Side.BUY, spend="333.33"))
+    assert (entry.quantity, entry.quote_executed, entry.quote_quantity) == (D("0.166"), D("332"), D("333.33"))
+
+
+def test_more_than_one_has_cannot_be_traded_and_leaves_no_trace() -> None:
+    venue = exchange()
+    answer = (-2010, "Account has insufficient balance for requested action.")
+    assert refused(venue, market(Side.BUY, "5.001")) == answer
+    assert refused(venue, market(Side.SELL, "1")) == answer
+    assert free(venue) == {"USDT": D(10_000)}
+    assert venue.orders(Slice("ETHUSDT")) == []
+
+
+def test_selling_what_was_bought_before_the_fee_is_too_much() -> None:
+    venue = exchange()
+    venue.place(market(Side.BUY, "1"))
+    assert refused(venue, market(Side.SELL, "1"))[0] == -2010
+    venue.place(market(Side.SELL, "0.999"))
+
+
+def test_an_id_can_be_used_again_once_its_order_is_filled() -> None:
+    """As at the venue: an id of the client is no protection against doing something twice."""
+    venue = exchange()
+    first, second = (venue.place(market(Side.BUY, "1", name="same"))[0] for _ in range(2))
+    assert first.order_id != second.order_id
+    assert venue.order("ETHUSDT", None, "same") == second
+
+
+def test_orders_and_trades_are_remembered_after_a_restart(tmp_path: Path) -> None:
+    venue = exchange(account=tmp_path / "account.db")
+    entry, fills = venue.place(market(Side.BUY, "1"))
+    venue.close()
+    again = exchange(account=tmp_path / "account.db")
+    assert again.order("ETHUSDT", entry.order_id, None) == entry
+    assert again.trades(Slice("ETHUSDT")) == fills
+    following, _ = again.place(market(Side.BUY, "1"))
+    assert following.order_id > entry.order_id
+
+
+def test_unknown_symbols_and_orders_are_refused() -> None:
+    venue = exchange()
+    assert refused(venue, market(Side.BUY, "1", symbol="NOSUCH")) == (-1121, "Invalid symbol.")
+    with pytest.raises(Refused, match="-2013"):
+        venue.order("ETHUSDT", 7, None)
+    with pytest.raises(Refused, match="-1121"):
+        venue.trades(Slice("NOSUCH"))
+
+
+def test_a_filled_order_cannot_be_canceled() -> None:
+    venue = exchange()
+    entry, _ = venue.place(market(Side.BUY, "1"))
+    with pytest.raises(Refused, match="-2011"):
+        venue.cancel("ETHUSDT", entry.order_id, None)
+    assert venue.open_orders() == venue.open_orders("ETHUSDT") == []
+
+
+def test_a_market_that_is_closed_takes_no_orders() -> None:
+    assert refused(exchange(marked(status="BREAK")), market(Side.BUY, "1")) == (-2010, "Market is closed.")
+    silent = Marked({"ETHUSDT": instrument()})
+    assert refused(exchange(silent), market(Side.BUY, "1")) == (-2010, "Market is closed.")
+
+
+def test_other_types_than_market_are_not_simulated() -> None:
+    order = Order("ETHUSDT", Side.BUY, "a", OrderType.LIMIT, quantity=D(1), price=D(1), time_in_force="GTC")
+    assert refused(exchange(), order)[0] == -1116
+
+
+def test_symbols_are_on_offer_from_their_listing_on() -> None:
+    venue = synthetic(now=LISTED - 1)
+    assert isinstance(venue.clock, SteppedClock)
+    assert venue.instruments() == {}
+    assert free(venue) == {"USDT": D(10_000)}
+    venue.clock.advance(LISTED)
+    assert list(venue.instruments()) == ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
+
+
+orders = st.lists(
+    st.tuples(
+        st.sampled_from(Side), st.sampled_from(["ETHUSDT", "BTCUSDT"]), st.booleans(),
+        st.decimals(min_value=D("0.001"), max_value=D(9000), places=3), st.decimals(min_value=D(100), max_value=D(60_000), places=2),
+    ),
+    max_size=25,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(orders, st.sampled_from(["0", "0.001", "0.0375"]))
+def test_balances_conserve_over_any_sequence_of_market_orders(
+    sequence: list[tuple[Side, str, bool, Decimal, Decimal]], fee: str
+) -> None:
+    prices = marked()
+    venue = exchange(prices, fee=fee, spread="0.0004", start={"USDT": D(50_000), "ETH": D(3)})
+    expected = {"USDT": D(50_000), "ETH": D(3), "BTC": D(0)}
+    for side, symbol, by_quote, amount, price in sequence:
+        prices.mark({symbol: price})
+        before = free(venue)
+        order = Order(symbol, side, "x", **{"quote_quantity" if by_quote else "quantity": amount})
+        try:
+            _, fills = venue.place(order)
+        except Refused:
+            assert free(venue) == before, "what is refused changes nothing"
+            continue
+        for fill in fills:
+            sign = 1 if side is Side.BUY else -1
+            expected[symbol.removesuffix("USDT")] += sign * fill.quantity
+            expected["USDT"] -= sign * fill.quantity * fill.price
+            expected[fill.fee_asset] -= fill.fee
+            assert fill.fee <= D(fee) * (fill.quantity if side is Side.BUY else fill.quantity * fill.price)
+    held = venue.balances()
+    assert {asset: held.get(asset, Balance()).total for asset in expected} == expected
+    assert all(each.free >= 0 and each.locked == 0 for each in held.values())
+    venue.close()
+
+
+def test_the_clock_stamps_what_happens() -> None:
+    venue = exchange()
+    assert isinstance(venue.clock, SteppedClock)
+    venue.clock.advance(NOW + 5000)
+    entry, (fill,) = venue.place(market(Side.BUY, "1"))
+    assert entry.created == entry.updated == fill.time == NOW + 5000

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradebot.errors import BadKlines
+from tradebot.sim.exact import Scale
+from tradebot.sim.files import read_klines
+
+HEADER = "open_time,open,high,low,close,volume"
+ROW = "1515560100000,0.09840000,0.09947660,0.09828605,0.09947660,1820.54447418"
+ARCHIVE = "1515560100000,2.10,2.30,2.00,2.20,100.500,1515560399999,215.07500000,42,60.250,128.93500000,0"
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "ETHBTC-5m.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_every_digit_is_kept(tmp_path: Path) -> None:
+    series = read_klines(write(tmp_path, HEADER, ROW))
+    assert series.data[:6, 0].tolist() == [1515560100000, 9840000, 9947660, 9828605, 9947660, 182054447418]
+    assert series.scale == Scale(8, 8, 8)
+
+
+def test_what_the_file_does_not_say_follows_from_what_it_says(tmp_path: Path) -> None:
+    series = read_klines(write(tmp_path, HEADER, "1515560100000,2,4,1,3,10"))
+    quote = Decimal(int(series.data[6, 0])).scaleb(-series.scale.quote)
+    assert quote == Decimal(10) * (2 + 4 + 1 + 3) / 4
+    assert series.data[7, 0] == 0, "trades are not known"
+    klines = series.klines()
+    assert (klines["taker_base"][0], klines["taker_quote"][0]) == (5.0, 12.5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.tuples(*[st.integers(1, 10**12)] * 4), st.integers(0, 10**14))
+def test_quote_volume_is_rounded_to_eight_places(
+    tmp_path_factory: pytest.TempPathFactory, prices: tuple[int, ...], volume: int
+) -> None:
+    cells = [Decimal(value).scaleb(-8) for value in (min(prices), max(prices), min(prices), max(prices), volume)]
+    series = read_klines(
+        write(tmp_path_factory.mktemp("k"), HEADER, "1515560100000," + ",".join(f"{c:f}" for c in cells))
+    )
+    exact = cells[4] * sum(cells[:4]) / 4
+    got = Decimal(int(series.data[6, 0])).scaleb(-series.scale.quote)
+    assert abs(got - exact) <= Decimal("0.000000005")
+
+
+def test_the_venues_archive_has_no_header(tmp_path: Path) -> None:
+    series = read_klines(write(tmp_path, ARCHIVE, ARCHIVE.replace("1515560100000", "1515560400000")))
+    assert series.klines().data[:, 0].tolist() == [
+        1515560100000,
+        2.1,
+        2.3,
+        2.0,
+        2.2,
+        100.5,
+        215.075,
+        42,
+        60.25,
+        128.935,
+    ]
+    assert series.scale == Scale(1, 2, 3), "places that are always zero are no places"
+
+
+def test_archive_times_in_microseconds_are_understood(tmp_path: Path) -> None:
+    path = write(tmp_path, ARCHIVE.replace("1515560100000", "1735689600000000"))
+    assert read_klines(path).data[0, 0] == 1735689600000
+
+
+def test_columns_are_found_by_name_and_others_do_not_count(tmp_path: Path) -> None:
+    path = write(tmp_path, "close,open_time,open,high,low,volume,count,colour", "3,1515560100000,2,4,1,10,7,red")
+    klines = read_klines(path).klines()
+    assert klines.data[:8, 0].tolist() == [1515560100000, 2, 4, 1, 3, 10, 25, 7]
+
+
+def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, "1515560100000,5.33e-05,5.4e-05,5.2E-05,5.3e-5,1e3")
+    assert read_klines(path).klines().data[1:6, 0].tolist() == [5.33e-05, 5.4e-05, 5.2e-05, 5.3e-05, 1000]
+
+
+def test_amounts_beyond_eight_places_of_64_bits_fit_when_they_have_fewer_places(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, "1515560100000,0.00001,0.00001,0.00001,0.00001,9300000000000.50")
+    assert read_klines(path).klines()["volume"][0] == 9300000000000.5
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "problem"),
+    [
+        (ROW.replace("0.09947660", "abc", 1), "column 3 (high)", "'abc' is not a number"),
+        (ROW.replace("1820.54447418", ""), "column 6 (volume)", "'' is not a number"),
+        (ROW.replace("1820.54447418", "nan"), "column 6 (volume)", "'nan' is not a number"),
+        (ROW.replace("1820.54447418", "-1"), "column 6 (volume)", "'-1' is negative"),
+        (ROW.replace("0.09840000", "0.098400001"), "column 2 (open)", "has more than 8 decimal places"),
+        (ROW.replace("1515560100000", "1515560100"), "column 1 (open_time)", "'1515560100' is not a time in ms"),
+        (ROW.replace("1515560100000", "1515559800000"), "column 1 (open_time)", "does not come after"),
+        (ROW.replace("0.09947660", "0.09", 1), "column 3 (high)", "is below open or close"),
+        (ROW.replace("0.09828605", "0.099"), "column 4 (low)", "at most open and close"),
+        (ROW.replace("0.09828605", "0"), "column 4 (low)", "is not above 0"),
+        (ROW + ",1", "column 7", "7 values instead of 6"),
+        ("1515560100000,1", "column 3", "2 values instead of 6"),
+    ],
+)
+def test_a_bad_cell_is_named_with_line_and_column(tmp_path: Path, line: str, place: str, problem: str) -> None:
+    before = ROW.replace("1515560100000", "1515559800000")
+    path = write(tmp_path, HEADER, before, line)
+    with pytest.raises(BadKlines) as caught:
+        read_klines(path)
+    message = str(caught.value)
+    assert f"{path} line 3, {place}" in message
+    assert problem in message
+    assert message.endswith("mend or remove the line")
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadKlines, match=r"line 1: column 'volume' is missing"):
+        read_klines(write(tmp_path, HEADER.removesuffix(",volume"), ROW))
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ETHBTC-5m.csv"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadKlines, match=r"ETHBTC-5m\.csv: cannot be read"):
+        read_klines(path)
+
+
+def test_sums_that_pass_64_bits_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, "1515560100000,1,1,1,1,99999999999.00000001")
+    with pytest.raises(BadKlines, match="split the file"):
+        read_klines(path)
+
+
+def test_an_empty_file_has_no_bars(tmp_path: Path) -> None:
+    assert len(read_klines(write(tmp_path, HEADER))) == 0
+    (tmp_path / "ETHBTC-5m.csv").write_text("")
+    assert len(read_klines(tmp_path / "ETHBTC-5m.csv")) == 0

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tradebot.sim import path
+from tradebot.sim.coins import coins
+
+FIRST = 19_675
+COINS = {coin.instrument.base: coin for coin in coins(30)}
+
+
+def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
+    market = path.walk(seed, "market", first, days, volatility=path.MARKET_VOLATILITY)
+    return path.minutes(seed, COINS[base], first, days, market)
+
+
+def test_any_day_has_the_same_bytes_alone_and_among_others() -> None:
+    whole = minutes("ETH", days=6)
+    for day in range(6):
+        alone = minutes("ETH", FIRST + day, days=1)
+        assert alone.tobytes() == np.ascontiguousarray(whole[:, day * 1440 : (day + 1) * 1440]).tobytes()
+
+
+def test_bars_are_consistent_and_follow_each_other() -> None:
+    for base in ("BTC", "XRP", "DOGE", "ZEC"):
+        time, first, high, low, last, amount, quote, trades, taken, taken_quote = minutes(base)
+        assert (np.diff(time) == 60_000).all()
+        assert (low >= 1).all()
+        assert (low <= np.minimum(first, last)).all()
+        assert (high >= np.maximum(first, last)).all()
+        assert (first[1:] == last[:-1]).all(), "a minute opens where the one before it closed, also at midnight"
+        assert (amount >= 1).all()
+        assert (trades >= 1).all()
+        assert ((taken >= 0) & (taken <= amount)).all()
+        assert (taken_quote <= quote).all()
+        assert ((amount * low <= quote) & (quote <= amount * high)).all()
+
+
+def test_seeds_and_coins_have_prices_of_their_own() -> None:
+    closes = [minutes("ETH")[4], minutes("ETH", seed=2)[4], minutes("BNB")[4]]
+    assert not any((a == b).all() for a, b in pairwise(closes))
+
+
+@pytest.mark.parametrize("base", ["BTC", "ETH", "SAND"])
+def test_a_day_moves_by_two_to_six_percent(base: str) -> None:
+    closes = minutes(base, days=400)[4, 1439::1440]
+    assert 0.015 < np.diff(np.log(closes)).std() < 0.06
+
+
+def test_prices_neither_explode_nor_vanish() -> None:
+    positions = path.noise.wander(7, np.arange(0, 20_000, dtype=np.int64)) * 0.05
+    assert np.abs(positions).max() < 4
+
+
+@pytest.fixture(scope="module")
+def months() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log closes and amounts of 120 days of ETH in 15-minute bars, and the mood they were made with."""
+    market = path.walk(1, "market", FIRST, 120, volatility=path.MARKET_VOLATILITY)
+    own = path.walk(1, "ETHUSDT", FIRST, 120, volatility=COINS["ETH"].volatility, shared=market)
+    bars = path.minutes(1, COINS["ETH"], FIRST, 120, market)
+    mood = np.repeat(own.mood[:-1], 180)[14::15]
+    return np.log(bars[4, 14::15]), bars[5].reshape(-1, 15).sum(axis=1), mood
+
+
+def test_volatility_comes_in_clusters_and_volume_goes_with_it(
+    months: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    closes, amounts, _ = months
+    hour = np.abs(np.diff(closes[::4]))
+    assert np.corrcoef(hour[1:], hour[:-1])[0, 1] > 0.1
+    assert np.corrcoef(np.abs(np.diff(closes)), amounts[1:])[0, 1] > 0.2
+
+
+def test_moves_go_on_in_momentum_and_turn_back_in_reversion(
+    months: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    closes, _, mood = months
+    at = np.arange(100, len(closes) - 8)
+    before, after = closes[at] - closes[at - 8], closes[at + 8] - closes[at]
+
+    def likeness(chosen: np.ndarray) -> float:
+        return float(np.corrcoef(before[chosen], after[chosen])[0, 1])
+
+    momentum, reversion = likeness(mood[at] > 0.4), likeness(mood[at] < -0.4)
+    assert momentum > 0.1
+    assert reversion < momentum - 0.15
+
+
+def test_coins_share_the_market() -> None:
+    moves = [np.diff(np.log(minutes(base, days=60)[4, 59::60])) for base in ("BTC", "ETH", "SOL")]
+    assert np.corrcoef(moves)[np.triu_indices(3, 1)].min() > 0.3
+
+
+def test_takers_lean_with_the_move() -> None:
+    bars = minutes("ETH", days=20)
+    assert np.corrcoef(bars[8] / bars[5], bars[4] - bars[1])[0, 1] > 0.2

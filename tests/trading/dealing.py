@@ -19,6 +19,7 @@ from tradebot.trading.risk import Prediction
 
 START = 1_516_406_400_000  # 2018-01-20
 MINUTE = 60_000
+LATEST = 15_000  # recvWindow and the time that the venue gives its own engine
 ACCOUNT = "double-paper"
 
 
@@ -47,7 +48,7 @@ class ScriptedBroker:
         self.reports: dict[str, OrderReport] = {}
         self.fills: list[Fill] = []
         self.received: list[Order] = []
-        self.waiting: list[Order] = []
+        self.waiting: list[tuple[int, Order]] = []
         self.blind: set[str] = set()
         self.hidden: set[str] = set()
         self.asked: Counter[str] = Counter()
@@ -96,7 +97,7 @@ class ScriptedBroker:
             }[word]
         self.received.append(order)
         if word in {"vanished", "late"}:
-            self.waiting += [order] if word == "late" else []
+            self.waiting += [(self.clock.now(), order)] if word == "late" else []
             raise OrderUnknown("read timed out")
         report = self.execute(order, word)
         if word == "lost":
@@ -109,9 +110,10 @@ class ScriptedBroker:
         return replace(report, fills=()) if word == "bare" else report
 
     def deliver(self) -> None:
-        """What was on its way arrives."""
-        for order in self.waiting:
-            self.execute(order, "fill")
+        """What was on its way arrives; the venue turns away what is older than its windows allow."""
+        for sent, order in self.waiting:
+            if self.clock.now() <= sent + LATEST:
+                self.execute(order, "fill")
         self.waiting.clear()
 
     def finish(self, client_id: str) -> None:
@@ -202,3 +204,8 @@ class Office:
 
     def state(self, symbol: str) -> str | None:
         return next((str(p.state) for p in self.desk.positions() if p.symbol == symbol), None)
+
+    def rows(self) -> list[object]:
+        """All projections, row by row."""
+        tables = ("orders", "positions", "fills")
+        return [row for t in tables for row in self.journal._db.execute(f"SELECT * FROM {t} ORDER BY 1, 2, 3")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -328,23 +330,22 @@ class TestDocuments:
 WORDS = st.sampled_from(
     ["fill", "fill", "bare", "half", "open", "odd", "reject", "refused", "busy", "lost", "vanished", "late"]
 )
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("buy"), st.sampled_from(["AUSDT", "BUSDT"]), WORDS),
-        st.tuples(st.just("price"), st.sampled_from(["AUSDT", "BUSDT"]), st.sampled_from(["90", "99", "101", "120"])),
-        st.tuples(st.just("monitor"), st.just(""), WORDS),
-        st.tuples(st.just("blind"), st.sampled_from(["order", "trades", "balances", "open_orders", ""]), st.just("")),
-        st.tuples(st.just("crash"), st.sampled_from(["buy", "monitor"]), st.integers(0, 8)),
-        st.tuples(st.just("deliver"), st.just(""), st.just("")),
-        st.tuples(st.just("restart"), st.just(""), st.just("")),
-    ),
-    max_size=14,
+SYMBOLS = st.sampled_from(["AUSDT", "BUSDT"])
+ACTIONS = st.one_of(
+    st.tuples(st.just("buy"), SYMBOLS, WORDS),
+    st.tuples(st.just("price"), SYMBOLS, st.sampled_from(["90", "99", "101", "120"])),
+    st.tuples(st.just("monitor"), st.just(""), WORDS),
+    st.tuples(st.just("blind"), st.sampled_from(["order", "trades", "balances", "open_orders", ""]), st.just("")),
+    st.tuples(st.just("crash"), st.sampled_from(["buy", "monitor"]), st.integers(0, 8)),
+    st.tuples(st.just("deliver"), st.just(""), st.just("")),
+    st.tuples(st.just("restart"), st.just(""), st.just("")),
 )
+STEPS = st.lists(st.tuples(st.sampled_from([0, 1_000, 14_000, MINUTE]), ACTIONS), max_size=14)
 
 
 async def live(office: Office, steps) -> None:
-    for number, (what, name, more) in enumerate(steps):
-        office.wait()
+    for number, (pause, (what, name, more)) in enumerate(steps):
+        office.wait(pause)
         bar = START + number * MINUTE
         if what in {"buy", "monitor"}:
             office.broker.script.append(more)
@@ -361,10 +362,8 @@ async def live(office: Office, steps) -> None:
         else:
             if what == "crash":
                 die_at(office, more)
-                try:
+                with suppress(Crash):
                     await (office.buy("AUSDT", "BUSDT", bar=bar) if name == "buy" else office.monitor())
-                except Crash:
-                    pass
             office.restart()
             await office.desk.reconcile()
         office.broker.script.clear()
@@ -377,9 +376,7 @@ async def come_to_rest(office: Office) -> None:
     for client_id, report in list(office.broker.reports.items()):
         if report.status in {"NEW", "SETTLED_ELSEWHERE"}:
             if report.executed:
-                office.broker.reports[client_id] = report.__class__(
-                    **{f: getattr(report, f) for f in report.__slots__} | {"status": "FILLED"}
-                )
+                office.broker.reports[client_id] = replace(report, status="FILLED")
             else:
                 office.broker.finish(client_id)
     for symbol in office.marks:
@@ -408,11 +405,9 @@ def test_whatever_happens_orders_execute_once_and_positions_are_what_was_execute
             assert journal.booked(ACCOUNT, symbol) == {f.trade_id for f in broker.fills if f.symbol == symbol}
         every = journal.positions(ACCOUNT) + journal.history(ACCOUNT)
         assert 10_000 - broker.held["USDT"] == sum(p.cost - p.proceeds for p in every)
-        rows = [journal._db.execute(f"SELECT * FROM {t} ORDER BY 1, 2").fetchall() for t in ("orders", "positions")]
+        rows = office.rows()
         journal.rebuild()
-        assert rows == [
-            journal._db.execute(f"SELECT * FROM {t} ORDER BY 1, 2").fetchall() for t in ("orders", "positions")
-        ]
+        assert office.rows() == rows
         journal.close()
 
     asyncio.run(story())

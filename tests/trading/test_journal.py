@@ -139,7 +139,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize("fact", [SENT, filled(), Judged("tb-1", PositionEvent.SHRINK)])
     def test_facts_about_what_was_never_intended(self, journal, fact):
-        with pytest.raises(JournalError, match="no (order|position) tb-1 in account sim-paper"):
+        with pytest.raises(JournalError, match=r"no (order|position) tb-1 in account sim-paper"):
             journal.record(ACCOUNT, 5, fact)
 
     @pytest.mark.parametrize("statement", ["DELETE FROM events", "UPDATE events SET time = 0"])
@@ -243,20 +243,29 @@ class TestTheFile:
         journal.record(ACCOUNT, 5, intended())
         pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
         journal._db.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(JournalError, match="full"):
+
+        def fill_it_up() -> None:
             for number in range(200):
                 journal.record(ACCOUNT, 6, intended(f"tb-x{number}"))
+
+        with pytest.raises(JournalError, match="full"):
+            fill_it_up()
         journal._db.execute("PRAGMA max_page_count = 100000")
         journal.record(ACCOUNT, 7, SENT)
         assert journal.unresolved(ACCOUNT)[0].state is OrderState.SENT
 
     def test_holds_what_was_recorded_when_the_process_is_killed(self, tmp_path):
-        code = (
-            "import os, signal, sys; sys.path.insert(0, sys.argv[2]); import test_journal as t; from pathlib import Path\n"
-            "j = t.Journal(Path(sys.argv[1])); j.record(t.ACCOUNT, 5, t.intended(), t.SENT)\n"
-            "j._db.execute('BEGIN IMMEDIATE'); j._project(t.ACCOUNT, 6, t.filled(1))\n"
-            "os.kill(os.getpid(), signal.SIGKILL)"
-        )
+        code = """if True:
+            import os, signal, sys
+            from pathlib import Path
+            sys.path.insert(0, sys.argv[2])
+            import test_journal as t
+            journal = t.Journal(Path(sys.argv[1]))
+            journal.record(t.ACCOUNT, 5, t.intended(), t.SENT)
+            journal._db.execute("BEGIN IMMEDIATE")
+            journal._project(t.ACCOUNT, 6, t.filled(1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
         here = str(Path(__file__).parent)
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "state.db"), here], env=os.environ, check=False

@@ -6,7 +6,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from dealing import ACCOUNT, MINUTE, START
+from dealing import ACCOUNT, LATEST, MINUTE, START
 
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Side
@@ -151,11 +151,20 @@ class TestDoubt:
         desk = office()
         desk.broker.script.append("late")
         await desk.buy("AUSDT")
-        for _ in range(CONCLUSIVE_AFTER // 1000 - 1):
+        for _ in range(LATEST // 1000):
             desk.wait(1000)
             assert await desk.monitor() == []
         desk.broker.deliver()
         assert [order.state for order in await desk.monitor()] == ["FILLED"]
+
+    async def test_stays_for_as_long_as_not_found_proves_nothing(self, office):
+        desk = office()
+        desk.broker.script.append("vanished")
+        await desk.buy("AUSDT")
+        for _ in range(CONCLUSIVE_AFTER // 1000 - 1):
+            desk.wait(1000)
+            assert await desk.monitor() == []
+        assert desk.broker.asked["trades"] == 0
 
     async def test_ends_by_two_conclusive_look_ups_that_agree(self, office):
         desk = office()

@@ -40,8 +40,8 @@ class Bars:
     """The arrays of one interval, each `(symbols, bars)`, and what several formulas need of them."""
 
     def __init__(self, data: Floats) -> None:
-        self.open, self.high, self.low, self.close = np.where(data[:4] > 0, data[:4], np.nan)  # 0 is no price
-        self.volume = data[4]
+        self.open, self.high, self.low, close, self.volume = data
+        self.close = np.where((self.low > 0) & (close > 0), close, np.nan)  # 0 is no price
 
     @cached_property
     def moves(self) -> Floats:
@@ -158,7 +158,7 @@ def _columns(ops: Ops, data: Floats) -> Floats:
 
 def latest_of(data: Floats) -> Floats:
     """`latest` of a panel's bare `data`: what crosses to a worker process."""
-    return _columns(Last(), np.ascontiguousarray(data[:, :, -WARMUP:]))
+    return _columns(Last(), data[:, :, -WARMUP:])
 
 
 def latest(panel: Panel) -> Floats:

@@ -27,6 +27,9 @@ class Ops(Protocol):
     def windows(self, x: Floats, n: int) -> Floats:
         """The `n` bars that end at each bar asked about, on a new first axis: `[0]` oldest, `[-1]` the bar."""
 
+    def recent(self, x: Floats, n: int) -> Floats:
+        """The part of `x` that windows of `n` bars are cut from, to be computed on before."""
+
     def memory(self, x: Floats) -> int:
         """How many bars a recursive average looks back on."""
 
@@ -37,6 +40,10 @@ class Last:
     def windows(self, x: Floats, n: int) -> Floats:
         """`(n, symbols)`."""
         return x[:, -n:].T if x.shape[1] >= n else np.full((n, x.shape[0]), np.nan)
+
+    def recent(self, x: Floats, n: int) -> Floats:
+        """The last `n` bars."""
+        return x[:, -n:]
 
     def memory(self, x: Floats) -> int:
         """All there are."""
@@ -59,6 +66,10 @@ class Every:
         padded[:, n - 1 :] = x
         windows: Floats = np.moveaxis(sliding_window_view(padded, n, axis=1), -1, 0)
         return windows
+
+    def recent(self, x: Floats, n: int) -> Floats:
+        """All bars."""
+        return x
 
     def memory(self, x: Floats) -> int:
         """The same for every bar."""
@@ -175,6 +186,7 @@ def mfi(ops: Ops, high: Floats, low: Floats, close: Floats, volume: Floats, n: i
     Typical prices that differ by less than 10⁻¹² of themselves are equal: thirds of decimal sums
     are not exact, and TA-Lib takes their rounding for a move.
     """
+    high, low, close, volume = (ops.recent(x, n + 1) for x in (high, low, close, volume))
     typical = (high + low + close) / 3
     before = previous(typical)
     change, flow = typical - before, typical * volume
@@ -206,6 +218,7 @@ def roc(ops: Ops, close: Floats, n: int) -> Floats:
 
 def cci(ops: Ops, high: Floats, low: Floats, close: Floats, n: int) -> Floats:
     """Commodity channel index (Lambert 1980); 0 if flat."""
+    high, low, close = (ops.recent(x, n) for x in (high, low, close))
     away = _from_last(ops, (high + low + close) / 3, n)
     middle = away.mean(axis=0)
     return ratio(-middle, 0.015 * np.abs(away - middle).mean(axis=0), 0.0)
@@ -226,4 +239,5 @@ def returns(close: Floats) -> Floats:
 
 def volatility(ops: Ops, moves: Floats, n: int) -> Floats:
     """Root mean square of the last `n` returns; their mean is taken to be 0, so a steady climb is a move too."""
-    return np.sqrt(sma(ops, moves * moves, n))
+    squares: Floats = ops.recent(moves, n) ** 2
+    return np.sqrt(sma(ops, squares, n))

@@ -96,7 +96,7 @@ class Strategy(Section):
     """What turns features into scores."""
 
     name: str = Field("trend", description="See `tradebot analyze --list`.")
-    min_score: float = Field(0.3, ge=0, le=1, description="A score of at least this size is a signal.")
+    min_score: float = Field(0.15, ge=0, le=1, description="A score of at least this size is a signal.")
     parameters: dict[str, float] = Field({}, description="Parameters of the strategy, by name.")
 
 

@@ -7,7 +7,7 @@ and yields each series as soon as it is ready. Closed klines never expire.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -70,13 +70,13 @@ class KlineStore:
         *,
         connections: int = 50,
         deadline_s: float | None = None,
-    ) -> AsyncIterator[Ready]:
+    ) -> AsyncGenerator[Ready, None]:
         """The newest `bars` closed bars of every series, each as soon as it is ready.
 
         First come the series of which nothing is due, then the others as replies arrive, at most
         `connections` requests at once. A series that fails, or is not there `deadline_s` real seconds
         after the start, comes with its error. Everything new is stored in one transaction after the
-        last series, or when the iteration is closed.
+        last series, or when the iteration is closed (`contextlib.aclosing`).
         """
         wanted = windows(symbols, intervals, bars, clock.now())
         self._memory = {w.series: self._memory[w.series] for w in wanted if w.series in self._memory}

@@ -1,0 +1,423 @@
+"""The kline store and its refresh, over a feed and a clock written by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tradebot.clock import HOUR, MINUTE, SteppedClock
+from tradebot.errors import BadReply, VenueUnreachable
+from tradebot.market.bars import Klines, gaps, interval_ms
+from tradebot.market.store import KlineStore, Ready
+from tradebot.market.venue import Feed
+
+T0 = 1_516_406_400_000
+STEP = 5 * MINUTE
+BARS = 20
+
+
+class Venue(Feed):
+    """Holds the truth: values follow from symbol, time and `seed`, with holes and revisions."""
+
+    def __init__(self, clock: SteppedClock, seed: int = 0) -> None:
+        self.clock = clock
+        self.seed = seed
+        self.listed = 0
+        self.holes: set[int] = set()
+        self.revised: dict[int, float] = {}
+        self.faults: dict[str, Exception] = {}
+        self.asked: list[tuple[str, str, int | None, int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.at_once = self.most = 0
+
+    def truth(self, symbol: str, interval: str, first: int, last: int) -> Klines:
+        step = interval_ms(interval)
+        start = max(-(-first // step) * step, self.listed)
+        opens = [t for t in range(start, last + 1, step) if t not in self.holes]
+        data = np.outer(np.arange(1, 11) / 7, [t // 1000 % 9973 + self.seed + ord(symbol[0]) for t in opens])
+        data[0] = opens
+        data[4] += [self.revised.get(t, 0.0) for t in opens]
+        return Klines(data)
+
+    async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
+        self.asked.append((symbol, interval, start, limit))
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(0)
+            await self.gate.wait()
+        finally:
+            self.at_once -= 1
+        if symbol in self.faults:
+            raise self.faults[symbol]
+        assert start is not None
+        found = self.truth(symbol, interval, start, self.clock.now())
+        return Klines(found.data[:, :limit])
+
+
+class Desk:
+    """A store on a venue, both of which can be replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = SteppedClock(T0 + 12 * HOUR + 7_000)
+        self.venue = Venue(self.clock)
+        self.store = KlineStore(folder, "test")
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = KlineStore(self.folder, "test")
+
+    async def refresh(
+        self, symbols: str = "A", intervals: tuple[str, ...] = ("5m",), bars: int = BARS, **options: Any
+    ) -> list[Ready]:
+        self.venue.asked.clear()
+        stream = self.store.refresh(self.venue, self.clock, list(symbols), intervals, bars, **options)
+        return [ready async for ready in stream]
+
+    async def one(self, **options: Any) -> Ready:
+        (ready,) = await self.refresh(**options)
+        return ready
+
+    def window(self, symbol: str = "A", bars: int = BARS) -> Klines:
+        last = self.clock.now() // STEP * STEP - STEP
+        return self.venue.truth(symbol, "5m", last - (bars - 1) * STEP, last)
+
+    def pass_bars(self, count: int) -> None:
+        self.clock.advance(self.clock.now() + count * STEP)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path / "klines")
+    yield desk
+    desk.store.close()
+
+
+def same(one: Klines, other: Klines) -> bool:
+    return bool(np.array_equal(one.data, other.data))
+
+
+async def test_the_first_refresh_asks_once_for_the_window_and_the_open_bar(desk: Desk) -> None:
+    ready = await desk.one()
+    assert same(ready.klines, desk.window())
+    assert (ready.new, ready.requests, ready.error) == (BARS, 1, None)
+    assert [limit for *_, limit in desk.venue.asked] == [BARS + 1]
+
+
+async def test_nothing_is_asked_while_nothing_is_due(desk: Desk) -> None:
+    await desk.refresh("ABC")
+    desk.clock.advance(desk.clock.now() + STEP - 7_001)  # one ms before the next bar closes
+    again = await desk.refresh("ABC")
+    assert desk.venue.asked == []
+    assert all(same(ready.klines, desk.window(ready.symbol)) and not ready.requests for ready in again)
+
+
+async def test_a_bar_is_due_as_soon_as_it_has_closed(desk: Desk) -> None:
+    await desk.refresh()
+    newest = desk.window().open_time[-1]
+    desk.clock.advance(desk.clock.now() + STEP - 7_000)
+    ready = await desk.one()
+    assert desk.venue.asked == [("A", "5m", newest, 3)]  # the overlap, the new bar and the open one
+    assert (ready.new, same(ready.klines, desk.window())) == (1, True)
+
+
+async def test_each_interval_is_due_on_its_own(desk: Desk) -> None:
+    await desk.refresh("AB", ("5m", "1h"))
+    desk.pass_bars(1)
+    await desk.refresh("AB", ("5m", "1h"))
+    assert {(symbol, interval) for symbol, interval, *_ in desk.venue.asked} == {("A", "5m"), ("B", "5m")}
+
+
+async def test_what_was_missed_while_the_program_slept_is_asked_for_at_once(desk: Desk) -> None:
+    await desk.refresh()
+    desk.reopen()
+    desk.pass_bars(7)
+    ready = await desk.one()
+    assert (ready.new, ready.requests, same(ready.klines, desk.window())) == (7, 1, True)
+    assert len(desk.store.read("A", "5m")) == BARS + 7
+
+
+async def test_a_pause_longer_than_the_window_fetches_the_window(desk: Desk) -> None:
+    await desk.refresh()
+    desk.pass_bars(100)
+    ready = await desk.one()
+    assert (ready.requests, same(ready.klines, desk.window())) == (1, True)
+    assert gaps(desk.store.read("A", "5m"), "5m")
+
+
+async def test_a_longer_window_is_fetched_whole(desk: Desk) -> None:
+    await desk.refresh()
+    ready = await desk.one(bars=3 * BARS)
+    assert (ready.new, same(ready.klines, desk.window(bars=3 * BARS))) == (2 * BARS, True)
+    assert not (await desk.one(bars=3 * BARS)).requests
+
+
+async def test_a_young_symbol_has_what_there_is_and_is_not_asked_for_more(desk: Desk) -> None:
+    desk.venue.listed = int(desk.window().open_time[-3])
+    assert len((await desk.one()).klines) == 3
+    desk.reopen()
+    assert len((await desk.one()).klines) == 3
+    assert desk.venue.asked == []
+
+
+async def test_a_symbol_without_bars_is_ready_and_empty(desk: Desk) -> None:
+    desk.venue.listed = 2 * T0
+    ready = await desk.one()
+    assert (len(ready.klines), ready.error) == (0, None)
+    assert desk.store.stored() == []
+
+
+async def test_a_hole_of_the_venue_is_known_and_not_asked_for_again(desk: Desk) -> None:
+    hole = int(desk.window().open_time[-5])
+    desk.venue.holes = {hole}
+    assert gaps((await desk.one()).klines, "5m") == [(hole, hole)]
+    await desk.refresh()
+    assert desk.venue.asked == []
+
+
+async def test_a_bar_that_the_venue_is_late_with_is_asked_for_again_alone(desk: Desk) -> None:
+    await desk.refresh("AB")
+    desk.pass_bars(1)
+    late = int(desk.window().open_time[-1])
+    desk.venue.holes = {late}
+    await desk.refresh("AB")
+    desk.venue.holes.clear()
+    ready = await desk.refresh("AB")
+    assert [one.new for one in ready] == [1, 1]
+    assert desk.venue.asked[0][2] == late - STEP
+
+
+async def test_the_open_bar_is_never_stored(desk: Desk) -> None:
+    await desk.refresh()
+    assert desk.store.read("A", "5m").open_time[-1] + STEP <= desk.clock.now()
+
+
+async def test_a_revised_bar_wins_and_is_reported(desk: Desk) -> None:
+    await desk.refresh()
+    newest = int(desk.window().open_time[-1])
+    desk.venue.revised[newest] = 0.5
+    desk.pass_bars(1)
+    ready = await desk.one()
+    assert ready.revised.tolist() == [newest]
+    assert (ready.requests, same(ready.klines, desk.window())) == (2, True)
+    desk.reopen()
+    assert same((await desk.one()).klines, desk.window())
+
+
+async def test_a_folder_of_another_venue_is_fetched_anew_and_its_history_dropped(desk: Desk) -> None:
+    await desk.refresh(bars=400)
+    desk.venue.seed = 99
+    desk.pass_bars(1)
+    ready = await desk.one()
+    assert (ready.requests, len(ready.revised)) == (2, BARS - 1)
+    assert same(ready.klines, desk.window())
+    assert same(desk.store.read("A", "5m"), desk.window())
+
+
+async def test_bars_from_after_the_venues_now_are_not_used(desk: Desk) -> None:
+    await desk.refresh()
+    desk.clock = SteppedClock(desk.clock.now() - 4 * STEP)
+    desk.venue.clock = desk.clock
+    assert same((await desk.one()).klines, desk.window())
+    desk.reopen()
+    assert same((await desk.one()).klines, desk.window())
+    desk.clock.advance(desk.clock.now() + 9 * STEP)
+    assert same((await desk.one()).klines, desk.window())
+
+
+async def test_what_is_not_due_comes_first(desk: Desk) -> None:
+    await desk.refresh("C")
+    assert next(ready.symbol for ready in await desk.refresh("ABC")) == "C"
+
+
+async def test_a_symbol_asked_for_twice_comes_once(desk: Desk) -> None:
+    assert len(await desk.refresh("AA")) == 1
+    assert len(await desk.refresh("AA")) == 1
+
+
+async def test_a_failing_series_comes_with_its_error_and_the_others_go_on(desk: Desk) -> None:
+    desk.venue.faults["B"] = VenueUnreachable("cut off")
+    ready = {one.symbol: one for one in await desk.refresh("ABC")}
+    assert str(ready["B"].error) == "cut off"
+    assert (len(ready["B"].klines), ready["B"].requests) == (0, 1)
+    assert same(ready["C"].klines, desk.window("C"))
+    desk.venue.faults.clear()
+    assert [(one.symbol, one.new) for one in await desk.refresh("ABC") if one.new] == [("B", BARS)]
+
+
+async def test_a_series_that_fails_later_shows_what_was_there(desk: Desk) -> None:
+    await desk.refresh()
+    before = desk.window()
+    desk.pass_bars(1)
+    desk.venue.faults["A"] = BadReply("html")
+    ready = await desk.one()
+    assert ready.error is not None
+    assert ready.klines.open_time.tolist() == before.open_time.tolist()[1:]
+
+
+async def test_a_bug_in_a_feed_is_not_taken_for_a_failing_series(desk: Desk) -> None:
+    desk.venue.faults["B"] = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        await desk.refresh("ABC")
+
+
+async def test_requests_at_once_are_bounded(desk: Desk) -> None:
+    await desk.refresh("ABCDEFGHIJ", connections=3)
+    assert desk.venue.most == 3
+
+
+async def test_what_is_not_there_by_the_deadline_comes_with_an_error(desk: Desk) -> None:
+    await desk.refresh("A")
+    desk.venue.gate.clear()
+    ready = await desk.refresh("ABC", deadline_s=0.05, connections=1)
+    assert [(one.symbol, one.error is None) for one in ready] == [("A", True), ("B", False), ("C", False)]
+    assert desk.venue.at_once == 0
+    assert str(ready[1].error) == "B 5m: no answer in time"
+
+
+async def test_closing_the_iteration_abandons_the_rest_and_stores_what_came(desk: Desk) -> None:
+    stream = desk.store.refresh(desk.venue, desk.clock, list("ABCDEF"), ["5m"], BARS, connections=1)
+    async with aclosing(stream) as arrivals:
+        async for _ in arrivals:
+            break
+    assert desk.venue.at_once == 0
+    assert ("A", "5m") in desk.store.stored()
+    assert len(desk.store.stored()) < 6
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_cancelling_leaves_no_task_behind(desk: Desk) -> None:
+    desk.venue.gate.clear()
+    refreshing = asyncio.create_task(desk.refresh("ABC"))
+    while desk.venue.at_once < 3:
+        await asyncio.sleep(0)
+    refreshing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await refreshing
+    assert desk.venue.at_once == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_only_what_is_asked_for_stays_in_memory(desk: Desk) -> None:
+    await desk.refresh("ABC")
+    await desk.refresh("B")
+    assert list(desk.store._memory) == [("B", "5m")]
+
+
+async def test_ranges_are_read_by_open_time(desk: Desk) -> None:
+    await desk.refresh(bars=600)
+    whole = desk.window(bars=600)
+    times = whole.open_time
+    assert same(desk.store.read("A", "5m"), whole)
+    assert same(desk.store.read("A", "5m", int(times[100]), int(times[300])), whole.between(times[100], times[300]))
+    assert same(desk.store.read("A", "5m", start=int(times[-1])), whole.last(1))
+    assert same(desk.store.read("A", "5m", end=int(times[0])), Klines(whole.data[:, :1]))
+    assert len(desk.store.read("A", "5m", start=2 * T0)) == 0
+    assert len(desk.store.read("Z", "5m")) == 0
+
+
+async def test_another_process_sees_what_is_stored_and_builds_on_it(desk: Desk) -> None:
+    await desk.refresh("AB")
+    with KlineStore(desk.folder, "test") as other:
+        assert other.stored() == [("A", "5m"), ("B", "5m")]
+        desk.pass_bars(1)
+        await desk.refresh("AB")
+        desk.venue.asked.clear()
+        ready = [one async for one in other.refresh(desk.venue, desk.clock, ["A", "B"], ["5m"], BARS)]
+        assert desk.venue.asked == []
+        assert all(same(one.klines, desk.window(one.symbol)) for one in ready)
+
+
+async def test_two_processes_that_write_the_same_series_lose_nothing(desk: Desk) -> None:
+    await desk.refresh()
+    with KlineStore(desk.folder, "test") as other:
+        desk.pass_bars(1)
+        slow = other.refresh(desk.venue, desk.clock, ["A"], ["5m"], BARS)
+        assert (await anext(slow)).new == 1  # but not stored yet
+        desk.pass_bars(2)
+        await desk.refresh()
+        await slow.aclose()
+        assert same(other.read("A", "5m").last(BARS), desk.window())
+    desk.reopen()
+    assert not (await desk.one()).requests
+
+
+async def test_venues_in_one_folder_do_not_mix(desk: Desk) -> None:
+    await desk.refresh()
+    with KlineStore(desk.folder, "other") as other:
+        assert other.stored() == []
+        assert len(other.read("A", "5m")) == 0
+
+
+class Life:
+    """What can happen to a store; each method is one event with a number to vary it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.desk = Desk(folder)
+        self.bars = BARS
+
+    async def time_passes(self, number: int) -> None:
+        self.desk.pass_bars(number)
+        await self.desk.refresh("AB", bars=self.bars)
+
+    async def another_process_goes_on(self, number: int) -> None:
+        self.desk.reopen()
+        await self.desk.refresh("AB", bars=self.bars)
+
+    async def a_bar_will_be_missing(self, number: int) -> None:
+        self.desk.venue.holes.add((self.desk.clock.now() // STEP + number) * STEP)
+
+    async def the_newest_bar_is_revised(self, number: int) -> None:
+        if len(stored := self.desk.store.read("A", "5m")):
+            self.desk.venue.revised[int(stored.open_time[-1])] = number / 8
+
+    async def one_symbol_fails(self, number: int) -> None:
+        self.desk.venue.faults = {"B": VenueUnreachable("cut off")}
+        await self.desk.refresh("AB", bars=self.bars)
+        self.desk.venue.faults = {}
+
+    async def the_program_is_stopped(self, number: int) -> None:
+        stream = self.desk.store.refresh(self.desk.venue, self.desk.clock, "AB", ["5m"], self.bars, connections=1)
+        async with aclosing(stream) as arrivals:
+            async for _ in arrivals:
+                break
+        self.desk.reopen()
+
+    async def more_bars_are_wanted(self, number: int) -> None:
+        self.bars = BARS + number
+
+    async def ends_as_the_truth(self) -> None:
+        self.desk.pass_bars(1)
+        for ready in await self.desk.refresh("AB", bars=self.bars):
+            truth = self.desk.window(ready.symbol, self.bars)
+            assert same(ready.klines, truth)
+            if len(truth):
+                assert same(self.desk.store.read(ready.symbol, "5m", start=int(truth.open_time[0])), truth)
+
+
+EVENTS = [name for name in vars(Life) if not name.startswith("_") and name != "ends_as_the_truth"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 30)), max_size=12))
+def test_whatever_happens_the_store_ends_as_the_truth(events: list[tuple[str, int]]) -> None:
+    async def live(folder: Path) -> None:
+        life = Life(folder)
+        for name, number in events:
+            await getattr(life, name)(number)
+        await life.ends_as_the_truth()
+        life.desk.store.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(live(Path(folder)))

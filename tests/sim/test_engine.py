@@ -153,13 +153,11 @@ def test_symbols_are_on_offer_from_their_listing_on() -> None:
     assert list(venue.instruments()) == ["BTCUSDT", "ETHUSDT", "BNBUSDT"]
 
 
+sizes = st.decimals(min_value=D("0.001"), max_value=D(9000), places=3)
+marks = st.decimals(min_value=D(100), max_value=D(60_000), places=2)
 orders = st.lists(
-    st.tuples(
-        st.sampled_from(Side), st.sampled_from(["ETHUSDT", "BTCUSDT"]), st.booleans(),
-        st.decimals(min_value=D("0.001"), max_value=D(9000), places=3), st.decimals(min_value=D(100), max_value=D(60_000), places=2),
-    ),
-    max_size=25,
-)  # fmt: skip
+    st.tuples(st.sampled_from(Side), st.sampled_from(["ETHUSDT", "BTCUSDT"]), st.booleans(), sizes, marks), max_size=25
+)
 
 
 @settings(max_examples=60, deadline=None)

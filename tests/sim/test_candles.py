@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from exchanging import NOW, marked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradebot.clock import DAY, HOUR, MINUTE
+from tradebot.market.bars import INTERVALS, open_of
+from tradebot.sim.candles import Candles, Page
+from tradebot.sim.coins import LISTED
+from tradebot.sim.playback import Playback
+from tradebot.sim.prices import Prices, Synthetic
+
+PRICES = Synthetic(1, 2)
+STEP = INTERVALS["5m"]
+HOLES = {3, 4, 5, 6, 7, 8, 9, 10, 11, 40, 41, 60, 79}
+FIRST = 1_515_560_400_000
+
+
+@pytest.fixture(scope="module")
+def holed(tmp_path_factory: pytest.TempPathFactory) -> Playback:
+    folder: Path = tmp_path_factory.mktemp("klines")
+    rows = [f"{FIRST + k * STEP},2,3,1,2,{k}.5" for k in range(80) if k not in HOLES]
+    (folder / "ETHBTC-5m.csv").write_text("\n".join(rows))
+    return Playback(folder)
+
+
+def rows(prices: Prices, now: int = NOW, **asked: Any) -> list[list[Any]]:
+    page = {"symbol": "ETHUSDT", "interval": "5m", "start": None, "end": None, "limit": 500, **asked}
+    loaded: list[list[Any]] = orjson.loads(Candles(prices).body(Page(**page), now))
+    return loaded
+
+
+def opens(found: list[list[Any]]) -> list[int]:
+    return [row[0] for row in found]
+
+
+def test_without_bounds_the_newest_rows_come_and_the_last_is_open() -> None:
+    found = rows(PRICES, limit=3)
+    assert opens(found) == [open_of("5m", NOW) + k * STEP for k in (-2, -1, 0)]
+    assert found[-1][6] > NOW > found[-2][6]
+
+
+def test_a_start_gives_the_oldest_rows_from_it() -> None:
+    start = NOW - DAY
+    found = rows(PRICES, start=start, limit=3)
+    assert opens(found) == [open_of("5m", start) + k * STEP for k in (1, 2, 3)]
+
+
+def test_an_end_gives_the_newest_rows_up_to_it() -> None:
+    end = open_of("5m", NOW - DAY)
+    assert opens(rows(PRICES, end=end, limit=2)) == [end - STEP, end], "a row that opens at the end is in"
+    assert opens(rows(PRICES, end=end - 1, limit=2)) == [end - 2 * STEP, end - STEP]
+
+
+def test_both_bounds_count_and_the_start_leads() -> None:
+    start = open_of("5m", NOW - DAY)
+    assert opens(rows(PRICES, start=start, end=start + 2 * STEP)) == [start, start + STEP, start + 2 * STEP]
+    assert opens(rows(PRICES, start=start, end=start + 2 * STEP, limit=1)) == [start]
+    assert opens(rows(PRICES, start=start, end=start)) == [start]
+    assert rows(PRICES, start=start, end=start - 1) == []
+
+
+def test_a_range_may_reach_the_open_row_or_end_before_it() -> None:
+    opened = open_of("5m", NOW)
+    assert opens(rows(PRICES, start=opened - STEP)) == [opened - STEP, opened]
+    assert opens(rows(PRICES, start=opened - STEP, limit=1)) == [opened - STEP]
+    assert opens(rows(PRICES, end=opened - 1, limit=1)) == [opened - STEP]
+    assert opens(rows(PRICES, start=opened)) == [opened]
+    assert rows(PRICES, start=opened + 1) == []
+
+
+def test_a_start_before_the_listing_finds_the_first_row() -> None:
+    assert opens(rows(PRICES, start=0, limit=1)) == [LISTED]
+    assert opens(rows(PRICES, start=0, limit=1, interval="1w")) == [LISTED + DAY], "the first Monday"
+    assert rows(PRICES, end=LISTED - 1) == []
+
+
+@pytest.mark.parametrize("interval", ["1m", "3m", "1h", "3d", "1w", "1M"])
+def test_pages_have_as_many_rows_as_asked_for(interval: str) -> None:
+    assert len(rows(PRICES, interval=interval, limit=17)) == 17
+    assert len(rows(PRICES, interval=interval, limit=17, end=NOW - 40 * DAY)) == 17
+    assert len(rows(PRICES, interval=interval, limit=17, start=NOW - 700 * DAY)) == 17
+
+
+def test_the_open_row_goes_on_while_closed_rows_stay_the_same_bytes() -> None:
+    candles = Candles(PRICES)
+    page = Page("ETHUSDT", "5m", None, None, 5)
+    first, second = (orjson.loads(candles.body(page, NOW + shift)) for shift in (0, 30_000))
+    assert first[:-1] == second[:-1]
+    assert first[-1][0] == second[-1][0]
+    assert float(first[-1][5]) < float(second[-1][5])
+    third = orjson.loads(candles.body(page, NOW + 5 * MINUTE))
+    assert third[:-2] == second[1:-1]
+
+
+def test_answers_from_the_cache_are_those_without_one() -> None:
+    candles, small = Candles(PRICES), Candles(PRICES, memory=0)
+    for _ in range(2):
+        for page in (Page("ETHUSDT", "1h", None, None, 9), Page("ETHUSDT", "1h", NOW - DAY, NOW - HOUR, 50)):
+            assert candles.body(page, NOW) == small.body(page, NOW)
+
+
+def test_a_source_without_klines_has_empty_pages() -> None:
+    assert rows(marked()) == []
+    assert rows(marked(), start=0, end=NOW) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-5, 90), st.integers(-5, 90), st.integers(1, 30), st.integers(0, 90 * STEP))
+def test_pages_over_holes_equal_the_cut_of_all_there_is(
+    holed: Playback, start: int, end: int, limit: int, passed: int
+) -> None:
+    now = FIRST + passed
+    everything = rows(holed, now, symbol="ETHBTC", start=0, limit=1000)
+    assert opens(everything) == [FIRST + k * STEP for k in range(80) if k not in HOLES and k * STEP <= passed]
+    low, high = FIRST + start * STEP, FIRST + end * STEP
+    asked = {"symbol": "ETHBTC", "limit": limit}
+    assert rows(holed, now, start=low, **asked) == [row for row in everything if row[0] >= low][:limit]
+    assert rows(holed, now, end=high, **asked) == [row for row in everything if row[0] <= high][-limit:]
+    assert rows(holed, now, start=low, end=high, **asked) == [r for r in everything if low <= r[0] <= high][:limit]
+
+
+def test_following_the_last_open_time_reads_everything(holed: Playback) -> None:
+    found, at = [], 0
+    while page := rows(holed, FIRST + DAY, symbol="ETHBTC", start=at, limit=7):
+        found += opens(page)
+        at = found[-1] + 1
+    assert found == [FIRST + k * STEP for k in range(80) if k not in HOLES]

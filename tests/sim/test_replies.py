@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import orjson
+import pytest
+from exchanging import NOW, D, instrument
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tradebot.clock import HOUR, MINUTE
+from tradebot.market.bars import Klines
+from tradebot.market.venue import Balance, Fill, OrderType, Side
+from tradebot.sim import replies
+from tradebot.sim.books import Entry
+from tradebot.sim.exact import Exact, Scale
+
+ENTRY = Entry(
+    7,
+    "ETHUSDT",
+    "a-1",
+    Side.BUY,
+    OrderType.MARKET,
+    "FILLED",
+    D("0.5"),
+    D(0),
+    D(0),
+    "GTC",
+    D("0.5"),
+    D("1000.2"),
+    NOW,
+    NOW + 1,
+)
+FILL = Fill(3, "ETHUSDT", 7, Side.BUY, D("2000.4"), D("0.5"), D("0.0005"), "ETH", NOW)
+
+
+@given(st.lists(st.integers(0, 10**14), min_size=10, max_size=10), st.tuples(*[st.integers(0, 8)] * 3))
+def test_rows_carry_every_digit_with_eight_places(values: list[int], places: tuple[int, int, int]) -> None:
+    values[0] = NOW - NOW % MINUTE
+    bars = Exact(np.array(values, np.int64)[:, None], Scale(*places))
+    (row,) = orjson.loads(b"[" + replies.kline_rows(bars, "1m") + b"]")
+    assert len(row) == 12
+    assert (row[0], row[6], row[8], row[11]) == (values[0], values[0] + MINUTE - 1, values[7], "0")
+    texts = [row[place] for place in (1, 2, 3, 4, 5, 7, 9, 10)]
+    scales = [place for k, place in enumerate(bars.scale.rows) if k not in (0, 7)]
+    wanted = [
+        Decimal(value).scaleb(-place)
+        for value, place in zip([v for k, v in enumerate(values) if k not in (0, 7)], scales, strict=True)
+    ]
+    assert [Decimal(text) for text in texts] == wanted
+    assert all(len(text.split(".")[1]) == 8 for text in texts)
+
+
+def test_a_client_reads_the_same_klines() -> None:
+    draw = np.random.default_rng(1).integers(1, 10**12, (10, 50))
+    draw[0] = np.arange(50) * HOUR
+    bars = Exact(draw.astype(np.int64), Scale(2, 5, 7))
+    rows = orjson.loads(b"[" + replies.kline_rows(bars, "1h") + b"]")
+    assert Klines.from_rows(rows).data.tolist() == bars.klines().data.tolist()
+
+
+def test_no_bars_are_no_rows() -> None:
+    assert replies.kline_rows(Exact.empty(Scale(1, 1, 1)), "1m") == b""
+
+
+@pytest.mark.parametrize(
+    ("interval", "opened", "closed"),
+    [
+        ("5m", 1_516_406_400_000, 1_516_406_699_999),
+        ("5m", 1_516_406_400_000 + 15_000, 1_516_406_699_999),  # off the grid
+        ("1w", 1_516_579_200_000, 1_517_183_999_999),  # Monday, 22 January 2018
+        ("1M", 1_514_764_800_000, 1_517_443_199_999),
+    ],
+)
+def test_a_bar_closes_one_ms_before_the_next(interval: str, opened: int, closed: int) -> None:
+    assert replies.close_times(np.array([opened]), interval).tolist() == [closed]
+
+
+def test_amounts_are_plain_decimals() -> None:
+    assert replies.amount(D("1E-8")) == "0.00000001"
+    assert replies.amount(D("1E+5")) == "100000.00000000"
+
+
+def test_a_new_order_is_answered_as_fully_as_was_asked() -> None:
+    short, medium, full = (replies.placed(ENTRY, [FILL], kind) for kind in ("ACK", "RESULT", "FULL"))
+    assert set(short) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
+    assert short["transactTime"] == NOW + 1
+    assert medium["cummulativeQuoteQty"] == "1000.20000000"
+    assert set(full) - set(medium) == {"fills"}
+    assert full["fills"] == [
+        {
+            "price": "2000.40000000",
+            "qty": "0.50000000",
+            "commission": "0.00050000",
+            "commissionAsset": "ETH",
+            "tradeId": 3,
+        }
+    ]
+
+
+def test_a_cancel_tells_both_ids() -> None:
+    told = replies.canceled(replace(ENTRY, status="CANCELED"), "c-9")
+    assert (told["origClientOrderId"], told["clientOrderId"], told["status"]) == ("a-1", "c-9", "CANCELED")
+
+
+def test_a_trade_says_who_bought_and_for_how_much() -> None:
+    told = replies.trade(FILL, D("1000.2"))
+    assert (told["id"], told["orderId"], told["quoteQty"], told["isBuyer"]) == (3, 7, "1000.20000000", True)
+    assert replies.trade(replace(FILL, side=Side.SELL), D(1))["isBuyer"] is False
+
+
+def test_the_account_can_leave_out_what_is_not_held() -> None:
+    held = {"BTC": Balance(), "ETH": Balance(D(1), D(2))}
+    assert [each["asset"] for each in replies.account(held, D("0.001"), NOW, zeros=True)["balances"]] == ["BTC", "ETH"]
+    (eth,) = replies.account(held, D("0.001"), NOW, zeros=False)["balances"]
+    assert eth == {"asset": "ETH", "free": "1.00000000", "locked": "2.00000000"}
+
+
+def test_rules_without_a_bound_are_zero() -> None:
+    told = replies.instrument(instrument(step=D(0), max_market_quantity=D(0)), ["MARKET"])
+    filters = {each["filterType"]: each for each in told["filters"]}
+    assert filters["LOT_SIZE"]["stepSize"] == filters["MARKET_LOT_SIZE"]["maxQty"] == "0.00000000"
+    assert filters["NOTIONAL"]["minNotional"] == "5.00000000"
+    assert (told["baseAsset"], told["quoteAsset"], told["orderTypes"]) == ("ETH", "USDT", ["MARKET"])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tradebot.errors import UsageError
+from tradebot.sim.server import serve
+
+PROGRAM = textwrap.dedent(
+    """
+    import sys
+    from decimal import Decimal
+    from pathlib import Path
+    from tradebot.clock import SteppedClock
+    from tradebot.sim.app import create_app
+    from tradebot.sim.engine import Exchange
+    from tradebot.sim.prices import Synthetic
+    from tradebot.sim.server import serve
+
+    clock = SteppedClock(1_700_000_123_456)
+    exchange = Exchange(Synthetic(1, 3), clock, Path(sys.argv[1]), fee=Decimal(0), spread=Decimal(0), start=None)
+    ended = serve(create_app(exchange), "127.0.0.1", 0, lambda url: print(url, flush=True))
+    exchange.close()
+    print("ended by", ended, flush=True)
+    """
+)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "account.db")]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    yield served
+    served.kill()
+    served.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_on_a_socket_until_a_signal_ends_it(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/api/v3/time").json() == {"serverTime": 1_700_000_123_456}
+        reply = client.get("/api/v3/klines", params={"symbol": "BTCUSDT", "interval": "1h", "limit": 3})
+        assert len(reply.json()) == 3
+        assert reply.headers["X-MBX-USED-WEIGHT-1M"] == "3"
+        assert "server" not in reply.headers
+        assert client.post("/sim/clock", json={"advance": 60_000}).json()["now"] == 1_700_000_183_456
+        assert client.get("/nosuch").json()["code"] == -5000
+    process.send_signal(number)
+    out, err = process.communicate(timeout=5)
+    assert (out, err, process.returncode) == (f"ended by {number.value}\n", "", 0)
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            UsageError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another"
+        ):
+            serve(_nothing, "127.0.0.1", port, os.abort)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 99_999), ("203.0.113.7", 0)])
+def test_an_address_that_cannot_be_had_is_one_clear_line(host: str, port: int) -> None:
+    with pytest.raises(UsageError, match=f"cannot listen on {host}"):
+        serve(_nothing, host, port, os.abort)  # type: ignore[arg-type]
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    raise AssertionError("never served")

@@ -103,6 +103,7 @@ def test_amounts_beyond_eight_places_of_64_bits_fit_when_they_have_fewer_places(
         (ROW.replace("0.09828605", "0.099"), "column 4 (low)", "at most open and close"),
         (ROW.replace("0.09828605", "0"), "column 4 (low)", "is not above 0"),
         (ROW + ",1", "column 7", "7 values instead of 6"),
+        ("\n" + ROW, "column 1", "0 values instead of 6"),
         ("1515560100000,1", "column 3", "2 values instead of 6"),
     ],
 )

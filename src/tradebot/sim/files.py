@@ -35,24 +35,24 @@ class _Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = [row for row in csv.reader(file) if row]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise BadKlines(f"{path}: cannot be read: {error}") from None
+        rows = _rows(path)
         self.first_line = 1
         self.names: Sequence[str] = _ARCHIVE[: len(rows[0])] if rows else REQUIRED
-        if rows and not rows[0][0].strip().lstrip("-").isdigit():
+        if rows and not "".join(rows[0][:1]).strip().lstrip("-").isdigit():
             header = [cell.strip().lower().replace(" ", "_") for cell in rows.pop(0)]
             self.names, self.first_line = [_ALIASES.get(name, name) for name in header], 2
+        self._check_shape(rows)
+        self.columns = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
+
+    def _check_shape(self, rows: Sequence[Sequence[str]]) -> None:
         if missing := [name for name in REQUIRED if name not in self.names]:
-            raise BadKlines(f"{path} line 1: column '{missing[0]}' is missing; the header is {','.join(REQUIRED)}")
+            header = ",".join(REQUIRED)
+            raise BadKlines(f"{self.path} line 1: column '{missing[0]}' is missing; the header is {header}")
         for place, row in enumerate(rows):
             if len(row) != len(self.names):
-                where = f"{path} line {place + self.first_line}, column {min(len(row), len(self.names)) + 1}"
+                column = min(len(row), len(self.names)) + 1
+                where = f"{self.path} line {place + self.first_line}, column {column}"
                 raise BadKlines(f"{where}: {len(row)} values instead of {len(self.names)}; mend or remove the line")
-        self.rows = rows
-        self.columns = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
 
     def bad(self, place: int, name: str, problem: str) -> BadKlines:
         """The error for the cell in data row `place`."""
@@ -68,6 +68,17 @@ class _Table:
         except ValueError:
             place = next(place for place, cell in enumerate(cells) if not _reads(read, cell))
             raise self.bad(place, name, _complaint(cells[place])) from None
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadKlines(f"{path}: cannot be read: {error}") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    return rows
 
 
 def _scaled(text: str) -> int:
@@ -154,7 +165,7 @@ def _fill(columns: dict[str, list[int]]) -> None:
 def read_klines(path: Path) -> Exact:
     """The series of a file, oldest first; `BadKlines` names the file, the line and the column."""
     table = _Table(path)
-    if not table.rows:
+    if not table.columns:
         return Exact.empty(Scale(0, 0, 0))
     columns = {"open_time": table.integers("open_time", _moment)}
     for name in FIELDS[1:]:
@@ -162,15 +173,20 @@ def read_klines(path: Path) -> Exact:
             columns[name] = table.integers(name, int if name == "trades" else _scaled)
     _check(table, columns)
     _fill(columns)
+    return _compact(path, columns)
+
+
+def _compact(path: Path, columns: dict[str, list[int]]) -> Exact:
+    """The columns with no more decimal places than they need."""
     scale = Scale(
         _places(*(columns[name] for name in REQUIRED[1:5])),
         _places(columns["volume"], columns["taker_base"]),
         _places(columns["quote_volume"], columns["taker_quote"]),
     )
-    units = [
-        1 if name in {"open_time", "trades"} else 10 ** (PLACES - k) for name, k in zip(FIELDS, scale.rows, strict=True)
-    ]
-    rows = [[value // unit for value in columns[name]] for name, unit in zip(FIELDS, units, strict=True)]
+    rows = []
+    for name, places in zip(FIELDS, scale.rows, strict=True):
+        unit = 1 if name in {"open_time", "trades"} else 10 ** (PLACES - places)
+        rows.append([value // unit for value in columns[name]])
     if max(sum(row) for row in rows[1:]) >= _LARGEST:
         raise BadKlines(f"{path}: the sum of a column passes what 64 bits hold; split the file")
     return Exact(np.array(rows, np.int64), scale)

@@ -49,9 +49,11 @@ class Playback(Prices):
         self._derived: dict[tuple[str, str], Exact] = {}
 
     def instruments(self) -> Mapping[str, Instrument]:
+        """The symbols of the folder by name, with rules that fit their data."""
         return self._instruments
 
     def listed(self, symbol: str) -> int:
+        """Open time of the first bar of the finest file."""
         return int(self._finest(symbol)[1].data[0, 0])
 
     def span(self) -> tuple[int, int]:
@@ -63,15 +65,18 @@ class Playback(Prices):
         return start, min(end for symbol, end in ends.items() if opened[symbol] <= start < end)
 
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
+        """What the files hold, with their holes."""
         return self.exact(symbol, interval, start, end, now).klines()
 
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        """What the files hold, with their holes; a running bar of which nothing was traded yet is not there."""
         found = self._whole(symbol, interval).between(start, min(end, now))
         if not len(found) or next_open(interval, opened := int(found.data[0, -1])) <= now:
             return found
         return join([Exact(found.data[:, :-1], found.scale), self._open(symbol, interval, opened, now)], found.scale)
 
     def price(self, symbol: str, now: int) -> Decimal:
+        """The price on the path of the running bar, or the last close."""
         interval, series = self._finest(symbol)
         place = int(np.searchsorted(series.data[0], now, side="right")) - 1
         if place < 0:

@@ -53,15 +53,19 @@ class Synthetic(Prices):
         self._markets: Cache[path.Walk] = Cache(16 << 20)
 
     def instruments(self) -> Mapping[str, Instrument]:
+        """The coins, the most traded ones first."""
         return self._instruments
 
     def listed(self, symbol: str) -> int:
+        """The coin's listing time; the clock may stand before it."""
         return self._coins[symbol].listed
 
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
+        """Any range at once, without gaps."""
         return self.exact(symbol, interval, start, end, now).klines()
 
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        """Any range at once, without gaps; there are no seconds."""
         coin = self._coins[symbol]
         scale = Scale(coin.price_places, coin.amount_places, coin.price_places + coin.amount_places)
         first = _first_at_or_after(interval, max(start, coin.listed))
@@ -77,6 +81,7 @@ class Synthetic(Prices):
         return join(parts, scale)
 
     def price(self, symbol: str, now: int) -> Decimal:
+        """The price on the path of the running minute; `MarketError` before the listing."""
         coin = self._coins[symbol]
         if now < coin.listed:
             raise MarketError(f"{symbol} is not traded before its listing")
@@ -166,18 +171,23 @@ class Marked(Prices):
         self._marks.update(prices)
 
     def instruments(self) -> Mapping[str, Instrument]:
+        """The symbols as given."""
         return self._instruments
 
     def listed(self, symbol: str) -> int:
+        """Always: what is not traded has no price."""
         return 0
 
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
+        """None."""
         return Klines.empty()
 
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        """None."""
         return Exact.empty(Scale(8, 8, 8))
 
     def price(self, symbol: str, now: int) -> Decimal:
+        """The last mark; `MarketError` where none was set."""
         try:
             return self._marks[symbol]
         except KeyError:

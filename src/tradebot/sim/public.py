@@ -140,7 +140,7 @@ def _number(scaled: int, places: int) -> Decimal:
 def _mini(exchange: Exchange, symbol: str) -> dict[str, Any]:
     """Open, extremes, last and amounts of 24 hours; a symbol that did not trade repeats its last price."""
     now = exchange.clock.now()
-    last = exchange.last(symbol)
+    last = exchange.prices.price(symbol, now)
     bars = _bars_of_day(exchange, symbol, now)
     known = dict.fromkeys(("openPrice", "highPrice", "lowPrice"), replies.amount(last))
     volume = quote_volume = Decimal(0)

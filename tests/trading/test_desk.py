@@ -335,12 +335,12 @@ ACTIONS = st.one_of(
     st.tuples(st.just("buy"), SYMBOLS, WORDS),
     st.tuples(st.just("price"), SYMBOLS, st.sampled_from(["90", "99", "101", "120"])),
     st.tuples(st.just("monitor"), st.just(""), WORDS),
-    st.tuples(st.just("blind"), st.sampled_from(["order", "trades", "balances", "open_orders", ""]), st.just("")),
-    st.tuples(st.just("crash"), st.sampled_from(["buy", "monitor"]), st.integers(0, 8)),
+    st.tuples(st.just("blind"), st.sampled_from(["order", "trades", "balances", "", ""]), st.just("")),
+    st.tuples(st.just("crash"), st.sampled_from(["buy", "monitor"]), st.integers(0, 5)),
     st.tuples(st.just("deliver"), st.just(""), st.just("")),
     st.tuples(st.just("restart"), st.just(""), st.just("")),
 )
-STEPS = st.lists(st.tuples(st.sampled_from([0, 1_000, 14_000, MINUTE]), ACTIONS), max_size=14)
+STEPS = st.lists(st.tuples(st.sampled_from([0, 1_000, 14_000, MINUTE]), ACTIONS), min_size=3, max_size=14)
 
 
 async def live(office: Office, steps) -> None:
@@ -388,7 +388,7 @@ async def come_to_rest(office: Office) -> None:
         await office.monitor()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS, st.sampled_from(["base", "BNB"]))
 def test_whatever_happens_orders_execute_once_and_positions_are_what_was_executed(tmp_path_factory, steps, fee_asset):
     async def story() -> None:

@@ -242,6 +242,14 @@ class TestDoubt:
         assert [order.state for order in await desk.monitor()] == ["FILLED"]
         assert desk.desk.positions()[0].quantity == Decimal("9.99")
 
+    async def test_books_no_fills_of_other_orders(self, office):
+        desk = office(fee_asset="BNB")
+        await desk.buy("AUSDT")
+        await desk.desk.close("AUSDT", desk.marks)
+        desk.broker.script.append("bare")
+        (order,), _ = await desk.buy("AUSDT", bar=START + MINUTE)
+        assert (order.state, order.executed, order.fees) == ("FILLED", 10, {"BNB": Decimal("0.0002")})
+
     async def test_survives_any_number_of_restarts(self, office):
         desk = office()
         desk.broker.script.append("lost")

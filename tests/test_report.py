@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from tradebot import report
 
@@ -57,7 +56,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 def printed(parts: Iterable[Any]) -> str:
     out = io.StringIO()
-    report.show(Console(file=out, width=300), parts)
+    report.show(report.console(out), parts)
     return out.getvalue()
 
 
@@ -73,7 +72,8 @@ def test_a_cycle_shows_its_stages_and_all_it_did() -> None:
     for expected in (
         "fetch 20 ·",
         "total 25",
-        "Signals (1)",
+        "Signals and predictions (1)",
+        "buy filled",
         "61.0 %",
         "FILLED",
         "64123.12",

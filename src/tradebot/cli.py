@@ -68,11 +68,9 @@ class Terminal:
 
             print(encode(document), flush=True)
             return
-        from rich.console import Console
-
         from tradebot import report
 
-        report.show(Console(stderr=not sys.stdout.isatty()), report.RENDERERS[kind](document))
+        report.show(report.console(sys.stdout if sys.stdout.isatty() else sys.stderr), report.RENDERERS[kind](document))
 
     @contextlib.contextmanager
     def progress(self) -> "Iterator[Progress | None]":
@@ -125,8 +123,8 @@ def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
     from tradebot.config import load
 
     options = {KEYS[name][0]: (f"--{name.replace('_', '-')}", given.pop(name)) for name in names}
-    level = "debug" if given["debug"] else "info" if given.pop("verbose") else None
-    options["log_level"] = ("--debug" if given.pop("debug") else "--verbose", level)
+    debug, verbose = given.pop("debug"), given.pop("verbose")
+    options["log_level"] = ("--verbose", "debug" if debug else "info" if verbose else None)
     return load(given.pop("config"), _assignments(given.pop("set_") or ()) | options)
 
 
@@ -288,10 +286,9 @@ def bench(
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50 --json"""
     from tradebot.bench import Workload, measure
 
+    workload = Workload(symbols, settings.market.intervals, bars, latency, settings.venue.connections, cycles)
     with terminal.progress() as progress:
-        document = finish(
-            measure(settings, Workload(symbols, settings.market.intervals, bars, latency, cycles), progress)
-        )
+        document = finish(measure(settings, workload, progress))
     terminal.emit("bench", document)
 
 
@@ -305,7 +302,7 @@ def serve(
     """Serve the simulated exchange over HTTP.  Example: tradebot sim serve --klines DIR --at 2018-01-20T00:00:00Z"""
     from tradebot import commands
 
-    commands.serve(settings, host, port, lambda document: terminal.emit("serve", document))
+    raise Ended(128 + commands.serve(settings, host, port, lambda document: terminal.emit("serve", document)))
 
 
 def _version(wanted: bool) -> None:
@@ -317,9 +314,7 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Print the help when no command is given."""
     if context.invoked_subcommand is None:

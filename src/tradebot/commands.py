@@ -165,8 +165,11 @@ def strategies() -> Document:
     return {"schema": SCHEMA, "strategies": rows}
 
 
-def serve(settings: Settings, host: str, port: int, emit: Emit) -> None:
-    """Serve the simulated exchange until a signal ends it; `emit` gets its address when it listens."""
+def serve(settings: Settings, host: str, port: int, emit: Emit) -> int:
+    """Serve the simulated exchange until a signal ends it, whose number is returned.
+
+    `emit` gets its address as soon as it listens.
+    """
     from tradebot import sim
     from tradebot.sim.app import create_app
     from tradebot.sim.server import serve as listen
@@ -178,4 +181,4 @@ def serve(settings: Settings, host: str, port: int, emit: Emit) -> None:
         about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}
         emit({"schema": SCHEMA, "url": url, **about, "loopback": host in ("127.0.0.1", "::1", "localhost")})
 
-    listen(create_app(exchange, latency_ms=settings.sim.latency_ms), host, port, ready)
+    return listen(create_app(exchange, latency_ms=settings.sim.latency_ms), host, port, ready=ready)

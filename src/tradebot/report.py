@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
@@ -71,7 +71,7 @@ def _amount(key: str) -> Callable[[Document], str]:
 
 
 def _percent(key: str) -> Callable[[Document], str]:
-    return lambda row: f"{100 * row[key]:.1f} %"
+    return lambda row: "" if row[key] is None else f"{100 * row[key]:.1f} %"
 
 
 SERIES: list[Column] = [
@@ -85,6 +85,7 @@ PREDICTIONS: list[Column] = [
     ("symbol", _get("symbol")), ("side", _get("side")), ("bar", _time("bar_time")),
     ("probability", _percent("probability")),
 ]  # fmt: skip
+JUDGED: list[Column] = [*SIGNALS, ("probability", _percent("probability")), ("what came of it", _get("told"))]
 ORDERS: list[Column] = [
     ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
     ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
@@ -150,6 +151,17 @@ def predict(document: Document) -> Iterable[Table | Text]:
     yield from _notes(document)
 
 
+def _judged(document: Document) -> list[Document]:
+    """Every signal with its probability and what came of it."""
+    chances = {row["symbol"]: row["probability"] for row in document["predictions"]}
+    told = {row["symbol"]: row["reason"] for row in document["skipped"]}
+    told |= {order["symbol"]: f"{order['side']} {order['status']}".lower() for order in document["orders"]}
+    return [
+        {**row, "probability": chances.get(row["symbol"]), "told": told.get(row["symbol"])}
+        for row in document["signals"]
+    ]
+
+
 def run(document: Document) -> Iterable[Table | Text]:
     """One cycle of `run`."""
     yield Text(
@@ -158,11 +170,11 @@ def run(document: Document) -> Iterable[Table | Text]:
         style="bold",
     )
     yield stage_line(document["stages"], document["total_ms"])
-    yield _some("Signals", document["signals"], SIGNALS)
-    yield _some("Predictions", document["predictions"], PREDICTIONS)
+    yield _some("Signals and predictions", _judged(document), JUDGED)
     yield _some("Orders", document["orders"], ORDERS)
     yield _some("Positions", document["positions"], POSITIONS)
-    yield from _notes(document)
+    signalled = {row["symbol"] for row in document["signals"]}
+    yield from _notes({**document, "skipped": [row for row in document["skipped"] if row["symbol"] not in signalled]})
 
 
 def positions(document: Document) -> Iterable[Table | Text]:
@@ -243,10 +255,17 @@ RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
 }  # fmt: skip
 
 
-def show(console: Console, parts: Iterable[Table | Text]) -> None:
-    """Print the parts, never wider than `WIDTH`."""
+def console(out: IO[str]) -> Console:
+    """A console at most `WIDTH` wide: as wide as the terminal, or just so wide where there is none."""
+    found = Console(file=out, highlight=False)
+    found.width = min(found.width, WIDTH) if found.is_terminal else WIDTH
+    return found
+
+
+def show(out: Console, parts: Iterable[Table | Text]) -> None:
+    """Print the parts."""
     for part in parts:
-        console.print(part, width=min(console.width, WIDTH) if console.is_terminal else WIDTH)
+        out.print(part)
 
 
 @contextmanager

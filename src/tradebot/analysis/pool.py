@@ -217,7 +217,9 @@ class WorkerPool:
                 child.kill()
 
     def __enter__(self) -> Self:
-        self.start()
+        # With "auto" the first large work starts the workers: one small cycle from cron never needs them.
+        if self.use == "always":
+            self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Workload:
     intervals: tuple[str, ...]
     bars: int
     latency_ms: float
+    connections: int
     cycles: int
 
     @property
@@ -183,7 +184,7 @@ async def _both(
     model = Path(pipeline.model_path())
     old = Serial(one.session, one.desk, model.with_suffix(".ubj"), pipeline.threshold)
     serial, pipelined = [], []
-    await _prewarm(one.session, workload)
+    await _prewarm(one.session)
     for minute in range(HOUR_OF_CYCLES + 1):
         progress("bench", minute, HOUR_OF_CYCLES)
         for bot in bots:
@@ -195,10 +196,19 @@ async def _both(
     return serial, pipelined, old.pool_ms
 
 
-async def _prewarm(session: Session, workload: Workload) -> None:
-    """Let the venue make its prices first: its own work is not what is measured."""
-    pairs = [(symbol, interval) for symbol in session.instruments for interval in workload.intervals]
-    await asyncio.gather(*(session.feed.klines(*pair, None, workload.bars + 1) for pair in pairs))
+async def _prewarm(session: Session) -> None:
+    """Let the venue make its prices and pages first: its own work is not what is measured.
+
+    The serial loop keeps no store, so its own takes the pages that the pipeline will ask for.
+    """
+    market = session.settings.market
+    stream = session.store.refresh(
+        session.feed, session.clock, sorted(session.instruments), market.intervals, market.bars
+    )  # fmt: skip
+    async for _ in stream:
+        pass
+    pairs = [(symbol, interval) for symbol in session.instruments for interval in market.intervals]
+    await asyncio.gather(*(session.feed.klines(*pair, None, market.bars + 1) for pair in pairs))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -236,9 +246,10 @@ def _document(
         "schema": SCHEMA,
         "environment": environment(),
         "workload": {
-            "symbols": workload.symbols, "intervals": list(workload.intervals), "bars": workload.bars,
-            "latency_ms": workload.latency_ms, "cycles": workload.cycles, "pipelined_cycles": len(pipelined),
-            "model": str(predictor.demo_path().name), "elapsed_ms": round(elapsed_ms),
+            **asdict(workload),
+            "pipelined_cycles": len(pipelined),
+            "model": predictor.demo_path().name,
+            "elapsed_ms": round(elapsed_ms),
         },
         "serial": old,
         "pipelined": new,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tradebot.analysis.analyze import conclude, own_features
 from tradebot.analysis.pool import WorkerPool
-from tradebot.analysis.strategies import make
+from tradebot.analysis.strategies import Row, make
 from tradebot.clock import monotonic_ms
 from tradebot.loop import Cycle
 from tradebot.market.bars import Panel, last_closed, panel
@@ -85,8 +84,6 @@ class Serial:
         strategy = self.settings.strategy
         look.analysis = conclude(whole, features, self.strategy, strategy.min_score, self.settings.market.max_filled)
 
-    def predict(self, row: Any) -> float:
-        """One signal, one call."""
-        import xgboost
-
-        return float(self.booster.predict(xgboost.DMatrix(row[None, :]))[0])
+    def predict(self, row: Row) -> float:
+        """One signal, one call, by the path that `predict_proba` takes."""
+        return float(self.booster.inplace_predict(row[None, :], validate_features=False)[0])

@@ -1,0 +1,152 @@
+"""The program as a process: signals, workers, locks, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROC = Path("/proc")
+needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="tells processes by /proc")
+STEPPED = (
+    "--set",
+    "sim.clock=stepped",
+    "--set",
+    "sim.symbols=4",
+    "--set",
+    "pool.use=always",
+    "--set",
+    "pool.workers=2",
+)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the program with a data folder of its own, in a session of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tradebot", *arguments, "--data-dir", str(tmp_path / "data")]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def family(leader: int) -> set[int]:
+    """Living processes of the session that `leader` leads."""
+    found = set()
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except (OSError, ValueError):
+                continue
+            if int(session) == leader and state != "Z":
+                found.add(int(entry.name))
+    return found
+
+
+def workers(leader: int) -> set[int]:
+    """Processes of the family that the fork server has made."""
+    found = set()
+    for pid in family(leader) - {leader}:
+        try:
+            parent = int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent not in (leader, 1):
+            found.add(pid)
+    return found
+
+
+def gone(leader: int, seconds: float) -> bool:
+    """Whether nothing is left of the family within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while family(leader) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not family(leader)
+
+
+def cycles(process: subprocess.Popen[str], number: int) -> list[int]:
+    """The numbers of the next cycles that it prints."""
+    assert process.stdout is not None
+    return [json.loads(process.stdout.readline())["cycle"] for _ in range(number)]
+
+
+@needs_proc
+def test_ten_cycles_keep_the_same_workers_and_leave_none(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("run", "--cycles", "10", "--json", *STEPPED)
+    seen = []
+    for number in range(1, 11):
+        assert cycles(process, 1) == [number]
+        if number < 10:
+            seen.append(workers(process.pid))
+    assert process.wait(20) == 0
+    assert len(seen[0]) == 2
+    assert all(pids == seen[0] for pids in seen)
+    assert gone(process.pid, 5)
+
+
+@needs_proc
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_in_order(start: Callable[..., subprocess.Popen[str]], number: int, code: int) -> None:
+    process = start("run", "--json", "--set", "sim.symbols=4", "--set", "pool.use=always", "--set", "pool.workers=2")
+    cycles(process, 1)
+    os.killpg(process.pid, number)  # as a terminal does: the whole group hears it
+    assert process.wait(5) == code
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert gone(process.pid, 5)
+
+
+@needs_proc
+def test_killed_outright_it_leaves_no_worker(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("run", "--json", "--set", "sim.symbols=4", "--set", "pool.use=always", "--set", "pool.workers=2")
+    cycles(process, 1)
+    assert workers(process.pid)
+    process.kill()
+    assert gone(process.pid, 5)
+
+
+def test_a_second_run_is_told_to_come_back(start: Callable[..., subprocess.Popen[str]]) -> None:
+    first = start("run", "--json", "--set", "sim.symbols=4")
+    cycles(first, 1)
+    second = start("run", "--once", "--json", "--set", "sim.symbols=4")
+    assert second.wait(20) == 75
+    first.kill()
+    first.wait(5)
+    third = start("run", "--once", "--json", "--set", "sim.symbols=4")
+    assert third.wait(20) == 0, "the lock is the kernel's: it goes with its holder"
+
+
+def test_the_served_venue_ends_with_its_signal(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("sim", "serve", "--port", "0", "--json")
+    assert process.stdout is not None
+    document = json.loads(process.stdout.readline())
+    assert document["url"].startswith("http://127.0.0.1:")
+    assert document["loopback"] is True
+    process.terminate()
+    assert process.wait(5) == 143
+
+
+def test_a_reader_that_has_gone_is_no_error(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("run", "--cycles", "3", "--json", *STEPPED[:4])
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(20)
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()

@@ -27,12 +27,11 @@ from tradebot.errors import (
     VenueRejected,
     VenueUnreachable,
 )
-from tradebot.market.binance import VENUES, BinanceClient, Credentials, Profile, query
+from tradebot.market.binance import VENUES, BinanceClient, Credentials
 from tradebot.market.venue import Order, Side
 
 T0 = 1_516_406_400_000
 KEY = Credentials("vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YN")
-OFFICIAL = Credentials("key", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j")
 BUY = Order("BTCUSDT", Side.BUY, "tb-1", quantity=Decimal("0.5"))
 REPORT = {
     "symbol": "BTCUSDT", "orderId": 1, "clientOrderId": "tb-1", "transactTime": T0, "price": "0", "origQty": "0.5",
@@ -84,23 +83,7 @@ async def failure(call: Any) -> TradebotError:
     return caught.value
 
 
-# --- profiles and addresses
-
-
-@pytest.mark.parametrize("name", VENUES)
-def test_every_profile_is_complete(name: str) -> None:
-    profile: Profile = VENUES[name]
-    assert profile.name == name
-    assert profile.base_url.startswith("https://")
-    assert {"time", "instruments", "tickers", "prices", "klines"} <= profile.endpoints.keys()
-    limits = [limit for limit, _ in profile.kline_weights]
-    assert limits == sorted(limits)
-    assert profile.kline_weight(1) <= profile.kline_weight(profile.kline_limit) <= profile.weight_limit
-
-
-def test_the_weight_of_klines_follows_the_limit() -> None:
-    steps = Profile("x", "https://x", {}, ((99, 1), (499, 2), (1000, 5), (1500, 10)), 2400)
-    assert [steps.kline_weight(n) for n in (1, 99, 100, 500, 1500, 9999)] == [1, 1, 2, 5, 10, 10]
+# --- addresses
 
 
 def test_without_an_address_the_profiles_own_holds() -> None:
@@ -293,17 +276,6 @@ async def _move(venue: BinanceClient) -> None:
 # --- signing
 
 
-def test_the_official_example_is_signed_as_the_venue_signs_it() -> None:
-    parameters = [
-        ("symbol", "LTCBTC"), ("side", "BUY"), ("type", "LIMIT"), ("timeInForce", "GTC"), ("quantity", "1"),
-        ("price", "0.1"), ("recvWindow", 5000), ("timestamp", 1499827319559),
-    ]  # fmt: skip
-    expected = "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71"
-    assert OFFICIAL.sign(query(parameters)) == expected
-    wide = [("symbol", "\uff11\uff12\uff13\uff14\uff15\uff16"), *parameters[1:]]
-    assert OFFICIAL.sign(query(wide)) == "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3"
-
-
 async def test_what_is_signed_is_what_is_sent() -> None:
     venue, script = client(reply([]))
     await venue.klines("X", "5m", None, 1)
@@ -317,16 +289,6 @@ async def test_what_is_signed_is_what_is_sent() -> None:
     assert request.headers["x-mbx-apikey"] == KEY.key
     assert script.sent()["timestamp"] == str(T0)
     assert script.sent()["recvWindow"] == "5000"
-
-
-@pytest.mark.parametrize("symbol", ["BTCUSDT", "１２３", "a.b:c/d-e_f", "a b&c=d%e+f"])
-def test_a_query_passes_through_the_libraries_unchanged(symbol: str) -> None:
-    import yarl
-
-    sent = query([("symbol", symbol)])
-    url = str(yarl.URL(str(httpx.URL(f"http://venue.test/x?{sent}"))))
-    assert url.partition("?")[2] == sent
-    assert parse_qsl(sent) == [("symbol", symbol)]
 
 
 async def test_without_a_key_nothing_signed_is_sent() -> None:

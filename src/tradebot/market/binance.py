@@ -1,22 +1,18 @@
 """The client of the Binance protocol: market data and the account over httpx.
 
-A venue that speaks the same protocol with other paths, weights and limits is a `Profile` in
-`VENUES`, not a class of its own.
+A venue that speaks the same protocol with other paths, weights and limits is a `Profile`, not a
+class of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import httpx
 import orjson
@@ -33,101 +29,23 @@ from tradebot.errors import (
 from tradebot.market import failures, wire
 from tradebot.market.bars import Klines
 from tradebot.market.limits import Budget, retry_delay_ms
+from tradebot.market.profiles import VENUES, Endpoint, Profile
+from tradebot.market.signing import Credentials, Parameters, query
 from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderReport, Ticker
-from tradebot.registry import Registry
+
+__all__ = ["VENUES", "BinanceClient", "Credentials", "Profile"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-Parameters: TypeAlias = Iterable[tuple[str, str | int]]
 RECV_WINDOW_MS = 5_000
 ORDER_TIMEOUT_S = 15.0  # the venue itself gives up on its matching engine after 10 s and says so
 PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
 LOOK_AGAIN_MS = 50
 PAGE = 1_000
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
-# Characters that aiohttp would send bare however they are written; what is signed must be what is sent.
-_BARE = "!$()*,/:?@"
 
 for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A request of the protocol with what it costs."""
-
-    path: str
-    weight: int
-    method: str = "GET"
-    signed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What is particular to one venue.
-
-    `kline_weights` are `(largest limit, weight)` pairs, ascending; `weight_limit` is for a calendar
-    minute and address, and gives way to what the venue's own `exchangeInfo` says.
-    """
-
-    name: str
-    base_url: str
-    endpoints: Mapping[str, Endpoint]
-    kline_weights: tuple[tuple[int, int], ...]
-    weight_limit: int
-
-    def kline_weight(self, limit: int) -> int:
-        """Weight of a klines request of `limit` bars."""
-        return next((weight for most, weight in self.kline_weights if limit <= most), self.kline_weights[-1][1])
-
-    @property
-    def kline_limit(self) -> int:
-        """The most bars that one request can bring."""
-        return self.kline_weights[-1][0]
-
-
-VENUES: Registry[Profile] = Registry("venue")
-VENUES.register("binance")(
-    Profile(
-        name="binance",
-        base_url="https://api.binance.com",
-        endpoints={
-            "time": Endpoint("/api/v3/time", 1),
-            "instruments": Endpoint("/api/v3/exchangeInfo", 20),
-            "tickers": Endpoint("/api/v3/ticker/24hr", 80),
-            "prices": Endpoint("/api/v3/ticker/price", 4),
-            "klines": Endpoint("/api/v3/klines", 2),
-            "balances": Endpoint("/api/v3/account", 20, signed=True),
-            "submit": Endpoint("/api/v3/order", 1, "POST", signed=True),
-            "cancel": Endpoint("/api/v3/order", 1, "DELETE", signed=True),
-            "order": Endpoint("/api/v3/order", 4, signed=True),
-            "open_orders": Endpoint("/api/v3/openOrders", 80, signed=True),
-            "trades": Endpoint("/api/v3/myTrades", 20, signed=True),
-        },
-        kline_weights=((1_000, 2),),
-        weight_limit=6_000,
-    )
-)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Credentials:
-    """An API key and its HMAC secret; never shown."""
-
-    key: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return "Credentials(key=…, secret=…)"
-
-    def sign(self, payload: str) -> str:
-        """HMAC-SHA256 of the query string, in hexadecimal."""
-        return hmac.new(self.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-
-
-def query(parameters: Parameters) -> str:
-    """The query string, percent-encoded in the one way that no library on the way writes anew."""
-    return "&".join(f"{name}={quote(str(value), safe=_BARE)}" for name, value in parameters)
 
 
 def _address(text: str) -> httpx.URL:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tradebot.errors import ConfigError
 from tradebot.market.bars import Klines
-from tradebot.market.chunks import Coverage
+from tradebot.market.chunks import Coverage, chunk_open
 from tradebot.market.refresh import Window, complete, extended, foreign, reaches, windows
 
 STEP = 300_000
 T0 = 1_516_406_400_000
-WINDOW = Window("A", "5m", T0, T0 + 9 * STEP, STEP)
+WINDOW = Window(("A", "5m"), T0, T0 + 9 * STEP, STEP, chunk_open("5m", T0))
 
 
 def bars(*numbers: int, value: float = 1.0) -> Klines:
@@ -32,6 +32,8 @@ def test_windows_end_with_the_last_closed_bar_of_each_interval() -> None:
     found = windows(["A", "B"], ["5m", "1h"], 3, now)
     assert [window.series for window in found] == [("A", "5m"), ("A", "1h"), ("B", "5m"), ("B", "1h")]
     assert (found[0].first, found[0].last) == (T0 + 6 * STEP, T0 + 8 * STEP)
+    assert [(window.symbol, window.interval) for window in found] == [window.series for window in found]
+    assert all(window.border <= window.first for window in found)
     assert found[1].last + found[1].step <= now < found[1].last + 2 * found[1].step
 
 

@@ -130,8 +130,8 @@ class Klines:
 
     def between(self, start: int, end: int) -> Klines:
         """The bars with `start <= open time <= end`."""
-        left, right = np.searchsorted(self.data[0], (start, end + 1))
-        return Klines(self.data[:, left:right])
+        times = self.data[0]
+        return Klines(self.data[:, times.searchsorted(start) : times.searchsorted(end, "right")])
 
     def last(self, bars: int) -> Klines:
         """The newest `bars` bars."""

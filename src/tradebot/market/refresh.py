@@ -43,23 +43,26 @@ class Ready:
 
 
 class Window(NamedTuple):
-    """The bars of a series that a refresh wants: open times `first` to `last`, all of them closed."""
+    """The bars of a series that a refresh wants: open times `first` to `last`, all of them closed.
 
-    symbol: str
-    interval: str
+    `border` is where the chunk that holds the first of them begins.
+    """
+
+    series: Series
     first: int
     last: int
     step: int
+    border: int
 
     @property
-    def series(self) -> Series:
-        """Key of the series."""
-        return self.symbol, self.interval
+    def symbol(self) -> str:
+        """Symbol of the series."""
+        return self.series[0]
 
     @property
-    def bars(self) -> int:
-        """How many grid bars it spans."""
-        return (self.last - self.first) // self.step + 1
+    def interval(self) -> str:
+        """Interval of the series."""
+        return self.series[1]
 
     def of(self, klines: Klines) -> Klines:
         """Its part of a series, an off-grid last bar included."""
@@ -79,12 +82,12 @@ Memory: TypeAlias = dict[Series, Held]
 
 def windows(symbols: Sequence[str], intervals: Sequence[str], bars: int, now: int) -> list[Window]:
     """The windows of a refresh, symbol by symbol, so that a cut leaves as many symbols whole as it can."""
-    spans = [(interval, last_closed(interval, now), interval_ms(interval)) for interval in intervals]
-    return [
-        Window(symbol, interval, last - (bars - 1) * step, last, step)
-        for symbol in dict.fromkeys(symbols)
-        for interval, last, step in spans
-    ]
+    spans = []
+    for interval in intervals:
+        last, step = last_closed(interval, now), interval_ms(interval)
+        first = last - (bars - 1) * step
+        spans.append((interval, first, last, step, chunk_open(interval, first)))
+    return [Window((symbol, interval), *span) for symbol in dict.fromkeys(symbols) for interval, *span in spans]
 
 
 def complete(coverage: Coverage | None, window: Window) -> bool:
@@ -165,19 +168,18 @@ class Refresh:
         coverage, held = self.index.get(window.series), self._memory.get(window.series)
         if coverage is None:
             return None
-        start = chunk_open(window.interval, window.first)
-        if held and held.coverage == coverage and held.start <= start:
+        if held and held.coverage == coverage and held.start <= window.border:
             return held
         klines, whole = self._load(window, coverage)
         if not whole or not len(klines):
             return None
-        self._memory[window.series] = held = Held(klines, coverage, start)
+        self._memory[window.series] = held = Held(klines, coverage, window.border)
         return held
 
     def _load(self, window: Window, coverage: Coverage) -> tuple[Klines, bool]:
         # Bars from after the venue's present belong to another run of a simulated venue.
         end = min(coverage.newest, window.last + window.step - 1)
-        start = max(coverage.first, chunk_open(window.interval, window.first))
+        start = max(coverage.first, window.border)
         klines, whole = self._chunks.load(window.series, start, end)
         return klines.between(start, end), whole
 
@@ -232,13 +234,12 @@ class Refresh:
             first = oldest if replaces or coverage is None else min(oldest, coverage.first)
             klines = Klines(np.concatenate([older.data, reply.data], axis=1))
             covered = Coverage(first, window.first, int(reply.data[0, -1]))
-            self._keep(window, klines, covered, chunk_open(window.interval, window.first), replaces=replaces)
+            self._keep(window, klines, covered, window.border, replaces=replaces)
         requests = self._requests[window.series]
         return Ready(window.symbol, window.interval, reply, len(reply) - shared, requests, None, revised)
 
     def _keep(self, window: Window, klines: Klines, coverage: Coverage, since: int, *, replaces: bool = False) -> None:
         """Remember a series from its window on, and what of it is to be stored, from `since` on."""
-        start = chunk_open(window.interval, window.first)
         base = self.index.get(window.series)
         self.changes.append(Change(window.series, klines.between(since, coverage.newest), coverage, base, replaces))
-        self._memory[window.series] = Held(klines.between(start, coverage.newest), coverage, start)
+        self._memory[window.series] = Held(klines.between(window.border, coverage.newest), coverage, window.border)

@@ -203,3 +203,17 @@ async def test_an_interrupted_run_leaves_no_order_unrecorded(make_settings: Make
         recorded = {order.client_id for order in loop.desk.journal.orders(loop.session.account)}
     assert sent
     assert set(sent) <= recorded
+
+
+async def test_balances_are_not_asked_for_where_no_entry_is_possible(make_settings: MakeSettings) -> None:
+    asked: list[int] = []
+    account = [0]
+
+    def count(request: httpx.Request) -> httpx.Response | None:
+        account[0] += request.url.path.endswith("account")
+        return None
+
+    async with looping(make_settings(**EAGER), count) as loop:
+        await loop.run(3, lambda _: asked.append(account[0]))
+    assert asked[0] > 0
+    assert asked[1:] == [asked[0]] * 2

@@ -18,7 +18,7 @@ from tradebot.trading.journal import Fact, Intended, Journal, Judged
 from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState, exit_reason
-from tradebot.trading.risk import Account, Candidate, Prediction, refused, sized
+from tradebot.trading.risk import ABOUT_MONEY, Account, Candidate, Prediction, refused, sized
 
 __all__ = ["CLOSE", "Desk", "Marks", "Outcome", "Position", "Prediction"]
 
@@ -104,14 +104,15 @@ class Desk:
         The orders sent, whatever their outcome, and `{symbol: reason}` for every symbol of which
         nothing was bought. Probabilities below `threshold` (or NaN) are not entered.
         """
-        if not predictions:
-            return [], {}
+        best = sorted(predictions, key=_rank)
+        hopeless = self._hopeless(best, marks, self._state({}, best, marks, threshold))
+        if len(hopeless) == len(best):  # as in every minute in which no bar has closed
+            return [], {prediction.symbol: reason for prediction, reason in zip(best, hopeless, strict=True)}
         try:
             balances = await self.broker.balances()
         except VENUE_ERRORS as error:
-            return [], {prediction.symbol: f"balances not known: {error}" for prediction in predictions}
-        account = self._state(balances, predictions, marks, threshold)
-        intents, skipped = self._choose(sorted(predictions, key=_rank), marks, account)
+            return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
+        intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold))
         done = await self._placement.place(intents)
         self._tidy(marks)
         return done, skipped | {order.symbol: _told(order) for order in done if not order.executed}
@@ -135,6 +136,15 @@ class Desk:
             limits=self.settings.trading,
         )
 
+    def _candidate(self, prediction: Prediction, marks: Marks) -> Candidate:
+        symbol = prediction.symbol
+        return Candidate(prediction, self._entry_id(prediction), self.instruments.get(symbol), marks.get(symbol))
+
+    def _hopeless(self, predictions: Iterable[Prediction], marks: Marks, account: Account) -> list[str]:
+        """Reasons against those predictions that no balance could help."""
+        reasons = (refused(self._candidate(each, marks), account, unasked=ABOUT_MONEY) for each in predictions)
+        return [reason for reason in reasons if reason]
+
     def _choose(
         self, predictions: Iterable[Prediction], marks: Marks, account: Account
     ) -> tuple[list[Intended], dict[str, str]]:
@@ -142,8 +152,7 @@ class Desk:
         intents: dict[str, Intended] = {}
         skipped: dict[str, str] = {}
         for prediction in predictions:
-            symbol, mark = prediction.symbol, marks.get(prediction.symbol)
-            candidate = Candidate(prediction, self._entry_id(prediction), self.instruments.get(symbol), mark)
+            symbol, candidate = prediction.symbol, self._candidate(prediction, marks)
             reason = refused(candidate, account)
             if reason is None:
                 intents[symbol] = self._entry(candidate, sized(candidate, account))

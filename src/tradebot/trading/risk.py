@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
@@ -85,6 +85,9 @@ Rule: TypeAlias = Callable[[Candidate, Account], str | None]
 RULES: Registry[Rule] = Registry("risk rule")
 """Every rule can refuse an entry; the first that does gives the reason. Exits ask none of them."""
 
+ABOUT_MONEY = ("cash",)
+"""Rules that need to know the balances."""
+
 
 @RULES.register("threshold")
 def _threshold(candidate: Candidate, account: Account) -> str | None:
@@ -163,6 +166,7 @@ def sized(candidate: Candidate, account: Account) -> Decimal:
     return quantize(candidate.rules, budget(account) / candidate.price, candidate.price)
 
 
-def refused(candidate: Candidate, account: Account) -> str | None:
-    """The first rule's reason against the entry, or None."""
-    return next((reason for rule in RULES.values() if (reason := rule(candidate, account))), None)
+def refused(candidate: Candidate, account: Account, *, unasked: Collection[str] = ()) -> str | None:
+    """The first rule's reason against the entry, or None; the rules named in `unasked` are left out."""
+    asked = (rule for name, rule in RULES.items() if name not in unasked)
+    return next((reason for rule in asked if (reason := rule(candidate, account))), None)

@@ -18,7 +18,7 @@ import numpy as np
 from tradebot.analysis.analyze import Analysis, conclude, own_features
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy, make
-from tradebot.clock import SteppedClock, monotonic_ms
+from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
@@ -142,7 +142,7 @@ class Pipeline:
         of = len(universe.symbols) * len(market.intervals)
         done = 0
         stream = session.store.refresh(
-            session.feed, SteppedClock(now), universe.symbols, market.intervals, market.bars,
+            session.feed, now, universe.symbols, market.intervals, market.bars,
             connections=self.settings.venue.connections, deadline_s=self.settings.run.fetch_deadline_s,
         )  # fmt: skip
         async with aclosing(stream):

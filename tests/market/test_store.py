@@ -82,7 +82,7 @@ class Desk:
         self, symbols: str = "A", intervals: tuple[str, ...] = ("5m",), bars: int = BARS, **options: Any
     ) -> list[Ready]:
         self.venue.asked.clear()
-        stream = self.store.refresh(self.venue, self.clock, list(symbols), intervals, bars, **options)
+        stream = self.store.refresh(self.venue, self.clock.now(), list(symbols), intervals, bars, **options)
         return [ready async for ready in stream]
 
     async def one(self, **options: Any) -> Ready:

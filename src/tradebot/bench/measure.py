@@ -203,7 +203,7 @@ async def _prewarm(session: Session) -> None:
     """
     market = session.settings.market
     stream = session.store.refresh(
-        session.feed, session.clock, sorted(session.instruments), market.intervals, market.bars
+        session.feed, session.clock.now(), sorted(session.instruments), market.intervals, market.bars
     )  # fmt: skip
     async for _ in stream:
         pass

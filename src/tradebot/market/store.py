@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from tradebot.clock import Clock
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Chunks, Series
 from tradebot.market.refresh import Memory, Ready, Refresh, complete, windows
@@ -63,7 +62,7 @@ class KlineStore:
     async def refresh(
         self,
         feed: Feed,
-        clock: Clock,
+        now: int,
         symbols: Sequence[str],
         intervals: Sequence[str],
         bars: int,
@@ -71,14 +70,14 @@ class KlineStore:
         connections: int = 50,
         deadline_s: float | None = None,
     ) -> AsyncGenerator[Ready, None]:
-        """The newest `bars` closed bars of every series, each as soon as it is ready.
+        """The newest `bars` bars closed at `now` (UTC ms) of every series, each as soon as it is ready.
 
         First come the series of which nothing is due, then the others as replies arrive, at most
         `connections` requests at once. A series that fails, or is not there `deadline_s` real seconds
         after the start, comes with its error. Everything new is stored in one transaction after the
         last series, or when the iteration is closed (`contextlib.aclosing`).
         """
-        wanted = windows(symbols, intervals, bars, clock.now())
+        wanted = windows(symbols, intervals, bars, now)
         self._memory = {w.series: self._memory[w.series] for w in wanted if w.series in self._memory}
         run = Refresh(self._chunks, self._memory, feed)
         due = [w for w in wanted if not complete(run.index.get(w.series), w)]

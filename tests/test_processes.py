@@ -11,20 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.conftest import AT
+
 PROC = Path("/proc")
+SMALL = ("--set", "sim.symbols=4")
+POOL = ("--set", "pool.use=always", "--set", "pool.workers=2")
 needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="tells processes by /proc")
-STEPPED = (
-    "--set",
-    "sim.clock=stepped",
-    "--set",
-    "sim.symbols=4",
-    "--set",
-    "pool.use=always",
-    "--set",
-    "pool.workers=2",
-)
 
 
 @pytest.fixture
@@ -89,12 +84,16 @@ def cycles(process: subprocess.Popen[str], number: int) -> list[int]:
 
 @needs_proc
 def test_ten_cycles_keep_the_same_workers_and_leave_none(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start("run", "--cycles", "10", "--json", *STEPPED)
+    venue = start("sim", "serve", "--port", "0", "--json", "--listed", "4", "--clock", "stepped", "--at", AT)
+    assert venue.stdout is not None
+    url = json.loads(venue.stdout.readline())["url"]
+    process = start("run", "--cycles", "10", "--json", "--venue", "binance", "--base-url", url, *POOL)
     seen = []
     for number in range(1, 11):
         assert cycles(process, 1) == [number]
         if number < 10:
             seen.append(workers(process.pid))
+            httpx.post(f"{url}/sim/clock", json={"advance": 60_000}, trust_env=False).raise_for_status()
     assert process.wait(20) == 0
     assert len(seen[0]) == 2
     assert all(pids == seen[0] for pids in seen)
@@ -104,7 +103,7 @@ def test_ten_cycles_keep_the_same_workers_and_leave_none(start: Callable[..., su
 @needs_proc
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_in_order(start: Callable[..., subprocess.Popen[str]], number: int, code: int) -> None:
-    process = start("run", "--json", "--set", "sim.symbols=4", "--set", "pool.use=always", "--set", "pool.workers=2")
+    process = start("run", "--json", *SMALL, *POOL)
     cycles(process, 1)
     os.killpg(process.pid, number)  # as a terminal does: the whole group hears it
     assert process.wait(5) == code
@@ -115,7 +114,7 @@ def test_a_signal_ends_it_in_order(start: Callable[..., subprocess.Popen[str]], 
 
 @needs_proc
 def test_killed_outright_it_leaves_no_worker(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start("run", "--json", "--set", "sim.symbols=4", "--set", "pool.use=always", "--set", "pool.workers=2")
+    process = start("run", "--json", *SMALL, *POOL)
     cycles(process, 1)
     assert workers(process.pid)
     process.kill()
@@ -123,13 +122,13 @@ def test_killed_outright_it_leaves_no_worker(start: Callable[..., subprocess.Pop
 
 
 def test_a_second_run_is_told_to_come_back(start: Callable[..., subprocess.Popen[str]]) -> None:
-    first = start("run", "--json", "--set", "sim.symbols=4")
+    first = start("run", "--json", *SMALL)
     cycles(first, 1)
-    second = start("run", "--once", "--json", "--set", "sim.symbols=4")
+    second = start("run", "--once", "--json", *SMALL)
     assert second.wait(20) == 75
     first.kill()
     first.wait(5)
-    third = start("run", "--once", "--json", "--set", "sim.symbols=4")
+    third = start("run", "--once", "--json", *SMALL)
     assert third.wait(20) == 0, "the lock is the kernel's: it goes with its holder"
 
 
@@ -144,7 +143,7 @@ def test_the_served_venue_ends_with_its_signal(start: Callable[..., subprocess.P
 
 
 def test_a_reader_that_has_gone_is_no_error(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start("run", "--cycles", "3", "--json", *STEPPED[:4])
+    process = start("run", "--cycles", "3", "--json", *SMALL, "--set", "sim.clock=stepped")
     assert process.stdout is not None
     process.stdout.close()
     process.wait(20)

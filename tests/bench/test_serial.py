@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.conftest import MakeSettings
 from tradebot.analysis.pool import WorkerPool
 from tradebot.bench.serial import Serial
 from tradebot.model import predictor
@@ -9,8 +10,6 @@ from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
-
-from tests.conftest import MakeSettings
 
 
 async def test_it_decides_what_the_pipeline_decides_and_asks_for_everything_again(make_settings: MakeSettings) -> None:

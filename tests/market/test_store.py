@@ -301,7 +301,7 @@ async def test_what_is_not_there_by_the_deadline_comes_with_an_error(desk: Desk)
 
 
 async def test_closing_the_iteration_abandons_the_rest_and_stores_what_came(desk: Desk) -> None:
-    stream = desk.store.refresh(desk.venue, desk.clock, list("ABCDEF"), ["5m"], BARS, connections=1)
+    stream = desk.store.refresh(desk.venue, desk.clock.now(), list("ABCDEF"), ["5m"], BARS, connections=1)
     async with aclosing(stream) as arrivals:
         async for _ in arrivals:
             break
@@ -349,7 +349,7 @@ async def test_another_process_sees_what_is_stored_and_builds_on_it(desk: Desk) 
             desk.pass_bars(1)
             await desk.refresh("AB")
             desk.venue.asked.clear()
-            ready = [one async for one in other.refresh(desk.venue, desk.clock, "AB", ["5m"], BARS)]
+            ready = [one async for one in other.refresh(desk.venue, desk.clock.now(), "AB", ["5m"], BARS)]
             assert desk.venue.asked == []
             assert all(same(one.klines, desk.window(one.symbol)) for one in ready)
 
@@ -358,7 +358,7 @@ async def test_two_processes_that_write_the_same_series_lose_nothing(desk: Desk)
     await desk.refresh()
     with KlineStore(desk.folder, "test") as other:
         desk.pass_bars(1)
-        slow = other.refresh(desk.venue, desk.clock, ["A"], ["5m"], BARS)
+        slow = other.refresh(desk.venue, desk.clock.now(), ["A"], ["5m"], BARS)
         assert (await anext(slow)).new == 1  # but not stored yet
         desk.pass_bars(2)
         await desk.refresh()
@@ -403,7 +403,7 @@ class Life:
         self.desk.venue.faults = {}
 
     async def the_program_is_stopped(self, number: int) -> None:
-        stream = self.desk.store.refresh(self.desk.venue, self.desk.clock, "AB", ["5m"], self.bars, connections=1)
+        stream = self.desk.store.refresh(self.desk.venue, self.desk.clock.now(), "AB", ["5m"], self.bars, connections=1)
         async with aclosing(stream) as arrivals:
             async for _ in arrivals:
                 break

@@ -13,9 +13,10 @@ import pytest
 from tradebot.analysis.pool import WorkerPool
 from tradebot.clock import MINUTE, parse_time
 from tradebot.config import Settings
+from tradebot.documents import Document
 from tradebot.errors import VenueUnreachable
 from tradebot.loop import Loop
-from tradebot.pipeline import Document, Pipeline
+from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal

@@ -12,8 +12,8 @@ import pytest
 from tradebot import commands
 from tradebot.clock import MINUTE
 from tradebot.config import Settings
+from tradebot.documents import Document
 from tradebot.market.bars import interval_ms
-from tradebot.pipeline import Document
 from tradebot.session import open_session
 
 from .conftest import MakeSettings, served

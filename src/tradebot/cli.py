@@ -59,7 +59,7 @@ class Terminal:
     """Where documents go: as JSON lines to stdout, or as tables for people."""
 
     json: bool
-    verbose: bool
+    signals: object = None
 
     def emit(self, kind: str, document: "Document") -> None:
         """Print one document of the command `kind`."""
@@ -70,6 +70,9 @@ class Terminal:
             return
         from tradebot import report
 
+        if kind == "run":  # in a loop, people need not read the same signals every minute
+            document = {**document, "repeated": document["signals"] == self.signals != []}
+            self.signals = document["signals"]
         report.show(report.console(sys.stdout if sys.stdout.isatty() else sys.stderr), report.RENDERERS[kind](document))
 
     @contextlib.contextmanager
@@ -139,7 +142,7 @@ def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[
         own = list(inspect.signature(function).parameters.values())[2:]
 
         def call(**given: Any) -> None:
-            terminal = Terminal(given.pop("json"), given["verbose"] or given["debug"])
+            terminal = Terminal(given.pop("json"))
             settings = _settings(keys, given)
             _log_to_stderr(settings.log_level)
             function(settings, terminal, **given)
@@ -247,8 +250,7 @@ def run(settings: "Settings", terminal: Terminal, once: OnceOption = False, cycl
 
     if once and cycles not in (None, 1):
         raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
-    with terminal.progress() as progress:
-        finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.emit("run", each), progress))
+    finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.emit("run", each)))
 
 
 @command("positions", *EVERYWHERE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,15 +12,14 @@ from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document, series_document, signal_document, skipped_document
 from tradebot.errors import Locked, TradingError
-from tradebot.loop import Loop
+from tradebot.loop import Emit, Loop
+from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
 from tradebot.pipeline import Look, Pipeline, Progress
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
-
-Emit = Callable[[Document], None]
 
 
 def make_pool(settings: Settings) -> WorkerPool:
@@ -57,8 +56,7 @@ def _fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float)
     failed = [ready for ready in series if ready.error is not None]
     if failed and len(failed) == len(series) and failed[0].error:
         raise failed[0].error
-    order = {symbol: row for row, symbol in enumerate(sorted({ready.symbol for ready in series}))}
-    good = sorted((r for r in series if r.error is None), key=lambda r: (order[r.symbol], len(r.interval), r.interval))
+    good = sorted((r for r in series if r.error is None), key=lambda r: (r.symbol, interval_ms(r.interval)))
     return {
         "schema": SCHEMA,
         "venue": session.venue,
@@ -97,7 +95,7 @@ async def predict(settings: Settings, progress: Progress | None = None) -> Docum
         }
 
 
-async def run(settings: Settings, cycles: int | None, emit: Emit, progress: Progress | None = None) -> None:
+async def run(settings: Settings, cycles: int | None, emit: Emit) -> None:
     """Cycles with orders; `Locked` if another instance trades from the same data folder."""
     from filelock import FileLock, Timeout
 
@@ -111,16 +109,16 @@ async def run(settings: Settings, cycles: int | None, emit: Emit, progress: Prog
     except OSError as error:
         raise TradingError(f"{lock.lock_file}: {error.strerror}; no lock, no orders") from None
     try:
-        await _run(settings, cycles, emit, progress)
+        await _run(settings, cycles, emit)
     finally:
         lock.release()
 
 
-async def _run(settings: Settings, cycles: int | None, emit: Emit, progress: Progress | None) -> None:
+async def _run(settings: Settings, cycles: int | None, emit: Emit) -> None:
     make(settings.strategy.name, settings.strategy.parameters)
     async with open_session(settings, trading=True) as session:
         with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
-            pipeline = Pipeline(session, pool, progress=progress)
+            pipeline = Pipeline(session, pool)
             pipeline.model_path()
             universe = await pipeline.scan()
             assert session.broker is not None

@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
-from tradebot.clock import SECOND
-from tradebot.documents import signal_document
+from tradebot.clock import MINUTE, SECOND, monotonic_ms
+from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
 from tradebot.errors import TradebotError
-from tradebot.pipeline import Document, Look, Pipeline, Watch
+from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.trading.desk import Desk, Outcome
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
+RESYNC_MS = 10 * MINUTE  # real time between looks at the venue's clock
+Emit: TypeAlias = Callable[[Document], None]
 GRACE_S = 4.0  # for orders in the air when the program is told to end
 
 
@@ -47,13 +50,27 @@ class Loop:
     def __init__(self, pipeline: Pipeline, desk: Desk) -> None:
         self.pipeline, self.desk, self.session = pipeline, desk, pipeline.session
         self.every = pipeline.settings.run.every_s * SECOND
+        self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
+        self._traded = False
+        self._error: TradebotError | None = None
+        self._synced = monotonic_ms()
 
     async def begin(self, number: int) -> Cycle:
         """Look after the exits and, meanwhile, scan, fetch, analyze and predict."""
         feed = self.session.feed
         cycle = Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
+        await self._sync(cycle)
         await asyncio.gather(self._monitor(cycle), self._look(cycle))
         return cycle
+
+    async def _sync(self, cycle: Cycle) -> None:
+        """Measure the venue's clock anew from time to time: an offset that was taken once drifts."""
+        if self.session.remote and monotonic_ms() - self._synced > RESYNC_MS:
+            self._synced = monotonic_ms()
+            try:
+                await self.session.feed.time()
+            except TradebotError as error:
+                cycle.warnings.append(f"the venue's clock could not be read: {error}")
 
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):
@@ -71,7 +88,7 @@ class Loop:
         except TradebotError as error:
             cycle.fail(error)
 
-    async def finish(self, cycle: Cycle, after: Awaitable[None] | None, emit: Callable[[Document], None]) -> None:
+    async def finish(self, cycle: Cycle, after: Awaitable[None] | None, emit: Emit) -> None:
         """Execute once the cycle before has executed, then hand out the document."""
         if after is not None:
             await asyncio.wait([asyncio.ensure_future(after)])
@@ -87,10 +104,9 @@ class Loop:
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
-        look, feed = cycle.look, self.session.feed
-        skipped = (look.skipped if look else {}) | cycle.skipped
+        feed = self.session.feed
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "cycle": cycle.number,
             "venue": self.session.venue,
             "started": cycle.started,
@@ -99,44 +115,49 @@ class Loop:
             "stages": cycle.watch.stages,
             "requests": feed.requests - cycle.requests,
             "weight": feed.weight - cycle.weight,
-            "symbols": len(look.universe.symbols) if look else 0,
-            "signals": [signal_document(signal, look.analysis.features.names) for signal in look.signals]
-            if look and look.analysis else [],
-            "predictions": [prediction.document() for prediction in look.predictions] if look else [],
+            **_seen(cycle.look),
             "orders": [outcome.document() for outcome in cycle.outcomes],
             "positions": [self.desk.document(position, cycle.marks) for position in self.desk.positions()],
-            "skipped": [{"symbol": symbol, "reason": reason} for symbol, reason in sorted(skipped.items())],
+            "skipped": skipped_document({**(cycle.look.skipped if cycle.look else {}), **cycle.skipped}),
             "warnings": cycle.warnings,
-        }  # fmt: skip
+        }
 
-    async def run(self, cycles: int | None, emit: Callable[[Document], None]) -> None:
+    async def run(self, cycles: int | None, emit: Emit) -> None:
         """`cycles` cycles, or without end; the first at once, the others on the venue's minute.
 
         A cycle that cannot trade is reported and the next one tried; if none could, the last
         one's error is raised. A minute that passes while a cycle works is left out and counted.
         """
         warnings = await self.desk.reconcile()
-        under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
-        traded, error = False, None
         try:
             for number in itertools.count(1):
                 due = self.session.clock.now() // self.every * self.every + self.every
-                cycle = await self.begin(number)
-                cycle.warnings[:0], warnings = warnings, []
-                before = under_way[-1][1] if under_way else None
-                under_way.append((cycle, asyncio.create_task(self.finish(cycle, before, emit))))
-                last = number == cycles
-                while under_way and (last or self.session.stands_still or len(under_way) >= AT_WORK):
-                    done, task = under_way.popleft()
-                    await task
-                    traded, error = traded or done.error is None, done.error
-                if last:
+                await self._launch(number, warnings, emit)
+                if number == cycles:
                     break
+                # A clock that stands still must not be moved on while orders are in the air.
+                await self._drain(0 if self.session.stands_still else AT_WORK - 1)
                 warnings = await self._next(due)
+            await self._drain(0)
         finally:
-            await self._settle([task for _, task in under_way])
-        if error is not None and not traded:
-            raise error
+            await self._settle()
+        if self._error is not None and not self._traded:
+            raise self._error
+
+    async def _launch(self, number: int, warnings: list[str], emit: Emit) -> None:
+        """One cycle up to its orders, which go out while the loop goes on."""
+        cycle = await self.begin(number)
+        cycle.warnings[:0] = warnings
+        before = self._under_way[-1][1] if self._under_way else None
+        self._under_way.append((cycle, asyncio.create_task(self.finish(cycle, before, emit))))
+
+    async def _drain(self, most: int) -> None:
+        """Wait until at most `most` cycles are under way."""
+        while len(self._under_way) > most:
+            cycle, task = self._under_way[0]
+            await task
+            self._under_way.popleft()
+            self._traded, self._error = self._traded or cycle.error is None, cycle.error
 
     async def _next(self, due: int) -> list[str]:
         """Wait for the next minute; what to say of whole minutes that have passed instead of it."""
@@ -144,12 +165,24 @@ class Loop:
         missed = (self.session.clock.now() - due) // self.every
         return [f"{missed} cycle{'s' * (missed > 1)} missed: the one before took too long"] if missed else []
 
-    @staticmethod
-    async def _settle(tasks: list[asyncio.Task[None]]) -> None:
+    async def _settle(self) -> None:
         """Orders in the air may come back for a few seconds; then they are left in doubt, on record."""
+        tasks = [task for _, task in self._under_way]
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=GRACE_S)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _seen(look: Look | None) -> Document:
+    """The part of a cycle's document that its look gives; empty where there was none."""
+    if look is None or look.analysis is None:
+        return {"symbols": 0, "signals": [], "predictions": []}
+    names = look.analysis.features.names
+    return {
+        "symbols": len(look.universe.symbols),
+        "signals": [signal_document(signal, names) for signal in look.signals],
+        "predictions": [prediction.document() for prediction in look.predictions],
+    }

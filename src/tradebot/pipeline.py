@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from tradebot.model import predictor
 from tradebot.session import Session
 from tradebot.trading.risk import Prediction
 
-Document: TypeAlias = dict[str, Any]
 Progress: TypeAlias = Callable[[str, int, int], None]
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
 BATCH = 64  # symbols analyzed at once while others are still in the air

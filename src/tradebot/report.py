@@ -39,6 +39,18 @@ def short(amount: Any) -> str:
     return whole + dot * bool(places) + places
 
 
+def _side(values: Sequence[str]) -> Literal["left", "right"]:
+    """Numbers stand to the right."""
+    return "right" if all(value[0] in "-+.0123456789" for value in values if value) else "left"
+
+
+def _style(column: str, value: str) -> str:
+    """Green for what is bought or gained, red for what is sold or lost."""
+    if column in ("side", "unrealized") and value:
+        return "red" if value == "SELL" or value.startswith("-") else "green"
+    return ""
+
+
 def table(title: str, rows: Sequence[Document], columns: Sequence[Column], *, shown: int = SHOWN) -> Table:
     """A table of documents; numbers to the right."""
     built = Table(
@@ -46,13 +58,10 @@ def table(title: str, rows: Sequence[Document], columns: Sequence[Column], *, sh
     )
     cells = [[cell(pick(row)) for _, pick in columns] for row in rows[:shown]]
     for index, (name, _) in enumerate(columns):
-        values = [row[index] for row in cells]
-        numeric = all(value[:1] in "-+.0123456789" for value in values if value)
-        side: Literal["left", "right"] = "right" if numeric and values else "left"
         # Only the last column may take several lines: it is where long reasons stand.
-        built.add_column(name, justify=side, no_wrap=index < len(columns) - 1)
+        built.add_column(name, justify=_side([row[index] for row in cells]), no_wrap=index < len(columns) - 1)
     for row in cells:
-        built.add_row(*(Text(value) for value in row))
+        built.add_row(*(Text(value, style=_style(name, value)) for (name, _), value in zip(columns, row, strict=True)))
     if len(rows) > shown:
         built.caption, built.caption_justify = f"… and {len(rows) - shown} more (--json shows all)", "left"
     return built
@@ -170,7 +179,10 @@ def run(document: Document) -> Iterable[Table | Text]:
         style="bold",
     )
     yield stage_line(document["stages"], document["total_ms"])
-    yield _some("Signals and predictions", _judged(document), JUDGED)
+    if document.get("repeated"):
+        yield Text("Signals: as in the cycle before, no bar has closed", style="dim")
+    else:
+        yield _some("Signals and predictions", _judged(document), JUDGED)
     yield _some("Orders", document["orders"], ORDERS)
     yield _some("Positions", document["positions"], POSITIONS)
     signalled = {row["symbol"] for row in document["signals"]}

@@ -83,6 +83,11 @@ class Session:
         """Whether venue time passes only when somebody moves it."""
         return isinstance(self.clock, SteppedClock)
 
+    @property
+    def remote(self) -> bool:
+        """Whether the venue keeps a clock of its own, apart from the program's."""
+        return self.broker is not self.feed
+
     def mark(self, prices: Mapping[str, Decimal]) -> None:
         """Show the paper account the venue's prices."""
         if self.marked is not None:

@@ -30,7 +30,7 @@ def candidate(probability: float = 0.9, side: Side = Side.BUY, **more: object) -
 CASES = {
     "threshold": (candidate(0.41), account(), "probability 0.41 below 0.55"),
     "side": (candidate(side=Side.SELL), account(), "a short position is not possible on spot"),
-    "bar": (candidate(), account(acted=frozenset({"tb-1"})), "the bar of 2018-01-20 00:00:00 was acted on already"),
+    "bar": (candidate(), account(acted=frozenset({"tb-1"})), "this bar was acted on already"),
     "unresolved": (candidate(), account(unresolved=frozenset({"XUSDT"})), "an earlier order is not resolved yet"),
     "one-per-symbol": (candidate(), account(held=frozenset({"XUSDT"})), "a position is held already"),
     "max-positions": (candidate(), account(held=frozenset("ABCDE")), "5 of 5 positions held"),

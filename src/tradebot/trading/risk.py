@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
 
-from tradebot.clock import format_time
 from tradebot.config import Trading
 from tradebot.market.venue import ZERO, Instrument, Side
 from tradebot.registry import Registry
@@ -109,7 +108,7 @@ def _bar(candidate: Candidate, account: Account) -> str | None:
     """A bar that was acted upon, with whatever outcome, is never acted on again."""
     if candidate.client_id not in account.acted:
         return None
-    return f"the bar of {format_time(candidate.prediction.bar_time)} was acted on already"
+    return "this bar was acted on already"
 
 
 @RULES.register("unresolved")

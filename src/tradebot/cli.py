@@ -76,10 +76,10 @@ class Terminal:
         report.show(report.console(sys.stdout if sys.stdout.isatty() else sys.stderr), report.RENDERERS[kind](document))
 
     @contextlib.contextmanager
-    def progress(self) -> "Iterator[Progress | None]":
+    def progress(self) -> "Iterator[Progress]":
         """A progress bar on stderr for what takes long, where somebody looks."""
         if self.json or not sys.stderr.isatty():
-            yield None
+            yield lambda *_: None
             return
         from tradebot.report import progress_bar
 

@@ -15,8 +15,10 @@ from tradebot.errors import Locked, TradingError
 from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
+from tradebot.market.universe import choose
 from tradebot.model import predictor
-from tradebot.pipeline import Look, Pipeline, Progress
+from tradebot.pipeline import Look, Pipeline, Progress, model_path, unseen
+from tradebot.pipeline import fetch as fetch_series
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
@@ -29,10 +31,10 @@ def make_pool(settings: Settings) -> WorkerPool:
 
 
 @asynccontextmanager
-async def _pipeline(settings: Settings, progress: Progress | None = None) -> AsyncIterator[Pipeline]:
+async def _pipeline(settings: Settings, progress: Progress = unseen) -> AsyncIterator[Pipeline]:
     make(settings.strategy.name, settings.strategy.parameters)  # a wrong name is told before the venue is asked
-    async with open_session(settings) as session:
-        with make_pool(settings) as pool:
+    with make_pool(settings) as pool:
+        async with open_session(settings) as session:
             yield Pipeline(session, pool, progress=progress)
 
 
@@ -40,19 +42,18 @@ def _head(session: Session, look: Look) -> Document:
     return {"schema": SCHEMA, "venue": session.venue, "now": look.now}
 
 
-async def fetch(settings: Settings, progress: Progress | None = None) -> Document:
+async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
     """Bring the store up to date; what each series holds. The first error is raised if all failed."""
     start = monotonic_ms()
     async with open_session(settings) as session:
-        with make_pool(settings) as pool:
-            pipeline = Pipeline(session, pool, progress=progress)
-            universe = await pipeline.scan()
-            now = session.clock.now()
-            series = [ready async for ready in pipeline.fetch(universe, now)]
-        return _fetched(session, now, series, monotonic_ms() - start)
+        universe = await choose(settings.universe, session.instruments, session.feed)
+        now = session.clock.now()
+        series = [ready async for ready in fetch_series(session, universe, now, progress)]
+        return fetched(session, now, series, monotonic_ms() - start)
 
 
-def _fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
+def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
+    """The document of a fetch; raises the first error if every series failed."""
     failed = [ready for ready in series if ready.error is not None]
     if failed and len(failed) == len(series) and failed[0].error:
         raise failed[0].error
@@ -69,7 +70,7 @@ def _fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float)
     }
 
 
-async def analyze(settings: Settings, progress: Progress | None = None) -> Document:
+async def analyze(settings: Settings, progress: Progress = unseen) -> Document:
     """Signals of the newest closed bars."""
     async with _pipeline(settings, progress) as pipeline:
         look = await pipeline.look()
@@ -81,10 +82,10 @@ async def analyze(settings: Settings, progress: Progress | None = None) -> Docum
         }
 
 
-async def predict(settings: Settings, progress: Progress | None = None) -> Document:
+async def predict(settings: Settings, progress: Progress = unseen) -> Document:
     """Probabilities of the newest signals, in one batch."""
+    path = model_path(settings)
     async with _pipeline(settings, progress) as pipeline:
-        path = pipeline.model_path()
         look = await pipeline.predict(await pipeline.look())
         card = predictor.load(path).card
         model = {"path": path, "sha256": card.sha256, "features": len(card.features), "trained_to": card.trained_to}
@@ -116,10 +117,10 @@ async def run(settings: Settings, cycles: int | None, emit: Emit) -> None:
 
 async def _run(settings: Settings, cycles: int | None, emit: Emit) -> None:
     make(settings.strategy.name, settings.strategy.parameters)
-    async with open_session(settings, trading=True) as session:
-        with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
+    model_path(settings)
+    with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
+        async with open_session(settings, trading=True) as session:
             pipeline = Pipeline(session, pool)
-            pipeline.model_path()
             universe = await pipeline.scan()
             assert session.broker is not None
             desk = Desk(

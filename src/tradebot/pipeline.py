@@ -33,7 +33,7 @@ STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
 BATCH = 64  # symbols analyzed at once while others are still in the air
 
 
-def _unseen(stage: str, done: int, of: int) -> None:
+def unseen(stage: str, done: int, of: int) -> None:
     """Progress that nobody looks at."""
 
 
@@ -117,13 +117,31 @@ class Arrivals:
         )
 
 
+async def fetch(
+    session: Session, universe: Universe, now: int, progress: Progress = unseen
+) -> AsyncGenerator[Ready, None]:
+    """Every series of the universe with its bars closed at `now`, as soon as it is ready."""
+    settings = session.settings
+    of = len(universe.symbols) * len(settings.market.intervals)
+    done = 0
+    stream = session.store.refresh(
+        session.feed, now, universe.symbols, settings.market.intervals, settings.market.bars,
+        connections=settings.venue.connections, deadline_s=settings.run.fetch_deadline_s,
+    )  # fmt: skip
+    async with aclosing(stream):
+        async for ready in stream:
+            done += 1
+            progress("fetch", done, of)
+            yield ready
+
+
 class Pipeline:
     """Cycles over one session. The pool, the model and the strategy are made once and kept."""
 
-    def __init__(self, session: Session, pool: WorkerPool, *, progress: Progress | None = None) -> None:
+    def __init__(self, session: Session, pool: WorkerPool, *, progress: Progress = unseen) -> None:
         self.session, self.pool = session, pool
         self.settings: Settings = session.settings
-        self.progress = progress or _unseen
+        self.progress = progress
         strategy = self.settings.strategy
         self.strategy: Strategy = make(strategy.name, strategy.parameters)
         self.intervals = fine_to_coarse(self.settings.market.intervals)
@@ -135,21 +153,6 @@ class Pipeline:
             self._universe = await choose(self.settings.universe, self.session.instruments, self.session.feed)
         return self._universe
 
-    async def fetch(self, universe: Universe, now: int) -> AsyncGenerator[Ready, None]:
-        """Every series of the universe with its bars closed at `now`, as soon as it is ready."""
-        market, session = self.settings.market, self.session
-        of = len(universe.symbols) * len(market.intervals)
-        done = 0
-        stream = session.store.refresh(
-            session.feed, now, universe.symbols, market.intervals, market.bars,
-            connections=self.settings.venue.connections, deadline_s=self.settings.run.fetch_deadline_s,
-        )  # fmt: skip
-        async with aclosing(stream):
-            async for ready in stream:
-                done += 1
-                self.progress("fetch", done, of)
-                yield ready
-
     async def look(self, watch: Watch | None = None) -> Look:
         """Scan, fetch and analyze. `MarketError` if not one series could be had."""
         watch = watch or Watch()
@@ -159,7 +162,7 @@ class Pipeline:
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars)
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         with watch("fetch"):
-            async with aclosing(self.fetch(universe, look.now)) as stream:
+            async with aclosing(fetch(self.session, universe, look.now, self.progress)) as stream:
                 async for ready in stream:
                     arrivals.add(ready)
                     if batch := arrivals.batch(BATCH):
@@ -195,7 +198,7 @@ class Pipeline:
     async def predict(self, look: Look) -> Look:
         """One batch for all signals, in a worker or inline. Raises `ModelError`."""
         with look.watch("predict"):
-            path = self.model_path()
+            path = model_path(self.settings)
             signals = look.signals
             if signals:
                 rows = np.stack([signal.row for signal in signals])
@@ -206,17 +209,18 @@ class Pipeline:
                 ]
         return look
 
-    def model_path(self) -> str:
-        """The model of the settings, checked against the features of the settings' intervals."""
-        path = str(predictor.resolve(self.settings.model.path))
-        predictor.check_schema(predictor.load(path).card, self.intervals)
-        return path
-
     @property
     def threshold(self) -> float:
         """Least probability of an entry: the settings' or else the model's own."""
         chosen = self.settings.model.threshold
-        return predictor.load(self.model_path()).card.threshold if chosen is None else chosen
+        return predictor.load(model_path(self.settings)).card.threshold if chosen is None else chosen
+
+
+def model_path(settings: Settings) -> str:
+    """The model of the settings, checked against the features of their intervals. Raises `ModelError`."""
+    path = str(predictor.resolve(settings.model.path))
+    predictor.check_schema(predictor.load(path).card, settings.market.intervals)
+    return path
 
 
 def fine_to_coarse(intervals: Sequence[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, Regression
 from tradebot.loop import Cycle, Loop
 from tradebot.model import predictor
-from tradebot.pipeline import Pipeline, Progress
+from tradebot.pipeline import Pipeline, Progress, model_path, unseen
 from tradebot.session import Session, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
@@ -135,10 +135,6 @@ def _unheard(document: Document) -> None:
     """Where a cycle's document goes that nobody reads."""
 
 
-def _unseen(stage: str, done: int, of: int) -> None:
-    """Progress that nobody looks at."""
-
-
 async def run_serial(bot: Bot, serial: Serial, minute: int) -> Sample:
     """One serial cycle."""
     before, requests = cpu_seconds(), bot.session.feed.requests
@@ -154,7 +150,7 @@ async def run_pipelined(bot: Bot, loop: Loop, minute: int) -> Sample:
     return sample(minute, cycle, cpu_seconds() - before, bot.session.feed.requests - requests)
 
 
-async def measure(settings: Settings, workload: Workload, progress: Progress | None = None) -> Document:
+async def measure(settings: Settings, workload: Workload, progress: Progress = unseen) -> Document:
     """The whole bench as the document of docs/reference.md. `Regression` if the loops disagree."""
     start = monotonic_ms()
     with tempfile.TemporaryDirectory(prefix="tradebot-bench-") as name:
@@ -165,7 +161,7 @@ async def measure(settings: Settings, workload: Workload, progress: Progress | N
             Bot.open(settings, folder / "pipelined", url, workload) as two,
         ):
             with make_pool(settings) as pool:
-                serial, pipelined, pool_ms = await _both(workload, (one, two), pool, progress or _unseen)
+                serial, pipelined, pool_ms = await _both(workload, (one, two), pool, progress)
     found = [text for a in serial for b in pipelined if a.minute == b.minute and (text := difference(a, b))]
     if found:
         raise Regression(f"serial and pipelined disagree: {found[0]}")
@@ -181,7 +177,7 @@ async def _both(
     one, two = bots
     pipeline = Pipeline(two.session, pool)
     loop = Loop(pipeline, two.desk)
-    model = Path(pipeline.model_path())
+    model = Path(model_path(two.session.settings))
     old = Serial(one.session, one.desk, model.with_suffix(".ubj"), pipeline.threshold)
     serial, pipelined = [], []
     await _prewarm(one.session)

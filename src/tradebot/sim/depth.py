@@ -1,0 +1,141 @@
+"""The order book of an instant: finite, and a pure function of symbol, time and price.
+
+Nothing is remembered: who takes from the book finds it whole again at the same instant. Orders of
+the account are not in it. One side holds a fiftieth of what the symbol traded on the day before
+(a source without klines: `max_market_quantity`, which venues set to about that), half of it within
+a quarter of `REACH`: the amount within a distance grows with its square root, as is usual.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from itertools import islice
+from typing import TypeAlias
+
+import numpy as np
+
+from tradebot.clock import DAY, SECOND
+from tradebot.market.bars import COLUMN
+from tradebot.market.venue import ZERO, Instrument, Side
+from tradebot.sim import noise
+from tradebot.sim.cache import Cache
+from tradebot.sim.matching import EXACT, Quote, on_grid, to_unit
+from tradebot.sim.prices import Prices
+
+Level: TypeAlias = tuple[Decimal, Decimal]
+
+REACH = 0.05  # of the best price: where the book ends
+SHARE = 50  # the part of a day's volume that one side holds, as a divisor
+LEVELS = 1000
+_ROWS = 256  # noise is drawn for so many levels in one go
+_UNTOLD = Decimal(200_000)  # least orders that a side holds where nothing tells how much is traded
+_UNIT = Decimal("0.00000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Both sides of a book; `levels` of a side begin at the best price, each is (price, quantity)."""
+
+    symbol: str
+    quote: Quote
+    size: Decimal
+    tick: Decimal
+    step: Decimal
+    moment: int
+
+    def levels(self, side: Side, count: int = LEVELS) -> list[Level]:
+        """The best `count` levels of the bids (BUY) or asks (SELL)."""
+        return list(islice(self._levels(side), count))
+
+    def facing(self, side: Side) -> Iterator[Level]:
+        """What an order of this side meets, best price first."""
+        return self._levels(side.opposite)
+
+    def _levels(self, side: Side) -> Iterator[Level]:
+        """Levels lie closer near the best price; where ticks are coarse there are fewer, larger ones."""
+        best = self.quote.bid if side is Side.BUY else self.quote.ask
+        tick, step = self.tick or _UNIT, self.step or _UNIT
+        away = -tick if side is Side.BUY else tick
+        last = math.floor(float(best) * REACH / float(tick))
+        lots = float(self.size / step)
+        at, place, below = 0, 0, 0.0
+        while at <= last and best + at * away > 0:
+            if place % _ROWS == 0:
+                shares = self._shares(side, place)
+            following = max(at + 1, math.ceil(last * ((place + 1) / LEVELS) ** 2))
+            above = math.sqrt(following / (last + 1))
+            amount = max(int(lots * (above - below) * shares[place % _ROWS]), 1)
+            yield best + at * away, amount * step
+            at, place, below = following, place + 1, above
+
+    def _shares(self, side: Side, first: int) -> list[float]:
+        """Between half and one and a half of what lies at a level on average; it changes every second."""
+        stream = noise.key(self.moment // SECOND, self.symbol, side)
+        words = noise.bits(stream, np.arange(first, first + _ROWS, dtype=np.int64))
+        drawn: list[float] = (0.5 + noise.lane(words, 0) / 65536.0).tolist()
+        return drawn
+
+
+class Depths:
+    """Books of any symbol at any time; what each day traded is looked up once."""
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices
+        self._sizes: Cache[Decimal] = Cache(10_000)
+
+    def at(self, symbol: str, quote: Quote, now: int) -> Depth:
+        """The book around the best prices `quote` at the instant `now`."""
+        instrument = self.prices.instruments()[symbol]
+        return Depth(symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now)
+
+    def _size(self, instrument: Instrument, quote: Quote, now: int) -> Decimal:
+        """The amount of the base coin on one side."""
+        day = now - now % DAY
+        known = self._sizes.get((instrument.symbol, day))
+        if known is None:
+            known = self._traded(instrument.symbol, day, now) / SHARE
+            if known:
+                self._sizes.put((instrument.symbol, day), known, 1)
+        return known or instrument.max_market_quantity or _untold(instrument, quote)
+
+    def _traded(self, symbol: str, day: int, now: int) -> Decimal:
+        """The volume of the day before; of today until now, if that day has none."""
+        for opened in (day - DAY, day):
+            bars = self.prices.exact(symbol, "1d", opened, opened, now)
+            if len(bars) and (lots := int(bars.data[COLUMN["volume"], 0])):
+                return Decimal(lots).scaleb(-bars.scale.amount)
+        return ZERO
+
+
+def _untold(instrument: Instrument, quote: Quote) -> Decimal:
+    return (instrument.min_notional or Decimal(5)) * _UNTOLD / quote.ask
+
+
+def walk(
+    levels: Iterable[Level], side: Side, *, quantity: Decimal | None = None, quote: Decimal | None = None,
+    limit: Decimal | None = None, step: Decimal = ZERO,
+) -> tuple[Level, ...]:  # fmt: skip
+    """What an order of `side` takes from the `levels` that it meets, as (price, quantity), best first.
+
+    It ends with the `quantity`, with the amount `quote` of the quote coin (then on the `step`, as
+    much as can be paid), at the worst price `limit`, or with the levels, whichever comes first.
+    """
+    fills = []
+    for price, size in levels:
+        if limit is not None and (price > limit if side is Side.BUY else price < limit):
+            break
+        take = size if quantity is None else min(size, quantity)
+        if quote is not None:
+            affordable = to_unit(on_grid(EXACT.divide(quote, price), step, ROUND_DOWN))
+            take = min(take, affordable)
+            quote -= to_unit(EXACT.multiply(price, take))
+        if take:
+            fills.append((price, take))
+        if quantity is not None:
+            quantity -= take
+        if quantity == 0 or take < size:
+            break
+    return tuple(fills)

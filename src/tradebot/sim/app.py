@@ -17,6 +17,7 @@ from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
 from tradebot.sim import weights
 from tradebot.sim.engine import Exchange
+from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
@@ -255,8 +256,13 @@ def create_app(
 ) -> Starlette:  # fmt: skip
     """The app. `credentials` are secrets by API key (default: the paper pair); `latency_ms` delays every reply."""
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
+    from tradebot.sim.futures.routes import FUTURES_WEIGHT, futures_calls
+
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
     paths = market_calls(Public(exchange, weight_limit)) | account_calls(Signed(exchange))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
+    # The futures API is a host of its own: its weights are counted apart.
+    futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
+    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Contracts(exchange)).items()]
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
     return Starlette(routes=routes)

@@ -77,7 +77,7 @@ def test_a_range_may_reach_the_open_row_or_end_before_it() -> None:
 
 def test_a_start_before_the_listing_finds_the_first_row() -> None:
     assert opens(rows(PRICES, start=0, limit=1)) == [LISTED]
-    assert opens(rows(PRICES, start=0, limit=1, interval="1w")) == [LISTED + DAY], "the first Monday"
+    assert opens(rows(PRICES, start=0, limit=1, interval="1w")) == [open_of("1w", LISTED)], "a week may begin before"
     assert rows(PRICES, end=LISTED - 1) == []
 
 

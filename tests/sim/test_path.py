@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,16 @@ FIRST = 19_675
 COINS = {coin.instrument.base: coin for coin in coins(30)}
 
 
+def market(days: np.ndarray, seed: int = 1) -> path.Walk:
+    return path.walk(seed, ["market"] * len(days), days, np.full(len(days), path.MARKET_VOLATILITY))
+
+
 def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
-    market = path.walk(seed, "market", first, days, volatility=path.MARKET_VOLATILITY)
-    return path.minutes(seed, COINS[base], first, days, market)
+    """The ten rows of successive days."""
+    rows = np.arange(first, first + days)
+    block = path.minutes(seed, [COINS[base]] * days, rows, market(rows, seed))
+    assert block.dtype == np.int32
+    return path.expand(block.reshape(len(path.BLOCK), -1), first * 1440)
 
 
 def test_any_day_has_the_same_bytes_alone_and_among_others() -> None:
@@ -22,6 +30,25 @@ def test_any_day_has_the_same_bytes_alone_and_among_others() -> None:
     for day in range(6):
         alone = minutes("ETH", FIRST + day, days=1)
         assert alone.tobytes() == np.ascontiguousarray(whole[:, day * 1440 : (day + 1) * 1440]).tobytes()
+
+
+def test_any_coin_has_the_same_bytes_alone_and_among_others() -> None:
+    day = np.array([FIRST])
+    mixed = [COINS[base] for base in ("XRP", "ETH", "BTC", "ETH")]
+    block = path.minutes(
+        1, mixed, np.array([FIRST, FIRST + 1, FIRST, FIRST]), market(np.array([FIRST, FIRST + 1, FIRST, FIRST]))
+    )
+    for row, coin in ((0, COINS["XRP"]), (2, COINS["BTC"]), (3, COINS["ETH"])):
+        assert block[:, row].tolist() == path.minutes(1, [coin], day, market(day))[:, 0].tolist()
+
+
+def test_numbers_beyond_32_bits_are_not_cut_off() -> None:
+    coin = replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6)
+    day = np.array([FIRST])
+    huge = path.minutes(1, [coin], day, market(day))
+    assert huge.dtype == np.int64
+    assert huge[4].max() > 2**31
+    assert (huge[:4] == path.minutes(1, [COINS["DOGE"]], day, market(day))[:4]).all()
 
 
 def test_bars_are_consistent_and_follow_each_other() -> None:
@@ -58,10 +85,10 @@ def test_prices_neither_explode_nor_vanish() -> None:
 @pytest.fixture(scope="module")
 def months() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log closes and amounts of 120 days of ETH in 15-minute bars, and the mood they were made with."""
-    market = path.walk(1, "market", FIRST, 120, volatility=path.MARKET_VOLATILITY)
-    own = path.walk(1, "ETHUSDT", FIRST, 120, volatility=COINS["ETH"].volatility, shared=market)
-    bars = path.minutes(1, COINS["ETH"], FIRST, 120, market)
-    mood = np.repeat(own.mood[:-1], 180)[14::15]
+    days = np.arange(FIRST, FIRST + 120)
+    own = path.walk(1, ["ETHUSDT"] * 120, days, np.full(120, COINS["ETH"].volatility), market(days))
+    bars = minutes("ETH", days=120)
+    mood = np.repeat(own.mood[:, :-1], 180)[14::15]
     return np.log(bars[4, 14::15]), bars[5].reshape(-1, 15).sum(axis=1), mood
 
 

@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from tradebot.market.bars import Floats, Times
 
 Bits: TypeAlias = NDArray[np.uint64]
+Small: TypeAlias = NDArray[np.int32]
+Stream: TypeAlias = Bits | int  # a key, or an array of keys that broadcasts with the counters
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFTS = tuple(np.uint64(shift) for shift in (30, 27, 31))
 _LANES = np.uint64(0x0000FFFF0000FFFF)
+_LANE, _PAIR = np.uint64(16), np.uint64(32)
 # Four uniform 16-bit numbers: mean 2·65535, variance 4·(65536² − 1)/12 (Irwin–Hall).
 MEAN = 131_070
 DEVIATION = 37_837.22722
@@ -34,33 +39,38 @@ def key(seed: int, *names: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{'/'.join(names)}".encode(), digest_size=8).digest(), "big")
 
 
-def bits(stream: int, counter: Times) -> Bits:
+def bits(stream: Stream, counter: Times) -> Bits:
     """64 random bits for each counter (SplitMix64, Steele, Lea & Flood 2014)."""
-    x = counter.astype(np.uint64)
-    x *= _GOLDEN
-    x += np.uint64(stream)
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
+    x: Bits = counter.astype(np.uint64) * _GOLDEN + np.asarray(stream, np.uint64)
+    other = x >> _SHIFTS[0]
+    x ^= other
+    x *= _MIX[0]
+    x ^= np.right_shift(x, _SHIFTS[1], out=other)
+    x *= _MIX[1]
+    x ^= np.right_shift(x, _SHIFTS[2], out=other)
     return x
 
 
-def lane(words: Bits, index: int) -> Times:
+def lane(words: Bits, index: int) -> Small:
     """Uniform integers 0…65535: one of the four 16-bit lanes of each word."""
-    return ((words >> np.uint64(16 * index)) & np.uint64(0xFFFF)).astype(np.int64)
+    # A lane is two bytes in a row, whose place in the word depends on the machine.
+    return np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")[..., index::4].astype(np.int32)
 
 
-def shocks(stream: int, counter: Times) -> Times:
+def shocks(stream: Stream, counter: Times) -> Small:
     """Nearly normal integers of mean 0 and standard deviation `DEVIATION`, so that sums are exact."""
     words = bits(stream, counter)
-    pairs = (words & _LANES) + ((words >> np.uint64(16)) & _LANES)
-    sums: Times = ((pairs + (pairs >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    return sums - MEAN
+    pairs = words & _LANES
+    words >>= _LANE
+    words &= _LANES
+    pairs += words
+    pairs += np.right_shift(pairs, _PAIR, out=words)
+    sums = pairs.astype(np.uint32).astype(np.int32)  # the lower half of each word
+    sums -= MEAN
+    return sums
 
 
-def normals(stream: int, counter: Times) -> Floats:
+def normals(stream: Stream, counter: Times) -> Floats:
     """Nearly normal floats of mean 0 and variance 1, within ±3.47."""
     return shocks(stream, counter) / DEVIATION
 
@@ -69,8 +79,9 @@ def exp2(x: Floats) -> Floats:
     """2^x to about 1e-12, by Taylor's polynomial around the nearest integer."""
     whole = np.rint(x)
     part = x - whole
-    value = np.full_like(part, _EXP2[0])
-    for coefficient in _EXP2[1:]:
+    value = part * _EXP2[0]
+    value += _EXP2[1]
+    for coefficient in _EXP2[2:]:
         value *= part
         value += coefficient
     scaled: Floats = np.ldexp(value, whole.astype(np.int32))
@@ -79,34 +90,40 @@ def exp2(x: Floats) -> Floats:
 
 def _ordered_sum(rows: Floats) -> Floats:
     """Sum over the first axis, always in the same order."""
-    total: Floats = np.add.accumulate(rows, axis=0)[-1]
+    total: Floats = rows[0].copy()
+    for row in rows[1:]:
+        total += row
     return total
 
 
-def value_noise(stream: int, index: Times, periods: Times, amplitudes: Floats) -> Floats:
-    """Octaves of value noise at integer positions: random numbers every `period`, straight lines between."""
-    column = periods[:, None]
-    cell, place = np.divmod(index[None, :], column)
+def value_noise(stream: Stream, index: Times, periods: Times, amplitudes: Floats) -> Floats:
+    """Octaves of value noise at integer positions: random numbers every `period`, straight lines between.
+
+    `index` may have any shape and `stream` one that broadcasts with it.
+    """
+    octaves = (-1, *(1 for _ in index.shape))
+    column = periods.reshape(octaves)
+    cell, place = np.divmod(index[None], column)
     # Octaves draw from disjoint ranges of the counter.
-    counter = cell + (np.arange(len(periods), dtype=np.int64) << 40)[:, None]
-    left, right = normals(stream, counter), normals(stream, counter + 1)
-    return _ordered_sum((left + (right - left) * (place / column)) * amplitudes[:, None])
+    counter = cell + (np.arange(len(periods), dtype=np.int64) << 40).reshape(octaves)
+    left, right = normals(stream, np.stack([counter, counter + 1]))
+    return _ordered_sum((left + (right - left) * (place / column)) * amplitudes.reshape(octaves))
 
 
 _SPANS = 2 ** np.arange(9, 0, -1, dtype=np.int64)
 _KNOT = 12.0
 
 
-def wander(stream: int, index: Times) -> Floats:
+def wander(stream: Stream, index: Times) -> Floats:
     """A Brownian motion of unit steps at integer positions that never strays for good.
 
     Lévy's construction (midpoint displacement) between independent knots every 512 steps: exact
-    Brownian increments in between, any position without its past.
+    Brownian increments in between, any position without its past. Shapes as for `value_noise`.
     """
-    column = _SPANS[:, None]
-    cell, place = np.divmod(index[None, :], column)
+    column = _SPANS.reshape(-1, *(1 for _ in index.shape))
+    cell, place = np.divmod(index[None], column)
     hat = np.minimum(place, column - place) * 2 / column
-    counter = cell + (np.arange(1, len(_SPANS) + 1, dtype=np.int64) << 40)[:, None]
+    counter = cell + (np.arange(1, len(_SPANS) + 1, dtype=np.int64) << 40).reshape(column.shape)
     bridge = _ordered_sum(normals(stream, counter) * hat * (np.sqrt(column) / 2))
     knots = value_noise(stream, index, _SPANS[:1], np.array([_KNOT]))
     return knots + bridge

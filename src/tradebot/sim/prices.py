@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Protocol
 
@@ -10,14 +10,13 @@ import numpy as np
 
 from tradebot.clock import DAY, MINUTE
 from tradebot.errors import MarketError
-from tradebot.market.bars import INTERVALS, SUMMED, Klines, Times, next_open, open_of
+from tradebot.market.bars import INTERVALS, Klines, Times, next_open, open_of
 from tradebot.market.venue import Instrument
 from tradebot.sim import path
-from tradebot.sim.cache import Cache
 from tradebot.sim.coins import Coin, coins
-from tradebot.sim.exact import Exact, Scale, join, partial, price_within
-
-_CHUNK = 16  # days computed in one go: bounds the memory that a long range takes
+from tradebot.sim.days import Days, grouped_bars
+from tradebot.sim.exact import Exact, Scale, partial, price_within
+from tradebot.sim.path import MINUTES
 
 
 class Prices(Protocol):
@@ -27,7 +26,7 @@ class Prices(Protocol):
         """The symbols with their rules, in listing order."""
 
     def listed(self, symbol: str) -> int:
-        """When its first bar opens, UTC ms; before that it is not on offer."""
+        """When its trading begins, UTC ms; before that it is not on offer."""
 
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """Bars with `start <= open time <= end` and open time `<= now`; the one that holds `now` is partial.
@@ -38,6 +37,10 @@ class Prices(Protocol):
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
         """`exact` as floats, correctly rounded."""
 
+    def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
+        """Do what `exact` of this range takes long for, bit by bit; whoever serves others too can do so between."""
+        return iter(())
+
     def price(self, symbol: str, now: int) -> Decimal:
         """Last traded price at this instant, on the tick; `MarketError` before the first trade."""
 
@@ -45,12 +48,12 @@ class Prices(Protocol):
 class Synthetic(Prices):
     """Seeded prices of any number of symbols: a pure function of seed, symbol and time."""
 
-    def __init__(self, seed: int, symbols: int, *, memory: int = 96 << 20) -> None:
+    def __init__(self, seed: int, symbols: int, *, memory: int = 56 << 20) -> None:
         self.seed = seed
-        self._coins = {coin.instrument.symbol: coin for coin in coins(symbols)}
+        listed = coins(symbols)
+        self._coins = {coin.instrument.symbol: coin for coin in listed}
         self._instruments = {symbol: coin.instrument for symbol, coin in self._coins.items()}
-        self._days: Cache[Times] = Cache(memory)
-        self._markets: Cache[path.Walk] = Cache(16 << 20)
+        self._days = Days(seed, listed, memory)
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The coins, the most traded ones first."""
@@ -68,95 +71,86 @@ class Synthetic(Prices):
         """Any range at once, without gaps; there are no seconds."""
         coin = self._coins[symbol]
         scale = Scale(coin.price_places, coin.amount_places, coin.price_places + coin.amount_places)
-        first = _first_at_or_after(interval, max(start, coin.listed))
-        last = open_of(interval, min(end, now))
-        if interval == "1s" or last < first:
+        span = _span(coin, interval, start, end, now)
+        if span is None:
             return Exact.empty(scale)
+        first, last = span
         grown = next_open(interval, last) > now
-        parts = []
-        if (closed := last - 1 if grown else next_open(interval, last) - 1) >= first:
-            parts.append(self._closed(coin, interval, first, closed, scale))
+        closed = last if grown else next_open(interval, last)
+        if closed <= first:
+            return Exact(self._open(coin, interval, last, now), scale)
+        bars = self._closed(coin, interval, first, closed)
         if grown:
-            parts.append(self._open(coin, interval, last, now, scale))
-        return join(parts, scale)
+            bars = np.concatenate([bars, self._open(coin, interval, last, now)], axis=1)
+        return Exact(bars, scale)
+
+    def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
+        """A tile of days at a step."""
+        coin = self._coins[symbol]
+        minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
+        span = _span(coin, interval, start, end, now)
+        if span is not None and minutes >= 60:
+            first, last = (moment // DAY for moment in (max(span[0], coin.listed), span[1] - 1))
+            yield from self._days.steps(coin, first, last, 24 if minutes < MINUTES else 1)
 
     def price(self, symbol: str, now: int) -> Decimal:
         """The price on the path of the running minute; `MarketError` before the listing."""
         coin = self._coins[symbol]
         if now < coin.listed:
             raise MarketError(f"{symbol} is not traded before its listing")
-        minute = self._bars(coin, now // DAY, now // DAY, 1)[:, now % DAY // MINUTE]
-        return Decimal(price_within(minute, MINUTE, now % MINUTE)).scaleb(-coin.price_places)
+        place = now % DAY // MINUTE
+        minute = path.expand(self._days.minutes(coin, now // DAY, now // DAY)[:, place : place + 1], now // MINUTE)
+        return Decimal(price_within(minute[:, 0], MINUTE, now % MINUTE)).scaleb(-coin.price_places)
 
-    def _closed(self, coin: Coin, interval: str, first: int, until: int, scale: Scale) -> Exact:
-        """Whole bars from open time `first` up to the moment `until`."""
+    def _closed(self, coin: Coin, interval: str, first: int, until: int) -> Times:
+        """Whole bars from open time `first` up to before the moment `until`."""
         minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
-        base = 1440 if minutes >= 1440 else 5 if minutes % 5 == 0 else 1
-        bars = Exact(self._bars(coin, first // DAY, until // DAY, base), scale).between(first, until)
-        return bars if minutes == base else bars.aggregate(interval)
+        start = max(first, coin.listed)
+        day = start // DAY
+        if minutes < 60:
+            left, right = start // MINUTE - day * MINUTES, until // MINUTE - day * MINUTES
+            block = self._days.minutes(coin, day, (until - 1) // DAY)[:, left:right]
+            return grouped_bars(path.expand(block, start // MINUTE), minutes)
+        bars = 24 if minutes < MINUTES else 1
+        length = DAY // bars
+        whole = self._days.coarse(coin, day, (until - 1) // DAY, bars)
+        part = whole[:, (start - day * DAY) // length : (until - day * DAY) // length]
+        if minutes < MINUTES:
+            return grouped_bars(part, minutes // 60)
+        return part if minutes == MINUTES else Exact(part, _PLAIN).aggregate(interval).data
 
-    def _open(self, coin: Coin, interval: str, opened: int, now: int, scale: Scale) -> Exact:
+    def _open(self, coin: Coin, interval: str, opened: int, now: int) -> Times:
         """The bar that holds `now`, from the minutes that have passed and the one that runs."""
         parts = []
+        opened = max(opened, coin.listed)
         today = now - now % DAY
         if opened < today:
-            parts.append(self._bars(coin, opened // DAY, today // DAY - 1, 1440))
-        minutes = self._bars(coin, now // DAY, now // DAY, 1)
-        done = now % DAY // MINUTE
-        parts.append(minutes[:, max(opened - today, 0) // MINUTE : done])
-        parts.append(partial(minutes[:, done], MINUTE, now % MINUTE)[:, None])
-        fine = Exact(np.concatenate(parts, axis=1), scale)
-        return fine if interval == "1m" else fine.aggregate(interval)
+            parts.append(self._days.coarse(coin, opened // DAY, today // DAY - 1, 1))
+        first, done = max(opened - today, 0) // MINUTE, now % DAY // MINUTE
+        block = self._days.minutes(coin, now // DAY, now // DAY)[:, first : done + 1]
+        minutes = path.expand(block, today // MINUTE + first)
+        minutes[:, -1] = partial(minutes[:, -1], MINUTE, now % MINUTE)
+        parts.append(minutes)
+        fine = Exact(np.concatenate(parts, axis=1), _PLAIN)
+        return fine.data if interval == "1m" else fine.aggregate(interval).data
 
-    def _bars(self, coin: Coin, first: int, last: int, minutes: int) -> Times:
-        """Whole days of bars of 1, 5 or 1440 minutes, from the cache where they are there."""
-        symbol = coin.instrument.symbol
-        found = [self._days.get((symbol, day, minutes)) for day in range(first, last + 1)]
-        missing = [first + place for place, data in enumerate(found) if data is None]
-        for at in range(0, len(missing), _CHUNK):
-            chunk = missing[at : at + _CHUNK]
-            fresh = self._compute(coin, chunk[0], chunk[-1], minutes)
-            for day in chunk:
-                data = np.ascontiguousarray(fresh[:, day - chunk[0]])
-                found[day - first] = self._days.put((symbol, day, minutes), data, data.nbytes)
-        return np.concatenate([data for data in found if data is not None], axis=1)
 
-    def _compute(self, coin: Coin, first: int, last: int, minutes: int) -> Times:
-        """`(10, days, bars of a day)`; from cached finer bars where that spares the walk."""
-        symbol, days = coin.instrument.symbol, last - first + 1
-        finer = {1: (), 5: (1,), 1440: (5, 1)}[minutes]
-        for fine in finer:
-            cached = [self._days.get((symbol, day, fine)) for day in range(first, last + 1)]
-            if all(data is not None for data in cached):
-                whole = np.stack([data for data in cached if data is not None], axis=1)
-                return _grouped(whole, minutes // fine)
-        whole = path.minutes(self.seed, coin, first, days, self._market(first, days)).reshape(-1, days, path.MINUTES)
-        return _grouped(whole, minutes)
+_PLAIN = Scale(0, 0, 0)
 
-    def _market(self, first: int, days: int) -> path.Walk:
-        known = self._markets.get((first, days))
-        if known is None:
-            known = path.walk(self.seed, "market", first, days, volatility=path.MARKET_VOLATILITY)
-            size = days * path.MINUTES * 8 * 3
-            self._markets.put((first, days), known, size)
-        return known
+
+def _span(coin: Coin, interval: str, start: int, end: int, now: int) -> tuple[int, int] | None:
+    """Open times of the first and the last bar of a range; None if there is none."""
+    if interval == "1s" or now < coin.listed:
+        return None
+    # The bar in which a coin was listed opens before it, and holds what there is.
+    first = _first_at_or_after(interval, max(start, open_of(interval, coin.listed)))
+    last = open_of(interval, min(end, now))
+    return (first, last) if first <= last else None
 
 
 def _first_at_or_after(interval: str, moment: int) -> int:
     opened = open_of(interval, moment)
     return opened if opened == moment else next_open(interval, moment)
-
-
-def _grouped(days: Times, size: int) -> Times:
-    """Each `size` neighbouring bars of `(10, days, bars)` made one."""
-    if size == 1:
-        return days
-    groups = days.reshape(days.shape[0], days.shape[1], -1, size)
-    out = np.empty(groups.shape[:3], np.int64)
-    out[0], out[1], out[4] = groups[0, ..., 0], groups[1, ..., 0], groups[4, ..., -1]
-    out[2], out[3] = groups[2].max(axis=-1), groups[3].min(axis=-1)
-    out[SUMMED] = groups[SUMMED].sum(axis=-1)
-    return out
 
 
 class Marked(Prices):

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from tradebot.market.bars import COLUMN, INTERVALS, MONTH, Times, next_open, open_of
+from tradebot.market.bars import INTERVALS, MONTH, Times, next_open, open_of
 from tradebot.market.venue import Balance, Fill, Instrument, Side
 from tradebot.sim.books import Entry
-from tradebot.sim.exact import Exact, Scale
+from tradebot.sim.digits import PLACES, Template
+from tradebot.sim.exact import Exact
 
-PLACES = 8
 LISTS = -1  # the id of the order list of an order that is in none
-# The order of a wire row's decimal strings around its integers.
-_PRICES = [COLUMN[name] for name in ("open", "high", "low", "close", "volume")]
-_AFTER = [COLUMN[name] for name in ("taker_base", "taker_quote")]
+# The rows of `FIELDS` in the order of the wire; the seventh is the close time, which they do not hold.
+_WIRE = [*range(6), 0, *range(6, 10)]
+_CLOSE = 6
+_ROW = Template([
+    b"[", False, b',"', True, b'","', True, b'","', True, b'","', True, b'","', True, b'",', False, b',"', True,
+    b'",', False, b',"', True, b'","', True, b'","0"],',
+])  # fmt: skip
 
 
 def amount(value: Decimal) -> str:
     """A price or an amount with eight places."""
     return f"{value:.{PLACES}f}"
-
-
-@cache
-def _template(scale: Scale) -> str:
-    """A row as a %-format of integers: each decimal as its whole part and its padded places."""
-    text = [f'"%d.%0{k}d{"0" * (PLACES - k)}"' if k else f'"%d.{"0" * PLACES}"' for k in scale.rows]
-    before = ",".join(text[row] for row in _PRICES)
-    after = ",".join(text[row] for row in _AFTER)
-    return f'[%d,{before},%d,{text[COLUMN["quote_volume"]]},%d,{after},"0"]'
 
 
 def close_times(opens: Times, interval: str) -> Times:
@@ -47,21 +41,11 @@ def kline_rows(bars: Exact, interval: str) -> bytes:
     """The rows as the inside of a JSON array: twelve elements each, separated by commas."""
     if not len(bars):
         return b""
-    columns = [bars.data[0]]
-
-    def add(row: int) -> None:
-        places = bars.scale.rows[row]
-        columns.extend(np.divmod(bars.data[row], 10**places) if places else [bars.data[row]])
-
-    for row in _PRICES:
-        add(row)
-    columns.append(close_times(bars.data[0], interval))
-    add(COLUMN["quote_volume"])
-    columns.append(bars.data[COLUMN["trades"]])
-    for row in _AFTER:
-        add(row)
-    values = tuple(np.stack(columns, axis=1).ravel().tolist())
-    return (",".join([_template(bars.scale)] * len(bars)) % values).encode()
+    values = bars.data[_WIRE]
+    values[_CLOSE] = close_times(bars.data[0], interval)
+    places = np.array(bars.scale.rows)[_WIRE]
+    places[_CLOSE] = 0
+    return _ROW.fill(values, places[:, None])[:-1]
 
 
 def order(entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Days of synthetic minutes: computed for several coins or days in one go, kept, and made coarser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from tradebot.market.bars import SUMMED, Times
+from tradebot.sim import path
+from tradebot.sim.cache import Cache
+from tradebot.sim.coins import Coin
+from tradebot.sim.path import MINUTES, Block
+
+# Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
+TILE = 8
+_MARKETS = 12 << 20
+_COARSE = 16 << 20
+_OBJECT = 200  # bytes that an array takes besides its values
+
+
+class Days:
+    """What is known of any day of any coin; memory is bounded. Days are counted since 1970."""
+
+    def __init__(self, seed: int, coins: Sequence[Coin], memory: int) -> None:
+        self.seed = seed
+        self._coins = coins
+        self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
+        self._blocks: Cache[Block] = Cache(memory)
+        self._coarse: Cache[Times] = Cache(min(memory, _COARSE))
+        self._markets: Cache[path.Walk] = Cache(_MARKETS)
+
+    def minutes(self, coin: Coin, first: int, last: int) -> Block:
+        """The minutes of whole days, `(7, minutes)`."""
+        symbol = coin.instrument.symbol
+        found = {day: self._blocks.get((symbol, day)) for day in range(first, last + 1)}
+        missing = [day for day, block in found.items() if block is None]
+        if missing:
+            found |= self._fill(coin, missing)
+        blocks = [block for block in found.values() if block is not None]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+    def _fill(self, coin: Coin, missing: Sequence[int]) -> dict[int, Block]:
+        """The days that are missing; who asks for one coin asks for the next ones too, so they come along."""
+        company = self._company(coin, missing) if len(missing) <= TILE // 2 else [coin]
+        rows = list(product(company, missing))
+        filled = {}
+        for part, block in self.compute(rows):
+            for place, (each, day) in enumerate(part):
+                kept = np.ascontiguousarray(block[:, place])
+                self._blocks.put((each.instrument.symbol, day), kept, kept.nbytes + _OBJECT)
+                if each is coin:
+                    filled[day] = kept
+        return filled
+
+    def _company(self, coin: Coin, days: Sequence[int]) -> list[Coin]:
+        """The coin and those after it in the list that lack these days too, as many as one tile holds."""
+        place = self._place[coin.instrument.symbol]
+        after = self._coins[place + 1 : place + TILE // len(days)]
+        return [coin, *(each for each in after if self._blocks.get((each.instrument.symbol, days[-1])) is None)]
+
+    def compute(self, rows: Sequence[tuple[Coin, int]]) -> Iterator[tuple[Sequence[tuple[Coin, int]], Block]]:
+        """Minutes of any coins and days, a tile `(7, rows, 1440)` at a time; nothing of it is kept."""
+        for at in range(0, len(rows), TILE):
+            part = rows[at : at + TILE]
+            days = np.array([day for _, day in part], np.int64)
+            yield part, path.minutes(self.seed, [coin for coin, _ in part], days, self._market(days))
+
+    def _market(self, days: Times) -> path.Walk:
+        """The market's walk with a row for each day, or one row if all are the same day."""
+        asked = days.tolist()
+        if asked.count(asked[0]) == len(asked):
+            asked = asked[:1]
+        known = {day: self._markets.get(day) for day in asked}
+        missing = np.array([day for day, walk in known.items() if walk is None], np.int64)
+        if len(missing):
+            names, volatility = ["market"] * len(missing), np.full(len(missing), path.MARKET_VOLATILITY)
+            fresh = path.walk(self.seed, names, missing, volatility)
+            for row, day in enumerate(missing.tolist()):
+                known[day] = self._markets.put(day, fresh.row(row), 5 * 8 * MINUTES)
+        walks = [walk for day in asked if (walk := known[day]) is not None]
+        return walks[0] if len(walks) == 1 else path.Walk.join(walks)
+
+    def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
+        """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
+        symbol = coin.instrument.symbol
+        found = {day: self._coarse.get((symbol, day, bars)) for day in range(first, last + 1)}
+        missing = [day for day, data in found.items() if data is None]
+        for tile in self._make(coin, missing, bars):
+            found |= tile
+        return np.concatenate([data for data in found.values() if data is not None], axis=1)
+
+    def steps(self, coin: Coin, first: int, last: int, bars: int) -> Iterator[None]:
+        """Compute what `coarse` lacks, some milliseconds at a step."""
+        symbol = coin.instrument.symbol
+        missing = [day for day in range(first, last + 1) if self._coarse.get((symbol, day, bars)) is None]
+        for _ in self._make(coin, missing, bars):
+            yield
+
+    def _make(self, coin: Coin, days: Sequence[int], bars: int) -> Iterator[dict[int, Times]]:
+        """Coarse bars by day, a tile of days at a time; they are kept."""
+        finer = {day: data for day in days if (data := self._finer(coin, day, bars)) is not None}
+        if finer:
+            yield {day: self._keep(coin, day, grouped_bars(data, data.shape[1] // bars)) for day, data in finer.items()}
+        for part, block in self.compute([(coin, day) for day in days if day not in finer]):
+            whole = np.stack([path.expand(block[:, k], day * MINUTES) for k, (_, day) in enumerate(part)], axis=1)
+            grouped = grouped_bars(whole, MINUTES // bars)
+            yield {day: self._keep(coin, day, np.ascontiguousarray(grouped[:, k])) for k, (_, day) in enumerate(part)}
+
+    def _finer(self, coin: Coin, day: int, bars: int) -> Times | None:
+        """Finer bars of a day that are there already."""
+        symbol = coin.instrument.symbol
+        if bars == 1 and (hours := self._coarse.get((symbol, day, 24))) is not None:
+            return hours
+        block = self._blocks.get((symbol, day))
+        return None if block is None else path.expand(block, day * MINUTES)
+
+    def _keep(self, coin: Coin, day: int, data: Times) -> Times:
+        return self._coarse.put((coin.instrument.symbol, day, data.shape[1]), data, data.nbytes + _OBJECT)
+
+
+def grouped_bars(bars: Times, size: int) -> Times:
+    """Each `size` neighbours along the last axis made one bar; the first axis is `FIELDS`."""
+    if size == 1:
+        return bars
+    shape = (*bars.shape[:-1], bars.shape[-1] // size)
+    flat = bars.reshape(len(bars), -1)
+    starts = np.arange(0, flat.shape[1], size)
+    out = np.empty((len(bars), len(starts)), np.int64)
+    out[0], out[1], out[4] = flat[0, starts], flat[1, starts], flat[4, size - 1 :: size]
+    np.maximum.reduceat(flat[2], starts, out=out[2])
+    np.minimum.reduceat(flat[3], starts, out=out[3])
+    np.add.reduceat(flat[SUMMED], starts, axis=1, out=out[SUMMED])
+    return out.reshape(shape)

@@ -1,0 +1,164 @@
+"""Prices as a plan of faults has them: the exchange, and so every endpoint, takes them for the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from tradebot.clock import DAY, SECOND, Clock
+from tradebot.market.bars import INTERVALS, Klines, next_open, open_of
+from tradebot.market.venue import Instrument
+from tradebot.sim.exact import Exact, join
+from tradebot.sim.fault_market import LateKlines, Losing, OffGrid, RevisedKline, Standing, SymbolFault
+from tradebot.sim.fault_plan import Plan
+from tradebot.sim.faults import MarketFault
+from tradebot.sim.prices import Prices
+
+_GRAINS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
+_FAR = 2**62
+
+
+class FaultyPrices(Prices):
+    """Another source's prices, with what the plan's market faults do to them.
+
+    Without such faults it hands every question on. Bars that a fault takes away are taken from the
+    finest ones; a coarser bar is made anew only where it holds such bars. A fault without `since`
+    on coarse intervals therefore reads the finest bars of all that is asked for.
+    """
+
+    def __init__(self, source: Prices, plan: Plan, clock: Clock) -> None:
+        self.source = source
+        self.plan = plan
+        self._clock = clock
+        self._grains: dict[str, str] = {}
+        self._known: tuple[tuple[MarketFault, ...], Mapping[str, Instrument]] = ((), {})
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The symbols with the rules that they have at the venue's present time."""
+        known = self.source.instruments()
+        if not self.plan.market:
+            return known
+        now = self._clock.now()
+        active = tuple(each for each in self.plan.market if isinstance(each, SymbolFault) and each.in_force(now))
+        if not active:
+            return known
+        if self._known[0] != active:
+            changed = {symbol: _changed(each, active) for symbol, each in known.items()}
+            self._known = active, {symbol: each for symbol, each in changed.items() if each is not None}
+        return self._known[1]
+
+    def listed(self, symbol: str) -> int:
+        """As the source says."""
+        return self.source.listed(symbol)
+
+    def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
+        """`exact` as floats."""
+        return self.exact(symbol, interval, start, end, now).klines()
+
+    def price(self, symbol: str, now: int) -> Decimal:
+        """The last price; while the market stands still, the close of the last bar before that."""
+        standing = [each for each in self._about(symbol) if isinstance(each, Standing) and each.in_force(now)]
+        if not standing:
+            return self.source.price(symbol, now)
+        began = min(each.began() for each in standing)
+        grain = self._grain(symbol)
+        before = self.source.exact(symbol, grain, began - DAY, began - 1, began)
+        if not len(before):
+            return self.source.price(symbol, began)
+        return Decimal(int(before.data[4, -1])).scaleb(-before.scale.price)
+
+    def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        """The bars, changed."""
+        faults = self._about(symbol)
+        if not faults:
+            return self.source.exact(symbol, interval, start, end, now)
+        shift = max((each.offset_s * SECOND for each in faults if isinstance(each, OffGrid)), default=0)
+        bars = self._left(symbol, interval, start - shift, end, now)
+        for fault in faults:
+            if isinstance(fault, RevisedKline):
+                bars = self._before_revision(fault, bars, symbol, interval, now)
+            elif isinstance(fault, LateKlines):
+                bars = _without_late(fault, bars, interval, now)
+            elif isinstance(fault, OffGrid):
+                bars = _beside_grid(fault, bars, interval)
+        return bars.between(start, min(end, now)) if shift else bars
+
+    def _about(self, symbol: str) -> list[MarketFault]:
+        return [each for each in self.plan.market if each.concerns(symbol)]
+
+    def _left(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        """The bars that are left where some of the finest ones are lost."""
+        whole = self.source.exact(symbol, interval, start, end, now)
+        losing = [each for each in self._about(symbol) if isinstance(each, Losing)]
+        if not losing or not len(whole):
+            return whole
+        # Bars that no fault reaches are as the source has them.
+        first = open_of(interval, min(each.since or 0 for each in losing))
+        last = max(_FAR if each.until is None else each.until for each in losing)
+        begin, stop = max(first, int(whole.data[0, 0])), min(last, int(whole.data[0, -1]) + 1)
+        if begin >= stop:
+            return whole
+        grain = self._grain(symbol)
+        length, finest = INTERVALS.get(interval, 28 * DAY), INTERVALS[grain]
+        fine = self.source.exact(
+            symbol, grain if length > finest else interval, begin, next_open(interval, stop - 1) - 1, now
+        )
+        lost = np.zeros(len(fine), np.bool_)
+        for each in losing:
+            lost |= each.lost(symbol, fine.data[0], self.plan.seed)
+        rest = Exact(fine.data[:, ~lost], fine.scale)
+        middle = (rest.aggregate(interval) if length > finest else rest).rescaled(whole.scale)
+        return join([whole.between(0, begin - 1), middle, whole.between(stop, _FAR)], whole.scale)
+
+    def _grain(self, symbol: str) -> str:
+        """The finest interval from a minute on that the source has of a symbol."""
+        if symbol not in self._grains:
+            begin = self.source.listed(symbol)
+            has = (g for g in _GRAINS if len(self.source.exact(symbol, g, begin - INTERVALS[g], begin, _FAR >> 1)))
+            self._grains[symbol] = next(has, "1m")
+        return self._grains[symbol]
+
+    def _before_revision(self, fault: RevisedKline, bars: Exact, symbol: str, interval: str, now: int) -> Exact:
+        """The last closed bar as it was shortly before its close."""
+        opens = bars.data[0]
+        closed = [at for at in range(max(len(bars) - 2, 0), len(bars)) if next_open(interval, int(opens[at])) <= now]
+        if not closed or not fault.in_force(now):
+            return bars
+        opened = int(opens[closed[-1]])
+        close = next_open(interval, opened)
+        if now - close >= fault.seconds * SECOND:
+            return bars
+        seen = max(opened, close - 1 - int(fault.early_s * SECOND))
+        provisional = self.source.exact(symbol, interval, opened, opened, seen).rescaled(bars.scale)
+        data = bars.data.copy()
+        data[:, closed[-1] : closed[-1] + len(provisional)] = provisional.data
+        return Exact(data, bars.scale)
+
+
+def _changed(instrument: Instrument, faults: tuple[SymbolFault, ...]) -> Instrument | None:
+    new: Instrument | None = instrument
+    for each in faults:
+        if new is not None and each.concerns(instrument.symbol):
+            new = each.changed(new)
+    return new
+
+
+def _without_late(fault: LateKlines, bars: Exact, interval: str, now: int) -> Exact:
+    """Up to the bar whose close is too fresh to be known."""
+    running = open_of(interval, now)
+    if not fault.in_force(now) or now - running >= fault.seconds * SECOND:
+        return bars
+    return bars.between(0, open_of(interval, running - 1) - 1)
+
+
+def _beside_grid(fault: OffGrid, bars: Exact, interval: str) -> Exact:
+    """The bars that open while the fault applies, moved."""
+    offset = fault.offset_s * SECOND
+    if offset >= INTERVALS.get(interval, _FAR):
+        return bars
+    data = bars.data.copy()
+    moved = np.array([fault.in_force(moment) for moment in data[0].tolist()], np.bool_)
+    data[0, moved] += offset
+    return Exact(data, bars.scale)

@@ -53,11 +53,13 @@ class Candles:
     def _rows(self, page: Page, end: int, wanted: int, opened: int) -> tuple[bytes, int]:
         name = (page.symbol, page.interval, page.start, end, wanted)
         known = self._closed.get(name)
-        if known is None:
+        if known is None or not self.prices.settled:
             found = _newest if page.start is None else _oldest
             bars = found(self.prices, page, end, wanted, opened)
             rows = replies.kline_rows(bars, page.interval)
-            known = self._closed.put(name, (rows, len(bars)), len(rows) + _OVERHEAD)
+            known = rows, len(bars)
+            if self.prices.settled:
+                self._closed.put(name, known, len(rows) + _OVERHEAD)
         return known
 
 

@@ -22,6 +22,11 @@ from tradebot.sim.path import MINUTES
 class Prices(Protocol):
     """A source of klines and last prices; `now` is always the venue's time, UTC ms."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether closed bars and symbols stay as they were told; if not, nobody may keep them."""
+        return True
+
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols with their rules, in listing order."""
 

@@ -55,7 +55,7 @@ class Public:
         }  # fmt: skip
 
     def _describe(self, symbol: str) -> orjson.Fragment:
-        if symbol not in self._described:
+        if symbol not in self._described or not self.exchange.prices.settled:
             each = replies.instrument(self.exchange.instrument(symbol), [OrderType.MARKET])
             self._described[symbol] = orjson.Fragment(orjson.dumps(each))
         return self._described[symbol]

@@ -23,7 +23,7 @@ _FAR = 2**62
 class FaultyPrices(Prices):
     """Another source's prices, with what the plan's market faults do to them.
 
-    Without such faults it hands every question on. Bars that a fault takes away are taken from the
+    `clock` is the exchange's. Without such faults it hands every question on. Bars that a fault takes away are taken from the
     finest ones; a coarser bar is made anew only where it holds such bars. A fault without `since`
     on coarse intervals therefore reads the finest bars of all that is asked for.
     """
@@ -34,6 +34,11 @@ class FaultyPrices(Prices):
         self._clock = clock
         self._grains: dict[str, str] = {}
         self._known: tuple[tuple[MarketFault, ...], Mapping[str, Instrument]] = ((), {})
+
+    @property
+    def settled(self) -> bool:
+        """Only while the plan has no such faults."""
+        return not self.plan.market and self.source.settled
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols with the rules that they have at the venue's present time."""
@@ -74,13 +79,14 @@ class FaultyPrices(Prices):
         faults = self._about(symbol)
         if not faults:
             return self.source.exact(symbol, interval, start, end, now)
+        present = self._clock.now()
         shift = max((each.offset_s * SECOND for each in faults if isinstance(each, OffGrid)), default=0)
         bars = self._left(symbol, interval, start - shift, end, now)
         for fault in faults:
             if isinstance(fault, RevisedKline):
-                bars = self._before_revision(fault, bars, symbol, interval, now)
+                bars = self._before_revision(fault, bars, symbol, interval, present)
             elif isinstance(fault, LateKlines):
-                bars = _without_late(fault, bars, interval, now)
+                bars = _without_late(fault, bars, interval, present)
             elif isinstance(fault, OffGrid):
                 bars = _beside_grid(fault, bars, interval)
         return bars.between(start, min(end, now)) if shift else bars
@@ -135,6 +141,11 @@ class FaultyPrices(Prices):
         data = bars.data.copy()
         data[:, closed[-1] : closed[-1] + len(provisional)] = provisional.data
         return Exact(data, bars.scale)
+
+
+def plan_of(prices: Prices) -> Plan | None:
+    """The plan that some prices are under; None for honest ones."""
+    return prices.plan if isinstance(prices, FaultyPrices) else None
 
 
 def _changed(instrument: Instrument, faults: tuple[SymbolFault, ...]) -> Instrument | None:

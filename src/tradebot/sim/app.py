@@ -16,7 +16,9 @@ from starlette.types import Receive, Scope, Send
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
 from tradebot.sim import weights
+from tradebot.sim.control import FaultControl
 from tradebot.sim.engine import Exchange
+from tradebot.sim.fault_prices import plan_of
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.params import Params
@@ -48,6 +50,7 @@ class Gate:
         self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float
     ) -> None:
         self.clock = exchange.clock
+        self._plan = plan_of(exchange.prices)
         self._credentials = dict(credentials)
         self._weights = counted
         self._latency = latency_ms / 1000
@@ -69,7 +72,13 @@ class Gate:
             # The books cannot be written or the source fails: as at the venue, what was executed is not known.
             status, content = 500, {"code": -1000, "msg": str(error)}
         headers.setdefault("X-MBX-USED-WEIGHT-1M", str(self._weights.add(client, 0, now)))
+        if skew := self._skew(now):
+            content = _told_wrong(content, skew)
         await self.send(send, status, content, headers)
+
+    def _skew(self, now: int) -> int:
+        """By how much the exchange's clock goes wrong, where a plan of faults says so."""
+        return 0 if self._plan is None else self._plan.skew(now)
 
     def _carry_out(
         self, request: Request, calls: Mapping[str, Call], body: bytes, headers: dict[str, str], client: str
@@ -86,7 +95,7 @@ class Gate:
         self._weights.check(used, now)
         if call.signed:
             check_signature(self._credentials, request.headers.get("X-MBX-APIKEY"), params, payload(query, body))
-            check_time(params, now)
+            check_time(params, now + self._skew(now))
         params.only(call.known)
         result = call.handler(params)
         if call.done is not None:
@@ -105,6 +114,13 @@ class Gate:
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fixed + given})
         await send({"type": "http.response.body", "body": body})
+
+
+def _told_wrong(content: Any, skew: int) -> Any:
+    """A body whose `serverTime` is off."""
+    if isinstance(content, dict) and "serverTime" in content:
+        return content | {"serverTime": content["serverTime"] + skew}
+    return content
 
 
 class Path:
@@ -254,7 +270,11 @@ def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT,
 ) -> Starlette:  # fmt: skip
-    """The app. `credentials` are secrets by API key (default: the paper pair); `latency_ms` delays every reply."""
+    """The app. `credentials` are secrets by API key (default: the paper pair); `latency_ms` delays every reply.
+
+    At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
+    `/sim/faults`; what happens to requests is for `fault_transport` or `sockets` to enact.
+    """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
     from tradebot.sim.futures.routes import FUTURES_WEIGHT, futures_calls
 
@@ -264,5 +284,7 @@ def create_app(
     # The futures API is a host of its own: its weights are counted apart.
     futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
     routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Contracts(exchange)).items()]
+    if (plan := plan_of(exchange.prices)) is not None:
+        routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
     return Starlette(routes=routes)

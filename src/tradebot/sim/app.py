@@ -19,12 +19,13 @@ from tradebot.sim import weights
 from tradebot.sim.control import FaultControl
 from tradebot.sim.engine import Exchange
 from tradebot.sim.fault_prices import plan_of
+from tradebot.sim.forms import LEGS
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
 from tradebot.sim.refusals import Refused
-from tradebot.sim.signed import Signed
+from tradebot.sim.signed import Answer, Signed
 
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
 
@@ -66,7 +67,7 @@ class Gate:
         try:
             status, content = 200, self._carry_out(request, calls, body, headers, client)
         except Refused as no:
-            status, content = no.status, {"code": no.code, "msg": no.text}
+            status, content = no.status, no.body()
             headers |= no.headers
         except TradebotError as error:
             # The books cannot be written or the source fails: as at the venue, what was executed is not known.
@@ -98,6 +99,9 @@ class Gate:
             check_time(params, now + self._skew(now))
         params.only(call.known)
         result = call.handler(params)
+        if isinstance(result, Answer):
+            headers |= result.headers
+            result = result.body
         if call.done is not None:
             used = self._weights.add(client, call.done - call.weight(params), now)
             headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(used)
@@ -171,6 +175,15 @@ _ORDER = frozenset({
     "trailingDelta", "icebergQty", "newOrderRespType", "selfTradePreventionMode", "strategyId", "strategyType",
 })  # fmt: skip
 _WHICH = frozenset({"symbol", "orderId", "origClientOrderId"})
+_LEG = ("Type", "ClientOrderId", "Price", "StopPrice", "TrailingDelta", "TimeInForce", "IcebergQty", "StrategyId",
+        "StrategyType")  # fmt: skip
+_OCO = frozenset({
+    "symbol", "side", "quantity", "listClientOrderId", "newOrderRespType", "selfTradePreventionMode",
+    *(f"{leg}{name}" for leg in LEGS for name in _LEG),
+})  # fmt: skip
+_REPLACE = _ORDER | {
+    "cancelReplaceMode", "cancelOrderId", "cancelOrigClientOrderId", "cancelNewClientOrderId", "cancelRestrictions"
+}  # fmt: skip
 
 
 def market_calls(public: Public) -> dict[str, dict[str, Call]]:
@@ -203,12 +216,36 @@ def account_calls(signed: Signed) -> dict[str, dict[str, Call]]:
             "DELETE": call(signed.cancel, _fixed(1), *_WHICH, "newClientOrderId", "cancelRestrictions", done=0),
             "GET": call(signed.order, _fixed(4), *_WHICH),
         },
-        "/api/v3/openOrders": {"GET": call(signed.open_orders, _one_or_many(6, 80), "symbol")},
+        "/api/v3/order/test": {
+            "POST": call(
+                signed.test,
+                lambda p: 20 if p.get("computeCommissionRates", "").lower() == "true" else 1,
+                *_ORDER,
+                "computeCommissionRates",
+            )
+        },
+        "/api/v3/order/cancelReplace": {"POST": call(signed.replace, _fixed(1), *_REPLACE, done=0)},
+        "/api/v3/openOrders": {
+            "GET": call(signed.open_orders, _one_or_many(6, 80), "symbol"),
+            "DELETE": call(signed.cancel_all, _fixed(1), "symbol", done=0),
+        },
+        "/api/v3/orderList/oco": {"POST": call(signed.place_oco, _fixed(1), *_OCO, done=0)},
+        "/api/v3/orderList": {
+            "GET": call(signed.order_list, _fixed(4), "orderListId", "origClientOrderId"),
+            "DELETE": call(
+                signed.cancel_list, _fixed(1), "symbol", "orderListId", "listClientOrderId", "newClientOrderId", done=0
+            ),
+        },
+        "/api/v3/allOrderList": {"GET": call(signed.order_lists, _fixed(20), "fromId", *_RANGE)},
+        "/api/v3/openOrderList": {"GET": call(signed.open_lists, _fixed(6))},
         "/api/v3/allOrders": {"GET": call(signed.orders, _fixed(20), "symbol", "orderId", *_RANGE)},
         "/api/v3/myTrades": {
             "GET": call(signed.trades, lambda p: 5 if "orderId" in p else 20, "symbol", "orderId", "fromId", *_RANGE)
         },
         "/api/v3/account": {"GET": call(signed.account, _fixed(20), "omitZeroBalances")},
+        "/api/v3/account/commission": {"GET": call(signed.commission, _fixed(20), "symbol")},
+        "/api/v3/rateLimit/order": {"GET": call(signed.order_limits, _fixed(40))},
+        "/sapi/v1/account/apiRestrictions": {"GET": call(signed.restrictions, _fixed(1))},
     }
 
 

@@ -13,30 +13,20 @@ from typing import Any
 
 from tradebot.errors import JournalError
 from tradebot.market.venue import ZERO, Balance, Fill, OrderType, Side
+from tradebot.sim import schema
 
-VERSION = 1
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
-_SCHEMA = """
-CREATE TABLE balances (asset TEXT PRIMARY KEY, free TEXT NOT NULL, locked TEXT NOT NULL);
-CREATE TABLE orders (
-    order_id INTEGER PRIMARY KEY AUTOINCREMENT, symbol TEXT NOT NULL, client_id TEXT NOT NULL, side TEXT NOT NULL,
-    type TEXT NOT NULL, status TEXT NOT NULL, quantity TEXT NOT NULL, quote_quantity TEXT NOT NULL,
-    price TEXT NOT NULL, time_in_force TEXT NOT NULL, executed TEXT NOT NULL, quote_executed TEXT NOT NULL,
-    created INTEGER NOT NULL, updated INTEGER NOT NULL);
-CREATE UNIQUE INDEX open_client_ids ON orders (symbol, client_id)
-    WHERE status IN ('NEW', 'PARTIALLY_FILLED', 'PENDING_NEW');
-CREATE INDEX orders_by_symbol ON orders (symbol, created);
-CREATE TABLE trades (
-    trade_id INTEGER PRIMARY KEY AUTOINCREMENT, symbol TEXT NOT NULL, order_id INTEGER NOT NULL, side TEXT NOT NULL,
-    price TEXT NOT NULL, quantity TEXT NOT NULL, fee TEXT NOT NULL, fee_asset TEXT NOT NULL, time INTEGER NOT NULL,
-    maker INTEGER NOT NULL);
-CREATE INDEX trades_by_symbol ON trades (symbol, time);
-"""
+WAITS = -1  # `working` of a stop that has not been triggered
+ALONE = -1  # `list_id` of an order that is in no list
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An order in the books. `order_id` 0 means: not yet entered."""
+    """An order in the books. `order_id` 0 means: not yet entered.
+
+    `working` is since when it can be filled (UTC ms) or `WAITS`; `reason` why it expired; `updated`
+    when it last changed.
+    """
 
     order_id: int
     symbol: str
@@ -52,11 +42,48 @@ class Entry:
     quote_executed: Decimal
     created: int
     updated: int
+    stop_price: Decimal = ZERO
+    working: int = 0
+    list_id: int = ALONE
+    reason: str = ""
+    strategy_id: int | None = None
+    strategy_type: int | None = None
 
     @property
     def open(self) -> bool:
         """Whether it can still be filled."""
         return self.status in OPEN
+
+    @property
+    def left(self) -> Decimal:
+        """What is not executed of its quantity."""
+        return self.quantity - self.executed
+
+
+@dataclass(frozen=True, slots=True)
+class OrderList:
+    """Orders of which one excludes the other (OCO)."""
+
+    list_id: int
+    symbol: str
+    client_id: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an order: NEW, TRIGGERED, TRADE (`fill` says which), CANCELED or EXPIRED.
+
+    `status` and `executed` are the order's after it.
+    """
+
+    number: int
+    time: int
+    event: str
+    order_id: int
+    status: str
+    executed: Decimal
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +114,10 @@ class Books:
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
+            if version > schema.VERSION:
                 raise JournalError(f"account {path} was written by a newer tradebot; use that one, or another file")
             self.new = version == 0
-            if self.new:
-                self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            schema.bring_up(self._db, version)
 
     def close(self) -> None:
         """Release the file; its write-ahead log is merged."""
@@ -136,8 +162,7 @@ class Books:
         values = (asset, _as_text(held.free + free), _as_text(held.locked + locked))
         self._rows("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", values)
 
-    def _insert(self, table: str, row: Entry | Fill) -> int:
-        names = [field.name for field in fields(row)][1:] if isinstance(row, Entry) else _TRADE[1:]
+    def _insert(self, table: str, names: Sequence[str], row: object) -> int:
         values = [_as_text(getattr(row, name)) for name in names]
         marks = ", ".join("?" * len(names))
         with self._translated():
@@ -146,22 +171,49 @@ class Books:
 
     def enter(self, entry: Entry) -> int:
         """Enter a new order; its id."""
-        return self._insert("orders", entry)
+        return self._insert("orders", _ORDER[1:], entry)
 
     def book(self, fill: Fill) -> int:
         """Enter a trade; its id."""
-        return self._insert("trades", fill)
+        return self._insert("trades", _TRADE[1:], fill)
 
-    def close_order(self, order_id: int, status: str, now: int) -> None:
-        """Give an order its last status."""
-        self._rows("UPDATE orders SET status = ?, updated = ? WHERE order_id = ?", (status, now, order_id))
+    def amend(self, entry: Entry) -> None:
+        """Write down how an order changed."""
+        changed = ("status", "executed", "quote_executed", "updated", "working", "reason")
+        values = [_as_text(getattr(entry, name)) for name in (*changed, "order_id")]
+        self._rows(f"UPDATE orders SET {', '.join(f'{name} = ?' for name in changed)} WHERE order_id = ?", values)  # noqa: S608
+
+    def enter_list(self, made: OrderList) -> int:
+        """Enter a list of orders; its id."""
+        return self._insert("lists", _LIST[1:], made)
+
+    def tell(self, entry: Entry, event: str, trade_id: int = 0) -> None:
+        """Add to the log what happened to an order."""
+        values = (entry.updated, event, entry.order_id, entry.status, _as_text(entry.executed), trade_id)
+        self._rows(
+            "INSERT INTO log (time, event, order_id, status, executed, trade_id) VALUES (?, ?, ?, ?, ?, ?)", values
+        )
+
+    def note(self, name: str) -> int | None:
+        """A number that was kept under a name."""
+        rows = self._rows("SELECT value FROM notes WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else None
+
+    def keep(self, name: str, value: int) -> None:
+        """Keep a number under a name."""
+        self._rows("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def last_id(self, table: str) -> int:
+        """The highest id that was given out in a table, ever."""
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        return int(rows[0][0]) if rows else 0
 
     def order(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry | None:
         """An order by either id or both; of several with one client id the open one, else the newest."""
         wanted = [("symbol", symbol), ("order_id", order_id), ("client_id", client_id)]
         given = [(name, value) for name, value in wanted if value is not None]
         where = " AND ".join(f"{name} = ?" for name, _ in given)
-        newest = "ORDER BY status IN ('NEW', 'PARTIALLY_FILLED', 'PENDING_NEW') DESC, order_id DESC LIMIT 1"
+        newest = f"ORDER BY status IN {OPEN} DESC, order_id DESC LIMIT 1"
         rows = self._rows(f"SELECT * FROM orders WHERE {where} {newest}", [value for _, value in given])  # noqa: S608
         return _entry(rows[0]) if rows else None
 
@@ -169,6 +221,22 @@ class Books:
         """Orders that can still be filled, oldest first."""
         sql = f"SELECT * FROM orders WHERE status IN {OPEN} AND symbol = coalesce(?, symbol) ORDER BY order_id"  # noqa: S608
         return [_entry(row) for row in self._rows(sql, (symbol,))]
+
+    def legs(self, list_id: int) -> list[Entry]:
+        """The orders of a list, oldest first."""
+        return [
+            _entry(row) for row in self._rows("SELECT * FROM orders WHERE list_id = ? ORDER BY order_id", (list_id,))
+        ]
+
+    def order_list(self, list_id: int | None, client_id: str | None) -> OrderList | None:
+        """A list by either id or both, the newest of several."""
+        where = "list_id = coalesce(?, list_id) AND client_id = coalesce(?, client_id)"
+        rows = self._rows(f"SELECT * FROM lists WHERE {where} ORDER BY list_id DESC LIMIT 1", (list_id, client_id))  # noqa: S608
+        return OrderList(*rows[0]) if rows else None
+
+    def lists(self, wanted: Slice) -> list[OrderList]:
+        """Lists of all symbols, oldest first."""
+        return [OrderList(*row) for row in self._slice("lists", "list_id", "created", wanted, anywhere=True)]
 
     def orders(self, wanted: Slice) -> list[Entry]:
         """Orders of a symbol, oldest first."""
@@ -178,40 +246,57 @@ class Books:
         """Trades of a symbol or of one of its orders, oldest first."""
         return [_fill(row) for row in self._slice("trades", "trade_id", "time", wanted, order_id)]
 
+    def fills(self, order_id: int) -> list[Fill]:
+        """The trades of an order, oldest first."""
+        return [
+            _fill(row) for row in self._rows("SELECT * FROM trades WHERE order_id = ? ORDER BY trade_id", (order_id,))
+        ]
+
+    def log(self) -> list[tuple[Event, Entry]]:
+        """Everything that happened, in order, each with its order as it is now."""
+        sql = (
+            "SELECT log.number, log.time, log.event, log.order_id, log.status, log.executed, log.trade_id, orders.* "
+            "FROM log JOIN orders ON orders.order_id = log.order_id ORDER BY log.number"
+        )
+        trades = {row[0]: _fill(row) for row in self._rows("SELECT * FROM trades")}
+        events = []
+        for number, time, event, order_id, status, executed, trade_id, *order in self._rows(sql):
+            told = Event(number, time, event, order_id, status, Decimal(executed), trades.get(trade_id))
+            events.append((told, _entry(order)))
+        return events
+
     def _slice(
-        self, table: str, key: str, time: str, wanted: Slice, order_id: int | None = None
+        self, table: str, key: str, time: str, wanted: Slice, order_id: int | None = None, *, anywhere: bool = False
     ) -> list[tuple[Any, ...]]:
-        where = f"symbol = ? AND {key} >= ? AND {time} BETWEEN ? AND ? AND order_id = coalesce(?, order_id)"
+        where = f"{key} >= ? AND {time} BETWEEN ? AND ?"
+        values: list[Any] = [wanted.from_id, wanted.start, wanted.end]
+        for name, value in (("symbol", None if anywhere else wanted.symbol), ("order_id", order_id)):
+            if value is not None:
+                where += f" AND {name} = ?"
+                values.append(value)
         order = "DESC" if wanted.newest else "ASC"
-        values = (wanted.symbol, wanted.from_id, wanted.start, wanted.end, order_id, wanted.limit)
-        rows = self._rows(f"SELECT * FROM {table} WHERE {where} ORDER BY {key} {order} LIMIT ?", values)  # noqa: S608
+        sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {key} {order} LIMIT ?"  # noqa: S608
+        rows = self._rows(sql, (*values, wanted.limit))
         return rows[::-1] if wanted.newest else rows
 
 
+_ORDER = tuple(field.name for field in fields(Entry))
+_LIST = tuple(field.name for field in fields(OrderList))
 _TRADE = ("trade_id", "symbol", "order_id", "side", "price", "quantity", "fee", "fee_asset", "time", "maker")
+_AMOUNTS = {"quantity", "quote_quantity", "price", "executed", "quote_executed", "stop_price"}
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    order_id, symbol, client_id, side, kind, status, *rest = row
-    quantity, quote_quantity, price = map(Decimal, rest[:3])
-    executed, quote_executed = map(Decimal, rest[4:6])
-    return Entry(
-        order_id, symbol, client_id, Side(side), OrderType(kind), status, quantity, quote_quantity, price, rest[3],
-        executed, quote_executed, rest[6], rest[7],
-    )  # fmt: skip
+def _entry(row: Sequence[Any]) -> Entry:
+    values: dict[str, Any] = {
+        name: Decimal(value) if name in _AMOUNTS else value for name, value in zip(_ORDER, row, strict=True)
+    }
+    values["side"], values["type"] = Side(values["side"]), OrderType(values["type"])
+    return Entry(**values)
 
 
 def _fill(row: tuple[Any, ...]) -> Fill:
     trade_id, symbol, order_id, side, price, quantity, fee, fee_asset, time, maker = row
     return Fill(
-        trade_id,
-        symbol,
-        order_id,
-        Side(side),
-        Decimal(price),
-        Decimal(quantity),
-        Decimal(fee),
-        fee_asset,
-        time,
+        trade_id, symbol, order_id, Side(side), Decimal(price), Decimal(quantity), Decimal(fee), fee_asset, time,
         bool(maker),
-    )
+    )  # fmt: skip

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from tradebot.clock import Clock
 from tradebot.errors import MarketError
-from tradebot.market.venue import Balance, Fill, Instrument, Order, Side
-from tradebot.sim.books import Books, Entry, Slice
-from tradebot.sim.matching import EXACT, Proposal, Quote, around, propose, to_unit
+from tradebot.market.bars import Klines
+from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, Side
+from tradebot.sim import filters
+from tradebot.sim.books import ALONE, WAITS, Books, Entry, Event, OrderList, Slice
+from tradebot.sim.counts import MADE, TAKEN, OrderCounts
+from tradebot.sim.depth import Depth, Depths
+from tradebot.sim.filters import Candidate, Limits, Load
+from tradebot.sim.ledger import Fees, Ledger
+from tradebot.sim.lists import check_prices, check_types
+from tradebot.sim.matching import Quote, around
 from tradebot.sim.prices import Prices
-from tradebot.sim.refusals import CLOSED, DUPLICATE, INSUFFICIENT, Refused, rejected, unknown_symbol
+from tradebot.sim.progress import Progress
+from tradebot.sim.proposals import Market, Proposal, check_fields, propose, quantity_of
+from tradebot.sim.refusals import CLOSED, DUPLICATE, Refused, rejected, unknown_symbol
+from tradebot.sim.resting import Bars
+from tradebot.sim.resting import Path as PricePath
 
 _DOLLARS = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USD", "EUR")
 USUAL = {**dict.fromkeys(_DOLLARS, Decimal(10_000)), "BTC": Decimal(1), "ETH": Decimal(20), "BNB": Decimal(30)}
+_SEEN = "seen"
 
 
 def quote_of(instruments: Iterable[Instrument]) -> str:
@@ -34,23 +46,48 @@ def usual_balance(instruments: Iterable[Instrument]) -> dict[str, Decimal]:
     return {coin: USUAL.get(coin, Decimal(10_000))}
 
 
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A client's own numbers for an order; they are kept and told, nothing else."""
+
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+
+
+_UNTAGGED = Tag()
+
+
 class Exchange:
     """A spot exchange with one account.
 
     `account` is its SQLite file (None: in memory); a new one starts with the balances `start`
-    (None: the usual amount of the most common quote coin). `fee` and `spread` are shares of the
-    price. Every order is one transaction; what cannot be done is a `Refused` with the venue's code.
+    (None: the usual amount of the most common quote coin). `fee`, `maker_fee` (None: the same) and
+    `spread` are shares of the price. Every request is one transaction; what cannot be done is a
+    `Refused` with the venue's code. Orders that rest progress whenever the account is asked for
+    something: the path of the prices since the last time is followed then.
     """
 
     def __init__(
         self, prices: Prices, clock: Clock, account: Path | None, *,
-        fee: Decimal, spread: Decimal, start: Mapping[str, Decimal] | None,
+        fee: Decimal, spread: Decimal, start: Mapping[str, Decimal] | None, maker_fee: Decimal | None = None,
+        limits: Limits = Limits(),
     ) -> None:  # fmt: skip
         self.prices = prices
         self.clock = clock
-        self.fee = fee
+        self.fees = Fees(fee, fee if maker_fee is None else maker_fee)
         self.spread = spread
+        self.limits = limits
         self._books = Books(account)
+        self.counts = OrderCounts(self._books)
+        self._depths = Depths(prices)
+        self._path = PricePath(prices)
+        self._ledger = Ledger(self._books, self.fees)
+        self._progress = Progress(
+            self._books, self._ledger, lambda symbol: prices.instruments()[symbol], self._book_at,
+            lambda entry: self.counts.give_back(MADE, entry.updated),
+        )  # fmt: skip
+        # A clock that was set back since then begins anew.
+        self._seen = min(self._books.note(_SEEN) or clock.now(), clock.now())
         if self._books.new:
             with self._books.transaction():
                 for asset, amount in (usual_balance(self._on_offer()) if start is None else start).items():
@@ -59,6 +96,13 @@ class Exchange:
     def close(self) -> None:
         """Release the account file."""
         self._books.close()
+
+    @property
+    def fee(self) -> Decimal:
+        """The share that takers pay."""
+        return self.fees.taker
+
+    # -- the market
 
     def _on_offer(self) -> list[Instrument]:
         """What is listed; everything, if that is nothing yet."""
@@ -85,81 +129,260 @@ class Exchange:
         """Best bid and ask; `MarketError` before the first trade."""
         return around(self.last(symbol), self.spread, self.prices.instruments()[symbol].tick)
 
-    def balances(self) -> Mapping[str, Balance]:
-        """What the account holds, by asset."""
-        return self._books.balances()
+    def depth(self, symbol: str) -> Depth:
+        """The order book now; `MarketError` before the first trade."""
+        return self._depths.at(symbol, self.quote(symbol), self.clock.now())
 
-    def place(self, order: Order) -> tuple[Entry, list[Fill]]:
+    def _book_at(self, instrument: Instrument, last: Decimal, moment: int) -> Depth:
+        return self._depths.at(instrument.symbol, around(last, self.spread, instrument.tick), moment)
+
+    # -- time
+
+    def _catch_up(self) -> int:
+        """Follow the prices to the venue's time, which is returned."""
+        now = self.clock.now()
+        if now > self._seen and (waiting := self._books.open_orders()):
+            with self._books.transaction():
+                if self._progress.play(self._path, [(entry, self._seen) for entry in waiting], now):
+                    self._books.keep(_SEEN, now)
+        self._seen = max(now, self._seen)
+        return now
+
+    def play(self, symbol: str, klines: Klines) -> None:
+        """Show resting orders of a symbol what became of prices that are set from outside.
+
+        Only bars that opened after an order was placed (or triggered) count for it; what came first
+        within a bar is not known, and so stops are carried out before limits.
+        """
+        now = self._catch_up()
+        waiting = [(each, max(each.created, each.working)) for each in self._books.open_orders(symbol)]
+        with self._books.transaction():
+            self._progress.play(Bars(klines, self.instrument(symbol).tick), waiting, now)
+
+    # -- orders
+
+    def place(self, order: Order, tag: Tag = _UNTAGGED) -> tuple[Entry, list[Fill]]:
         """Carry out an order: the books' entry and its fills."""
-        instrument = self.instrument(order.symbol)
+        self.instrument(order.symbol)
+        check_fields(order)
+        now = self._catch_up()
+        instrument, market = self._market(order.symbol)
+        self._admit((order,), instrument, market)
+        with self._books.transaction():
+            self._unused(order)
+            proposal = propose(order, market)
+            self._count(1, now)
+            entry = _entry(order, proposal, now, tag)
+            (entry,), fills = self._ledger.settle(instrument, (), [entry], proposal.fills)
+            if fills:
+                self.counts.give_back(TAKEN, now)
+        return entry, fills
+
+    def test(self, order: Order) -> None:
+        """Everything that is checked of an order before it reaches the books."""
+        check_fields(order)
+        self._admit((order,), *self._market(order.symbol))
+
+    def place_list(
+        self, above: Order, below: Order, client_id: str, tags: tuple[Tag, Tag] = (_UNTAGGED, _UNTAGGED)
+    ) -> tuple[OrderList, list[Entry]]:
+        """Place an OCO: the list and its two orders, the above leg first."""
+        self.instrument(above.symbol)
+        check_types(above, below)
+        for leg, prefix in ((above, "above"), (below, "below")):
+            check_fields(leg, lambda name, prefix=prefix: _leg_name(prefix, name))  # type: ignore[misc]
+        now = self._catch_up()
+        instrument, market = self._market(above.symbol)
+        self._admit((above, below), instrument, market)
+        check_prices(above, below, market.last)
+        with self._books.transaction():
+            known = self._books.order_list(None, client_id)
+            if above.client_id == below.client_id or (
+                known and any(leg.open for leg in self._books.legs(known.list_id))
+            ):
+                raise rejected(DUPLICATE)
+            for leg in (above, below):
+                self._unused(leg)
+            self._count(2, now)
+            made = OrderList(0, above.symbol, client_id, now)
+            made = replace(made, list_id=self._books.enter_list(made))
+            legs = [
+                replace(_entry(leg, propose(leg, market), now, tag), list_id=made.list_id)
+                for leg, tag in zip((above, below), tags, strict=True)
+            ]
+            legs, _ = self._ledger.settle(instrument, (), legs)
+        return made, legs
+
+    def _market(self, symbol: str) -> tuple[Instrument, Market]:
+        """The symbol, its last price and its book; `Refused` -2010 where nothing is traded."""
+        instrument = self.instrument(symbol)
         try:
-            quote = self.quote(order.symbol)
+            market = Market(self.last(symbol), self.depth(symbol))
         except MarketError:
             raise rejected(CLOSED) from None
         if not instrument.tradable:
             raise rejected(CLOSED)
-        proposal = propose(order, instrument, quote)
-        with self._books.transaction():
-            known = self._books.order(order.symbol, None, order.client_id)
-            if known is not None and known.open:
-                raise rejected(DUPLICATE)
-            return self._commit(order, instrument, proposal)
+        return instrument, market
 
-    def _commit(self, order: Order, instrument: Instrument, proposal: Proposal) -> tuple[Entry, list[Fill]]:
-        now = self.clock.now()
-        amounts = [(price, size, to_unit(EXACT.multiply(price, size))) for price, size in proposal.fills]
-        executed = sum((size for _, size, _ in amounts), Decimal(0))
-        quote_executed = sum((value for _, _, value in amounts), Decimal(0))
-        entry = Entry(
-            0, order.symbol, order.client_id, order.side, order.type, proposal.status, proposal.quantity,
-            order.quote_quantity or Decimal(0), order.price or Decimal(0), order.time_in_force or "GTC",
-            executed, quote_executed, now, now,
+    def _admit(self, orders: Sequence[Order], instrument: Instrument, market: Market) -> None:
+        """The filters, for orders that come together."""
+        load = self._load(orders, instrument)
+        for order in orders:
+            quantity = quantity_of(order, market.depth.quote, instrument.step)
+            load = replace(load, position=load.position + quantity)
+            candidate = Candidate(
+                instrument, order.side, order.type, quantity, order.price, order.stop_price, market.last,
+                load, self.limits,
+            )  # fmt: skip
+            filters.check(candidate)
+
+    def _load(self, orders: Sequence[Order], instrument: Instrument) -> Load:
+        """What is open, with the new orders; of the position what is there without them."""
+        everywhere = self._books.open_orders()
+        here = [entry for entry in everywhere if entry.symbol == instrument.symbol]
+        algos, lists = sum(order.type in filters.ALGO for order in orders), int(len(orders) > 1)
+        bought = sum((entry.left for entry in here if entry.side is Side.BUY), ZERO)
+        position = self._books.balance(instrument.base).total + bought if self.limits.position else ZERO
+        return Load(
+            len(here) + len(orders), _algos(here) + algos, _lists(here) + lists, position,
+            len(everywhere) + len(orders), _algos(everywhere) + algos, _lists(everywhere) + lists,
         )  # fmt: skip
-        entry = replace(entry, order_id=self._books.enter(entry))
-        return entry, [self._fill(entry, instrument, *amount) for amount in amounts]
 
-    def _fill(self, entry: Entry, instrument: Instrument, price: Decimal, size: Decimal, value: Decimal) -> Fill:
-        """Exchange the two coins; the fee is kept back from the one that is received."""
-        buys = entry.side is Side.BUY
-        paid, received = (instrument.quote, instrument.base) if buys else (instrument.base, instrument.quote)
-        cost, gain = (value, size) if buys else (size, value)
-        if self._books.balance(paid).free < cost:
-            raise rejected(INSUFFICIENT)
-        fee = to_unit(EXACT.multiply(gain, self.fee))
-        self._books.change(paid, -cost)
-        self._books.change(received, gain - fee)
-        fill = Fill(0, entry.symbol, entry.order_id, entry.side, price, size, fee, received, entry.updated)
-        return replace(fill, trade_id=self._books.book(fill))
+    def _unused(self, order: Order) -> None:
+        known = self._books.order(order.symbol, None, order.client_id)
+        if known is not None and known.open:
+            raise rejected(DUPLICATE)
 
-    def order(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry:
-        """An order by either id; `Refused` -2013 if the books do not hold it."""
+    def _count(self, orders: int, now: int) -> None:
+        self.counts.add(orders, now)
+        self._books.keep(_SEEN, now)
+
+    def cancel(self, symbol: str, order_id: int | None, client_id: str | None, only: str | None = None) -> Entry:
+        """Take an order off the market, and with it the list that it is in; its entry then.
+
+        `only` is the one status in which to do so. `Refused` -2011 if it is not open or in another status.
+        """
         self.instrument(symbol)
-        entry = self._books.order(symbol, order_id, client_id)
-        if entry is None:
-            raise Refused(-2013, "Order does not exist.")
-        return entry
-
-    def cancel(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry:
-        """Take an order off the market; `Refused` -2011 if it is not open."""
-        self.instrument(symbol)
+        self._catch_up()
         with self._books.transaction():
             entry = self._books.order(symbol, order_id, client_id)
             if entry is None or not entry.open:
                 raise Refused(-2011, "Unknown order sent.")
-            now = self.clock.now()
-            self._books.close_order(entry.order_id, "CANCELED", now)
-            return replace(entry, status="CANCELED", updated=now)
+            if only is not None and entry.status != only:
+                raise Refused(-2011, "Order was not canceled due to cancel restrictions.")
+            return self._end(entry)[0]
+
+    def cancel_all(self, symbol: str) -> list[list[Entry]]:
+        """Take everything of a symbol off the market: each order alone, or the orders of a list together.
+
+        `Refused` -2011 if nothing is open.
+        """
+        self.instrument(symbol)
+        self._catch_up()
+        ended: list[list[Entry]] = []
+        with self._books.transaction():
+            while waiting := self._books.open_orders(symbol):
+                ended.append(self._end(waiting[0]))
+            if not ended:
+                raise Refused(-2011, "Unknown order sent.")
+        return ended
+
+    def cancel_list(self, symbol: str, list_id: int | None, client_id: str | None) -> tuple[OrderList, list[Entry]]:
+        """Take the orders of a list off the market; `Refused` -2011 if none is open."""
+        self.instrument(symbol)
+        self._catch_up()
+        with self._books.transaction():
+            known = self._books.order_list(list_id, client_id)
+            legs = [] if known is None else [leg for leg in self._books.legs(known.list_id) if leg.open]
+            if known is None or known.symbol != symbol or not legs:
+                raise Refused(-2011, "Unknown order list sent.")
+            self._end(legs[0])
+            return known, self._books.legs(known.list_id)
+
+    def _end(self, entry: Entry) -> list[Entry]:
+        """Cancel an open order and those in its list; the order itself comes first."""
+        legs = [] if entry.list_id == ALONE else self._books.legs(entry.list_id)
+        group = [entry, *(leg for leg in legs if leg.open and leg.order_id != entry.order_id)]
+        now = self.clock.now()
+        gone = [replace(each, status="CANCELED", updated=now) for each in group]
+        return self._ledger.settle(self.prices.instruments()[entry.symbol], group, gone)[0]
+
+    # -- questions
+
+    def balances(self) -> Mapping[str, Balance]:
+        """What the account holds, by asset."""
+        self._catch_up()
+        return self._books.balances()
+
+    def order(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry:
+        """An order by either id; `Refused` -2013 if the books do not hold it, -2039 if the ids disagree."""
+        self.instrument(symbol)
+        self._catch_up()
+        entry = self._books.order(symbol, order_id, client_id)
+        if entry is not None:
+            return entry
+        if order_id and client_id and self._books.order(symbol, order_id, None):
+            raise Refused(-2039, "Client order ID is not correct for this order ID.")
+        raise Refused(-2013, "Order does not exist.")
 
     def open_orders(self, symbol: str | None = None) -> list[Entry]:
         """Orders that can still be filled, oldest first."""
-        return self._books.open_orders(symbol and self.instrument(symbol).symbol)
+        known = symbol and self.instrument(symbol).symbol
+        self._catch_up()
+        return self._books.open_orders(known)
 
     def orders(self, wanted: Slice) -> list[Entry]:
         """Orders of a symbol, oldest first."""
         self.instrument(wanted.symbol)
+        self._catch_up()
         return self._books.orders(wanted)
 
     def trades(self, wanted: Slice, order_id: int | None = None) -> list[Fill]:
         """Trades of a symbol, oldest first."""
         self.instrument(wanted.symbol)
+        self._catch_up()
         return self._books.trades(wanted, order_id)
+
+    def order_list(self, list_id: int | None, client_id: str | None) -> tuple[OrderList, list[Entry]]:
+        """A list by either id, and its orders; `Refused` -2013 if the books do not hold it."""
+        self._catch_up()
+        known = self._books.order_list(list_id, client_id)
+        if known is None:
+            raise Refused(-2013, "Order list does not exist.")
+        return known, self._books.legs(known.list_id)
+
+    def order_lists(self, wanted: Slice) -> list[tuple[OrderList, list[Entry]]]:
+        """Lists of every symbol, oldest first, and their orders."""
+        self._catch_up()
+        return [(each, self._books.legs(each.list_id)) for each in self._books.lists(wanted)]
+
+    def executed(self) -> list[tuple[Event, Entry]]:
+        """The truth: all that happened to orders until now, in order, each with its order as it is now."""
+        self._catch_up()
+        return self._books.log()
+
+    def next_id(self, table: str) -> int:
+        """The id that the next order ("orders") or list ("lists") gets."""
+        return self._books.last_id(table) + 1
+
+
+def _algos(entries: Iterable[Entry]) -> int:
+    return sum(entry.working == WAITS for entry in entries)
+
+
+def _lists(entries: Iterable[Entry]) -> int:
+    return len({entry.list_id for entry in entries} - {ALONE})
+
+
+def _leg_name(prefix: str, name: str) -> str:
+    """What the request calls a field of a leg; both legs share their quantity."""
+    return name if name == "quantity" else prefix + name[0].upper() + name[1:]
+
+
+def _entry(order: Order, proposal: Proposal, now: int, tag: Tag) -> Entry:
+    return Entry(
+        0, order.symbol, order.client_id, order.side, order.type, proposal.status, proposal.quantity,
+        order.quote_quantity or ZERO, order.price or ZERO, order.time_in_force or "GTC", ZERO, ZERO, now, now,
+        order.stop_price or ZERO, now if proposal.working else WAITS, ALONE, proposal.reason,
+        tag.strategy_id, tag.strategy_type,
+    )  # fmt: skip

@@ -15,7 +15,9 @@ from tradebot.sim.refusals import Refused, illegal, invalid, missing
 
 _DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 _INTEGER = r"^[0-9]{1,20}$"
-_SYMBOL = r"^[A-Z0-9-_.]{1,20}$"
+# The venue writes its rule in Java's dialect; symbols may hold letters beyond ASCII.
+_SYMBOL_RULE = r"^[\w\-._&&[^a-z]]{1,50}$"
+_SYMBOL = r"^(?:[^\Wa-z]|[-.]){1,50}$"
 CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 PLACES = 8
 MICROSECONDS = 10**14
@@ -27,10 +29,12 @@ class Params(Mapping[str, str]):
     """Query string and form body as one mapping; in both, the query string wins.
 
     Methods raise `Refused` with the venue's code for what is missing, malformed or out of range,
-    and return None where an optional parameter was not sent.
+    and return None where an optional parameter was not sent. `key` is the API key of a request whose
+    signature was checked, else empty.
     """
 
     def __init__(self, query: bytes, body: bytes = b"") -> None:
+        self.key = ""
         self._values: dict[str, str] = {}
         for part in (body, query):
             pairs = parse_qsl(part.decode("utf-8", "replace"), keep_blank_values=True)
@@ -54,15 +58,15 @@ class Params(Mapping[str, str]):
             text = f"read '{read}' parameter(s) but was sent '{len(self)}'."
             raise Refused(-1104, f"Not all sent parameters were read; {text}")
 
-    def text(self, name: str, legal: str) -> str | None:
-        """A parameter that matches the regular expression `legal`."""
+    def text(self, name: str, legal: str, shown: str = "") -> str | None:
+        """A parameter that matches the regular expression `legal`; a refusal tells `shown`, or that."""
         value = self.get(name)
         if value is None:
             return None
         if not value:
             raise Refused(-1105, f"Parameter '{name}' was empty.")
         if not re.match(legal, value):
-            raise illegal(name, legal)
+            raise illegal(name, shown or legal)
         return value
 
     def must(self, name: str) -> None:
@@ -73,7 +77,7 @@ class Params(Mapping[str, str]):
     def symbol(self) -> str:
         """The mandatory symbol, not yet looked up."""
         self.must("symbol")
-        return self.text("symbol", _SYMBOL) or ""
+        return self.text("symbol", _SYMBOL, _SYMBOL_RULE) or ""
 
     def symbols(self) -> list[str] | None:
         """`symbol`, or the JSON array `symbols`; None for neither, a refusal for both."""
@@ -105,6 +109,13 @@ class Params(Mapping[str, str]):
         if value == 0:
             raise invalid("limit")
         return usual if value is None else min(value, most)
+
+    def flag(self, name: str) -> bool:
+        """A word of yes or no, in any case; no where it was not sent."""
+        value = self.get(name, "false").lower()
+        if value not in {"true", "false"}:
+            raise illegal(name, "^(true|false)$")
+        return value == "true"
 
     def amount(self, name: str) -> Decimal | None:
         """A plain decimal of at most eight places."""

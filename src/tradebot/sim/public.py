@@ -11,7 +11,6 @@ import orjson
 from tradebot.clock import DAY
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
-from tradebot.market.venue import OrderType
 from tradebot.sim import replies
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.engine import Exchange
@@ -56,7 +55,7 @@ class Public:
 
     def _describe(self, symbol: str) -> orjson.Fragment:
         if symbol not in self._described or not self.exchange.prices.settled:
-            each = replies.instrument(self.exchange.instrument(symbol), [OrderType.MARKET])
+            each = replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)
             self._described[symbol] = orjson.Fragment(orjson.dumps(each))
         return self._described[symbol]
 

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tradebot.errors import TradebotError
 
 
 class Refused(TradebotError):
-    """A request that is refused: `code` and `text` are the body, `status` and `headers` HTTP's."""
+    """A request that is refused: `code`, `text` and, where there is some, `data` are the body.
 
-    def __init__(self, code: int, text: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
+    `status` and `headers` are HTTP's.
+    """
+
+    def __init__(
+        self, code: int, text: str, status: int = 400, headers: Mapping[str, str] | None = None, data: Any = None
+    ) -> None:
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
         self.status = status
         self.headers = dict(headers or {})
+        self.data = data
+
+    def body(self) -> dict[str, Any]:
+        """The body of the reply."""
+        return {"code": self.code, "msg": self.text} | ({} if self.data is None else {"data": self.data})
 
 
 def missing(name: str) -> Refused:

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from tradebot.market.bars import INTERVALS, MONTH, Times, next_open, open_of
-from tradebot.market.venue import Balance, Fill, Instrument, Side
-from tradebot.sim.books import Entry
+from tradebot.market.venue import Balance, Fill, Instrument, OrderType, Side
+from tradebot.sim import filters
+from tradebot.sim.books import ALONE, WAITS, Entry, Event, OrderList
+from tradebot.sim.counts import Window
 from tradebot.sim.digits import PLACES, Template
 from tradebot.sim.exact import Exact
+from tradebot.sim.filters import Limits, Listing
+from tradebot.sim.ledger import Fees
+from tradebot.sim.matching import worth
 
-LISTS = -1  # the id of the order list of an order that is in none
 # The rows of `FIELDS` in the order of the wire; the seventh is the close time, which they do not hold.
 _WIRE = [*range(6), 0, *range(6, 10)]
 _CLOSE = 6
@@ -49,21 +53,31 @@ def kline_rows(bars: Exact, interval: str) -> bytes:
 
 
 def order(entry: Entry) -> dict[str, Any]:
-    """What every reply about an order says of it."""
-    return {
-        "symbol": entry.symbol, "orderId": entry.order_id, "orderListId": LISTS, "clientOrderId": entry.client_id,
-        "price": amount(entry.price), "origQty": amount(entry.quantity), "executedQty": amount(entry.executed),
-        "origQuoteOrderQty": amount(entry.quote_quantity), "cummulativeQuoteQty": amount(entry.quote_executed),
-        "status": entry.status, "timeInForce": entry.time_in_force, "type": entry.type, "side": entry.side,
-        "workingTime": entry.created, "selfTradePreventionMode": "NONE",
+    """What every reply about an order says of it; what it does not have is not there."""
+    told: dict[str, Any] = {
+        "symbol": entry.symbol, "orderId": entry.order_id, "orderListId": entry.list_id,
+        "clientOrderId": entry.client_id, "price": amount(entry.price), "origQty": amount(entry.quantity),
+        "executedQty": amount(entry.executed), "origQuoteOrderQty": amount(entry.quote_quantity),
+        "cummulativeQuoteQty": amount(entry.quote_executed), "status": entry.status,
+        "timeInForce": entry.time_in_force, "type": entry.type, "side": entry.side,
+        "workingTime": entry.working, "selfTradePreventionMode": "NONE",
     }  # fmt: skip
+    if entry.stop_price:
+        told["stopPrice"] = amount(entry.stop_price)
+    if entry.strategy_id is not None:
+        told["strategyId"] = entry.strategy_id
+    if entry.strategy_type is not None:
+        told["strategyType"] = entry.strategy_type
+    if entry.reason:
+        told["expiryReason"] = entry.reason
+    return told
 
 
 def queried(entry: Entry) -> dict[str, Any]:
     """An order as queries answer it."""
     return order(entry) | {
-        "stopPrice": amount(Decimal(0)), "icebergQty": amount(Decimal(0)), "time": entry.created,
-        "updateTime": entry.updated, "isWorking": True,
+        "stopPrice": amount(entry.stop_price), "icebergQty": amount(Decimal(0)), "time": entry.created,
+        "updateTime": entry.updated, "isWorking": entry.working != WAITS,
     }  # fmt: skip
 
 
@@ -90,24 +104,76 @@ def canceled(entry: Entry, cancel_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def trade(fill: Fill, value: Decimal) -> dict[str, Any]:
-    """A trade of the account; `value` is its size in the quote coin."""
+def listed(made: OrderList, legs: Sequence[Entry]) -> dict[str, Any]:
+    """A list of orders; it is done when none of its orders is open."""
+    going = any(leg.open for leg in legs)
     return {
-        "symbol": fill.symbol, "id": fill.trade_id, "orderId": fill.order_id, "orderListId": LISTS,
-        "price": amount(fill.price), "qty": amount(fill.quantity), "quoteQty": amount(value),
+        "orderListId": made.list_id, "contingencyType": "OCO",
+        "listStatusType": "EXEC_STARTED" if going else "ALL_DONE",
+        "listOrderStatus": "EXECUTING" if going else "ALL_DONE",
+        "listClientOrderId": made.client_id, "transactionTime": max(leg.updated for leg in legs),
+        "symbol": made.symbol,
+        "orders": [
+            {"symbol": leg.symbol, "orderId": leg.order_id, "clientOrderId": leg.client_id} for leg in legs
+        ],
+    }  # fmt: skip
+
+
+def trade(fill: Fill, list_id: int = ALONE) -> dict[str, Any]:
+    """A trade of the account, whose order is in the list `list_id`."""
+    return {
+        "symbol": fill.symbol, "id": fill.trade_id, "orderId": fill.order_id, "orderListId": list_id,
+        "price": amount(fill.price), "qty": amount(fill.quantity), "quoteQty": amount(worth(fill.price, fill.quantity)),
         "commission": amount(fill.fee), "commissionAsset": fill.fee_asset, "time": fill.time,
         "isBuyer": fill.side is Side.BUY, "isMaker": fill.maker, "isBestMatch": True,
     }  # fmt: skip
 
 
-def account(balances: Mapping[str, Balance], fee: Decimal, now: int, *, zeros: bool) -> dict[str, Any]:
-    """The account; without `zeros` only coins that are held."""
-    rates = {"maker": amount(fee), "taker": amount(fee), "buyer": amount(Decimal(0)), "seller": amount(Decimal(0))}
+def happened(event: Event, entry: Entry) -> dict[str, Any]:
+    """A line of the exchange's own log; a trade carries its fill."""
+    told = {
+        "number": event.number, "time": event.time, "event": event.event, "symbol": entry.symbol,
+        "orderId": entry.order_id, "orderListId": entry.list_id, "clientOrderId": entry.client_id,
+        "side": entry.side, "type": entry.type, "status": event.status, "origQty": amount(entry.quantity),
+        "executedQty": amount(event.executed),
+    }  # fmt: skip
+    return told if event.fill is None else told | {"trade": trade(event.fill, entry.list_id)}
+
+
+def _rates(fees: Fees) -> dict[str, str]:
+    zero = amount(Decimal(0))
+    return {"maker": amount(fees.maker), "taker": amount(fees.taker), "buyer": zero, "seller": zero}
+
+
+def commission(symbol: str, fees: Fees) -> dict[str, Any]:
+    """The fees of a symbol; there are no others than the standard ones, and no discount."""
+    none = _rates(Fees(Decimal(0), Decimal(0)))
     return {
-        "makerCommission": int(fee * 10_000), "takerCommission": int(fee * 10_000), "buyerCommission": 0,
-        "sellerCommission": 0, "commissionRates": rates, "canTrade": True, "canWithdraw": False, "canDeposit": False,
-        "brokered": False, "requireSelfTradePrevention": False, "preventSor": False, "updateTime": now,
-        "accountType": "SPOT",
+        "symbol": symbol, "standardCommission": _rates(fees), "specialCommission": none, "taxCommission": none,
+        "discount": _NO_DISCOUNT,
+    }  # fmt: skip
+
+
+def tested(fees: Fees) -> dict[str, Any]:
+    """The fees that an order which is only tested would pay."""
+    told = commission("", fees)
+    kinds = ("standardCommission", "specialCommission", "taxCommission")
+    rates = {f"{kind}ForOrder": {each: told[kind][each] for each in ("maker", "taker")} for kind in kinds}
+    return rates | {"discount": _NO_DISCOUNT}
+
+
+_NO_DISCOUNT = {
+    "enabledForAccount": False, "enabledForSymbol": False, "discountAsset": "BNB", "discount": amount(Decimal(0))
+}  # fmt: skip
+
+
+def account(balances: Mapping[str, Balance], fees: Fees, now: int, *, zeros: bool) -> dict[str, Any]:
+    """The account; without `zeros` only coins that are held."""
+    return {
+        "makerCommission": int(fees.maker * 10_000), "takerCommission": int(fees.taker * 10_000),
+        "buyerCommission": 0, "sellerCommission": 0, "commissionRates": _rates(fees), "canTrade": True,
+        "canWithdraw": False, "canDeposit": False, "brokered": False, "requireSelfTradePrevention": False,
+        "preventSor": False, "updateTime": now, "accountType": "SPOT",
         "balances": [
             {"asset": asset, "free": amount(held.free), "locked": amount(held.locked)}
             for asset, held in balances.items() if zeros or held.total
@@ -116,28 +182,37 @@ def account(balances: Mapping[str, Balance], fee: Decimal, now: int, *, zeros: b
     }  # fmt: skip
 
 
-def instrument(each: Instrument, order_types: Sequence[str]) -> dict[str, Any]:
-    """A symbol as exchangeInfo describes it."""
-    lots = {"minQty": amount(each.min_quantity), "maxQty": amount(each.max_quantity), "stepSize": amount(each.step)}
-    zero = amount(Decimal(0))
-    filters = [
-        {"filterType": "PRICE_FILTER", "minPrice": amount(each.tick), "maxPrice": zero, "tickSize": amount(each.tick)},
-        {"filterType": "LOT_SIZE", **lots},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": zero, "maxQty": amount(each.max_market_quantity), "stepSize": zero},
+def rate_limits(counts: Mapping[Window, int]) -> list[dict[str, Any]]:
+    """The limits of orders and what of them is used."""
+    return [
         {
-            "filterType": "NOTIONAL", "minNotional": amount(each.min_notional), "applyMinToMarket": True,
-            "maxNotional": amount(each.max_notional), "applyMaxToMarket": False, "avgPriceMins": 0,
-        },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+            "rateLimitType": "ORDERS", "interval": each.interval, "intervalNum": each.number, "limit": each.limit,
+            "count": used,
+        }
+        for each, used in counts.items()
     ]  # fmt: skip
+
+
+# What a key of the simulated exchange may do: everything but take money out.
+RESTRICTIONS = {
+    "ipRestrict": False, "createTime": 1_483_228_800_000, "enableReading": True, "enableWithdrawals": False,
+    "enableInternalTransfer": False, "enableMargin": False, "enableFutures": True, "permitsUniversalTransfer": False,
+    "enableVanillaOptions": False, "enableFixApiTrade": False, "enableFixReadOnly": False,
+    "enableSpotAndMarginTrading": True, "enablePortfolioMarginTrading": False,
+}  # fmt: skip
+
+
+def instrument(each: Instrument, limits: Limits) -> dict[str, Any]:
+    """A symbol as exchangeInfo describes it."""
     precisions = ("baseAssetPrecision", "quotePrecision", "quoteAssetPrecision")
-    refused = ("icebergAllowed", "ocoAllowed", "otoAllowed", "opoAllowed", "allowTrailingStop", "cancelReplaceAllowed",
-               "amendAllowed", "pegInstructionsAllowed", "isMarginTradingAllowed")  # fmt: skip
+    offered = ("ocoAllowed", "quoteOrderQtyMarketAllowed", "cancelReplaceAllowed")
+    refused = ("icebergAllowed", "otoAllowed", "opoAllowed", "allowTrailingStop", "amendAllowed",
+               "pegInstructionsAllowed", "isMarginTradingAllowed")  # fmt: skip
     return {
         "symbol": each.symbol, "status": each.status, "baseAsset": each.base, "quoteAsset": each.quote,
         **dict.fromkeys((*precisions, "baseCommissionPrecision", "quoteCommissionPrecision"), PLACES),
-        "orderTypes": list(order_types), **dict.fromkeys(refused, False), "quoteOrderQtyMarketAllowed": True,
-        "isSpotTradingAllowed": each.spot, "filters": filters, "permissions": [], "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "NONE", "allowedSelfTradePreventionModes": ["NONE"],
+        "orderTypes": list(OrderType), **dict.fromkeys(refused, False), **dict.fromkeys(offered, True),
+        "isSpotTradingAllowed": each.spot, "filters": filters.describe(filters.SYMBOL, Listing(each, limits)),
+        "permissions": [], "permissionSets": [["SPOT"]], "defaultSelfTradePreventionMode": "NONE",
+        "allowedSelfTradePreventionModes": ["NONE"],
     }  # fmt: skip

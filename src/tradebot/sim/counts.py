@@ -1,0 +1,61 @@
+"""How many orders an account may place that nobody fills: fixed windows of the venue's time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tradebot.clock import DAY, SECOND
+from tradebot.sim.books import Books
+from tradebot.sim.refusals import Refused
+
+# What a first fill gives back: more to those who wait on the book.
+TAKEN, MADE = 1, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A limit of orders in a stretch of time; `suffix` is that of the header."""
+
+    interval: str
+    number: int
+    length: int
+    limit: int
+    suffix: str
+
+
+WINDOWS = (Window("SECOND", 10, 10 * SECOND, 100, "10S"), Window("DAY", 1, DAY, 200_000, "1D"))
+
+
+class OrderCounts:
+    """The counts of one account, kept in its books; change them within a transaction."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def used(self, now: int) -> Mapping[Window, int]:
+        """What counts in the windows that hold `now`."""
+        return {each: self._used(each, now) for each in WINDOWS}
+
+    def _used(self, each: Window, now: int) -> int:
+        same = self._books.note(f"{each.suffix} window") == now // each.length
+        return (self._books.note(f"{each.suffix} orders") or 0) if same else 0
+
+    def _set(self, each: Window, used: int, now: int) -> None:
+        self._books.keep(f"{each.suffix} window", now // each.length)
+        self._books.keep(f"{each.suffix} orders", max(used, 0))
+
+    def add(self, orders: int, now: int) -> None:
+        """Count new orders; `Refused` -1015 with 429 and Retry-After, if they are too many."""
+        for each, used in self.used(now).items():
+            if used + orders > each.limit:
+                wait = -(-(each.length - now % each.length) // SECOND)
+                text = f"Too many new orders; current limit is {each.limit} orders per {each.number} {each.interval}."
+                raise Refused(-1015, text, 429, {"Retry-After": str(wait)})
+            self._set(each, used + orders, now)
+
+    def give_back(self, orders: int, now: int) -> None:
+        """Orders that were filled for the first time no longer count."""
+        for each, used in self.used(now).items():
+            if used:
+                self._set(each, used - orders, now)

@@ -1,0 +1,171 @@
+"""When the price first comes to an order that rests: a search along the path, without playing it step by step.
+
+Between two instants the price goes as `exact.price_within` says: through each bar of the finest
+interval in four straight legs' turning points, jumping where bars do not join.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from tradebot.errors import MarketError
+from tradebot.market.bars import COLUMN, INTERVALS, Klines, Times
+from tradebot.sim.exact import Exact, price_within
+from tradebot.sim.matching import on_grid
+from tradebot.sim.prices import Prices
+
+_BARS = 4096  # searched in one go
+_LOW, _HIGH = COLUMN["low"], COLUMN["high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A price that is waited for: reached from above (`falling`) or below; `through` asks for more than a touch."""
+
+    price: Decimal
+    falling: bool
+    through: bool
+
+    def ticks(self, places: int) -> int:
+        """The last whole tick that counts, at so many decimal places."""
+        scaled = self.price.scaleb(places)
+        if self.falling:
+            return int(scaled.to_integral_value(ROUND_CEILING)) - 1 if self.through else _floor(scaled)
+        return _floor(scaled) + 1 if self.through else int(scaled.to_integral_value(ROUND_CEILING))
+
+    def met(self, price: Decimal) -> bool:
+        """Whether this price is there."""
+        if price == self.price:
+            return not self.through
+        return (price < self.price) is self.falling
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """When the level was reached, UTC ms, and the last price then."""
+
+    time: int
+    price: Decimal
+
+
+class Track(Protocol):
+    """Where prices went."""
+
+    def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
+        """The first instant with `after < instant <= until` at which the level is met."""
+
+
+class Path(Track):
+    """The path of a source; one without klines has its last price only, and that now."""
+
+    def __init__(self, prices: Prices) -> None:
+        self.prices = prices
+        self._grains: dict[str, str | None] = {}
+
+    def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
+        """Exact to the millisecond; the later part of a bar that still runs is not looked at."""
+        grain = self._grain(symbol)
+        if until <= after:
+            return None
+        if grain is None:
+            return self._now(symbol, level, until)
+        length = INTERVALS[grain]
+        for bars in self._chunks(symbol, grain, after, until):
+            target = level.ticks(bars.scale.price)
+            reached = bars.data[_LOW] <= target if level.falling else bars.data[_HIGH] >= target
+            for place in np.flatnonzero(reached).tolist():
+                bar = bars.data[:, place]
+                opened = int(bar[0])
+                span = max(after + 1 - opened, 0), min(until - opened, length - 1)
+                found = _within(bar, length, span, target, level.falling)
+                if found is not None:
+                    return Touch(opened + found[0], Decimal(found[1]).scaleb(-bars.scale.price))
+        return None
+
+    def _grain(self, symbol: str) -> str | None:
+        """The finest interval that the source has of a symbol."""
+        if symbol not in self._grains:
+            listed = self.prices.listed(symbol)
+            has = (
+                name for name, length in INTERVALS.items()
+                if len(self.prices.exact(symbol, name, listed, listed + length, listed + 2 * length))
+            )  # fmt: skip
+            self._grains[symbol] = next(has, None)
+        return self._grains[symbol]
+
+    def _now(self, symbol: str, level: Level, until: int) -> Touch | None:
+        try:
+            price = self.prices.price(symbol, until)
+        except MarketError:
+            return None
+        return Touch(until, price) if level.met(price) else None
+
+    def _chunks(self, symbol: str, grain: str, after: int, until: int) -> Iterator[Exact]:
+        """Whole bars, also the one that runs: what it will be is known to the exchange alone."""
+        length = INTERVALS[grain]
+        start = after + 1 - length
+        while start <= until:
+            end = min(start + _BARS * length, until)
+            bars = self.prices.exact(symbol, grain, start, end, end + length)
+            if len(bars):
+                yield bars
+            start = end + 1
+
+
+def _floor(value: Decimal) -> int:
+    return int(value.to_integral_value(ROUND_FLOOR))
+
+
+def _within(bar: Times, length: int, span: tuple[int, int], target: int, falling: bool) -> tuple[int, int] | None:
+    """The first ms of a bar within `span` (inclusive) at which its price has come to `target`, and that price."""
+    turns = [-(-leg * length // 3) for leg in range(3)] + [length - 1]
+
+    def price(elapsed: int) -> int:
+        # A turn that falls between two ms is seen at the later one: an extreme of a bar is always reached.
+        return price_within(bar, 3, turns.index(elapsed)) if elapsed in turns else price_within(bar, length, elapsed)
+
+    def met(elapsed: int) -> bool:
+        return price(elapsed) <= target if falling else price(elapsed) >= target
+
+    for begin, end in pairwise(turns):
+        low, high = max(begin, span[0]), min(end, span[1])
+        if low > high or not (met(low) or met(high)):
+            continue
+        # A leg is straight, so that its price is met from some instant on, or from its begin.
+        found = low if met(low) else low + bisect_left(range(low, high), True, key=met)
+        return found, price(found)
+    return None
+
+
+class Bars(Track):
+    """Klines of one symbol whose prices came in an unknown order: stops are taken to come before limits.
+
+    Only bars count that opened after the instant from which is asked. What happened in a bar is
+    stamped with its open time.
+    """
+
+    def __init__(self, klines: Klines, tick: Decimal) -> None:
+        self.klines = klines
+        self.tick = tick
+
+    def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
+        """The open of the first bar that reaches the level; at its open price, if it opened beyond."""
+        times = self.klines.data[0]
+        for place in np.flatnonzero((times > after) & (times <= until)).tolist():
+            extreme = self._price(_LOW if level.falling else _HIGH, place)
+            if level.met(extreme):
+                opened = self._price(COLUMN["open"], place)
+                return Touch(int(times[place]), opened if level.met(opened) else level.price)
+        return None
+
+    def _price(self, row: int, place: int) -> Decimal:
+        """A float of a kline as the decimal that it was."""
+        value = Decimal(repr(float(self.klines.data[row, place])))
+        return on_grid(value, self.tick, "ROUND_HALF_EVEN")

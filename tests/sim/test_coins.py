@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tradebot.sim.coins import coins
+from tradebot.clock import DAY, parse_time
+from tradebot.sim.coins import LISTED, coins
 
 MANY = coins(1200)
 
@@ -34,3 +35,12 @@ def test_the_first_are_traded_most() -> None:
     turnovers = [coin.turnover for coin in MANY[30:]]
     assert turnovers == sorted(turnovers, reverse=True)
     assert min(coin.turnover for coin in MANY[:5]) > max(turnovers)
+
+
+def test_most_coins_are_old_and_some_were_listed_later_but_none_of_the_most_traded() -> None:
+    later = [coin for coin in MANY if coin.listed != LISTED]
+    assert 0.1 < len(later) / len(MANY) < 0.25
+    assert all(coin.listed == LISTED for coin in MANY[:40])
+    assert all(coin.listed % DAY == 0 for coin in later)
+    assert all(parse_time("2018-01-01") <= coin.listed < parse_time("2025-01-01") for coin in later)
+    assert len({coin.listed for coin in later}) > 100

@@ -27,8 +27,8 @@ class Counting(Days):
 
 def direct(coin: Coin, first: int, last: int) -> np.ndarray:
     days = np.arange(first, last + 1)
-    market = path.walk(1, ["market"] * len(days), days, np.full(len(days), path.MARKET_VOLATILITY))
-    return path.minutes(1, [coin] * len(days), days, market).reshape(len(path.BLOCK), -1)
+    table, market = path.Table.of(1, [coin] * len(days)), path.Market.of(1, days)
+    return path.minutes(table, days, path.nodes(table, days, market.at), market).reshape(len(path.BLOCK), -1)
 
 
 def test_minutes_of_many_days_follow_each_other() -> None:
@@ -79,3 +79,12 @@ def test_days_are_made_from_hours_that_are_there() -> None:
     days.coarse(COINS[0], FIRST, FIRST + 4, 24)
     days.coarse(COINS[0], FIRST, FIRST + 4, 1)
     assert days.rows == 5
+
+
+@pytest.mark.parametrize(("memory", "again"), [(PLENTY, 0), (1, len(COINS))])
+def test_a_day_of_everyone_is_kept_where_there_is_room(memory: int, again: int) -> None:
+    days = Counting(memory)
+    for _ in range(2):
+        found = np.concatenate([block for _, block in days.everyone(FIRST)], axis=1)
+        assert found[:, 13].tolist() == direct(COINS[13], FIRST, FIRST).tolist()
+    assert days.rows == len(COINS) + again

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tradebot.clock import DAY, MINUTE
 from tradebot.market.bars import aggregate
-from tradebot.sim.exact import Exact, Scale, as_float, join, partial, price_within
+from tradebot.sim.exact import Exact, Scale, as_float, join, partial, partial_bars, price_within
 
 SCALE = Scale(2, 3, 5)
 
@@ -93,3 +93,12 @@ def test_high_and_low_are_visited_before_the_end_in_either_order() -> None:
     assert late == {True, False}
     whole = bars(1).data[:, 0]
     assert partial(whole, MINUTE, MINUTE - 1)[2:4].tolist() == whole[2:4].tolist()
+
+
+@given(st.integers(0, MINUTE - 1), st.integers(0, 50))
+def test_many_running_bars_at_once_are_those_of_each(elapsed: int, seed: int) -> None:
+    data = bars(9, seed=seed).data
+    data[0] = MINUTE * seed
+    data[9] = 2**62
+    together = partial_bars(data, MINUTE * seed, MINUTE, elapsed)
+    assert together.T.tolist() == [partial(bar, MINUTE, elapsed).tolist() for bar in data.T]

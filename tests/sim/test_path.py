@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 
 from tradebot.sim import path
-from tradebot.sim.coins import coins
+from tradebot.sim.coins import Coin, coins
 
 FIRST = 19_675
 COINS = {coin.instrument.base: coin for coin in coins(30)}
 
 
-def market(days: np.ndarray, seed: int = 1) -> path.Walk:
-    return path.walk(seed, ["market"] * len(days), days, np.full(len(days), path.MARKET_VOLATILITY))
+def block(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
+    table, moments, market = path.Table.of(seed, coins), np.array(days), path.Market.of(seed, np.array(days))
+    return path.minutes(table, moments, path.nodes(table, moments, market.at), market)
 
 
 def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
     """The ten rows of successive days."""
-    rows = np.arange(first, first + days)
-    block = path.minutes(seed, [COINS[base]] * days, rows, market(rows, seed))
-    assert block.dtype == np.int32
-    return path.expand(block.reshape(len(path.BLOCK), -1), first * 1440)
+    found = block([COINS[base]] * days, [*range(first, first + days)], seed)
+    assert found.dtype == np.int32
+    return path.expand(found.reshape(len(path.BLOCK), -1), first * 1440)
 
 
 def test_any_day_has_the_same_bytes_alone_and_among_others() -> None:
@@ -33,22 +33,25 @@ def test_any_day_has_the_same_bytes_alone_and_among_others() -> None:
 
 
 def test_any_coin_has_the_same_bytes_alone_and_among_others() -> None:
-    day = np.array([FIRST])
     mixed = [COINS[base] for base in ("XRP", "ETH", "BTC", "ETH")]
-    block = path.minutes(
-        1, mixed, np.array([FIRST, FIRST + 1, FIRST, FIRST]), market(np.array([FIRST, FIRST + 1, FIRST, FIRST]))
-    )
-    for row, coin in ((0, COINS["XRP"]), (2, COINS["BTC"]), (3, COINS["ETH"])):
-        assert block[:, row].tolist() == path.minutes(1, [coin], day, market(day))[:, 0].tolist()
+    days = [FIRST, FIRST + 1, FIRST, FIRST]
+    together = block(mixed, days)
+    for row, (coin, day) in enumerate(zip(mixed, days, strict=True)):
+        assert together[:, row].tolist() == block([coin], [day])[:, 0].tolist()
+
+
+def test_one_row_of_the_market_stands_for_all_rows_of_its_day() -> None:
+    pair, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST])
+    table, market = path.Table.of(1, pair), path.Market.of(1, days[:1])
+    found = path.minutes(table, days, path.nodes(table, days, market.at), market)
+    assert found.tolist() == block(pair, [FIRST, FIRST]).tolist()
 
 
 def test_numbers_beyond_32_bits_are_not_cut_off() -> None:
-    coin = replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6)
-    day = np.array([FIRST])
-    huge = path.minutes(1, [coin], day, market(day))
+    huge = block([replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6)], [FIRST])
     assert huge.dtype == np.int64
     assert huge[4].max() > 2**31
-    assert (huge[:4] == path.minutes(1, [COINS["DOGE"]], day, market(day))[:4]).all()
+    assert (huge[:4] == block([COINS["DOGE"]], [FIRST])[:4]).all()
 
 
 def test_bars_are_consistent_and_follow_each_other() -> None:
@@ -86,9 +89,9 @@ def test_prices_neither_explode_nor_vanish() -> None:
 def months() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log closes and amounts of 120 days of ETH in 15-minute bars, and the mood they were made with."""
     days = np.arange(FIRST, FIRST + 120)
-    own = path.walk(1, ["ETHUSDT"] * 120, days, np.full(120, COINS["ETH"].volatility), market(days))
+    at = path.nodes(path.Table.of(1, [COINS["ETH"]] * 120), days, path.Market.of(1, days).at)
     bars = minutes("ETH", days=120)
-    mood = np.repeat(own.mood[:, :-1], 180)[14::15]
+    mood = np.repeat(at.mood[:, :-1], 180)[14::15]
     return np.log(bars[4, 14::15]), bars[5].reshape(-1, 15).sum(axis=1), mood
 
 

@@ -90,6 +90,29 @@ def test_nothing_is_known_of_the_future_nor_before_the_listing() -> None:
         PRICES.price("ETHUSDT", LISTED - 1)
 
 
+def test_a_coin_listed_later_has_bars_from_then_on_and_a_week_that_begins_before() -> None:
+    source = Synthetic(1, 60)
+    young = next(symbol for symbol in source.instruments() if source.listed(symbol) != LISTED)
+    listed = source.listed(young)
+    for interval in ("1m", "5m", "1h", "1d"):
+        assert source.klines(young, interval, 0, listed + DAY, NOW).open_time[0] == listed
+    for interval in ("3d", "1w", MONTH):
+        bars = source.exact(young, interval, 0, listed + 40 * DAY, NOW)
+        minutes = source.exact(young, "1m", 0, next_open(interval, int(bars.data[0, -1])) - 1, NOW)
+        assert bars.data.tolist() == minutes.aggregate(interval).data.tolist()
+        assert bars.data[0, 0] == open_of(interval, listed)
+        assert len(source.exact(young, interval, listed + 1, listed + 2, NOW)) == 0
+
+
+@pytest.mark.parametrize("interval", ["1m", "1h", "1w"])
+def test_what_was_computed_in_steps_is_there_at_once(interval: str) -> None:
+    asked = ("ETHUSDT", interval, NOW - 30 * DAY, NOW, NOW)
+    source, steps = Synthetic(1, 5), Synthetic(1, 5)
+    assert sum(1 for _ in steps.steps(*asked)) == (0 if interval == "1m" else 4)
+    assert sum(1 for _ in steps.steps(*asked)) == 0
+    assert steps.exact(*asked).data.tolist() == source.exact(*asked).data.tolist()
+
+
 def test_seconds_are_finer_than_the_source() -> None:
     assert len(PRICES.klines("ETHUSDT", "1s", NOW - MINUTE, NOW, NOW)) == 0
 

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, count, islice
 
+from tradebot.clock import DAY
 from tradebot.market.venue import Instrument
 from tradebot.sim import noise
 
 QUOTE = "USDT"
-LISTED = 1_483_228_800_000  # 2017-01-01; one day each coin may have a listing time of its own.
+LISTED = 1_483_228_800_000  # 2017-01-01
 MIN_NOTIONAL = Decimal(5)
 _LOTS = 9_000_000
 _FIRST, _LAST = "BCDFGKLMNPRSTVXZ", "KLMNRSTVXZ"
+_OLD = 40  # that many of the most traded coins have always been listed; of the others one in `_ONE_IN` has not
+_ONE_IN = 6
+_FROM, _DAYS = 1_514_764_800_000, 2557  # such a coin is listed at a midnight of the years 2018 to 2024
 _TAILS = ("", "A", "I", "O", "EX", "UN", "AR", "IS", "OM", "ET", "IX", "AN")
 
 # name, price level, decimal places of price and of amount, turnover of a day in millions,
@@ -81,6 +85,7 @@ class _Row:
     millions: float
     own_percent: float
     beta_percent: float
+    listed: int = LISTED
 
     def coin(self) -> Coin:
         """The coin with rules that suit its level."""
@@ -92,18 +97,19 @@ class _Row:
         )  # fmt: skip
         return Coin(
             instrument, float(self.level), self.price_places, self.amount_places,
-            self.millions * 1e6, self.own_percent / 100, self.beta_percent / 100,
+            self.millions * 1e6, self.own_percent / 100, self.beta_percent / 100, self.listed,
         )  # fmt: skip
 
 
 def _known() -> Iterator[_Row]:
     for line in _KNOWN.strip().split("\n"):
-        name, level, price, amount, *rest = line.split()
-        yield _Row(name, Decimal(level), int(price), int(amount), *map(float, rest))
+        name, level, price, amount, millions, own, beta = line.split()
+        yield _Row(name, Decimal(level), int(price), int(amount), float(millions), float(own), float(beta))
 
 
 def _invented(taken: set[str]) -> Iterator[_Row]:
-    """Endless pronounceable names; level, liquidity and volatility drawn from the name's place."""
+    """Endless pronounceable names; level, liquidity, volatility and listing drawn from the name's place."""
+    old = _OLD - len(taken)
     for place in count():
         first, vowel, last, tail, digits, level, own, beta = noise.key(place, "coin").to_bytes(8, "big")
         name = _FIRST[first % 16] + "AEIOU"[vowel % 5] + _LAST[last % 10] + _TAILS[tail % len(_TAILS)]
@@ -114,7 +120,15 @@ def _invented(taken: set[str]) -> Iterator[_Row]:
         # Between 5,000 and 30,000 ticks at its usual level, whatever the tick.
         ticks = Decimal(5000 + 98 * level)
         millions = 1200 / (60 + place)
-        yield _Row(name, ticks.scaleb(-places), places, max(0, 5 - places), millions, 2 + own / 85, 60 + beta / 3)
+        listed = LISTED if old > 0 else _listing(place)
+        decimals = max(0, 5 - places)
+        yield _Row(name, ticks.scaleb(-places), places, decimals, millions, 2 + own / 85, 60 + beta / 3, listed)
+        old -= 1
+
+
+def _listing(place: int) -> int:
+    drawn, rest = divmod(noise.key(place, "listing"), _ONE_IN)
+    return LISTED if rest else _FROM + drawn % _DAYS * DAY
 
 
 def coins(number: int) -> list[Coin]:

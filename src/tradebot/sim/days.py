@@ -15,8 +15,10 @@ from tradebot.sim.path import MINUTES, Block
 
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
 TILE = 8
+_BATCH = 64  # rows of which everything but the minutes is computed at once
 _MARKETS = 12 << 20
 _COARSE = 16 << 20
+_BLOCK = len(path.BLOCK) * MINUTES * 4
 _OBJECT = 200  # bytes that an array takes besides its values
 
 
@@ -29,7 +31,8 @@ class Days:
         self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
         self._blocks: Cache[Block] = Cache(memory)
         self._coarse: Cache[Times] = Cache(min(memory, _COARSE))
-        self._markets: Cache[path.Walk] = Cache(_MARKETS)
+        self._markets: Cache[path.Market] = Cache(_MARKETS)
+        self._table = path.Table.of(seed, coins)
 
     def minutes(self, coin: Coin, first: int, last: int) -> Block:
         """The minutes of whole days, `(7, minutes)`."""
@@ -45,13 +48,10 @@ class Days:
         """The days that are missing; who asks for one coin asks for the next ones too, so they come along."""
         company = self._company(coin, missing) if len(missing) <= TILE // 2 else [coin]
         rows = list(product(company, missing))
-        filled = {}
+        filled: dict[int, Block] = {}
         for part, block in self.compute(rows):
-            for place, (each, day) in enumerate(part):
-                kept = np.ascontiguousarray(block[:, place])
-                self._blocks.put((each.instrument.symbol, day), kept, kept.nbytes + _OBJECT)
-                if each is coin:
-                    filled[day] = kept
+            self._store(part, block)
+            filled |= {day: block[:, place] for place, (each, day) in enumerate(part) if each is coin}
         return filled
 
     def _company(self, coin: Coin, days: Sequence[int]) -> list[Coin]:
@@ -62,25 +62,53 @@ class Days:
 
     def compute(self, rows: Sequence[tuple[Coin, int]]) -> Iterator[tuple[Sequence[tuple[Coin, int]], Block]]:
         """Minutes of any coins and days, a tile `(7, rows, 1440)` at a time; nothing of it is kept."""
-        for at in range(0, len(rows), TILE):
-            part = rows[at : at + TILE]
-            days = np.array([day for _, day in part], np.int64)
-            yield part, path.minutes(self.seed, [coin for coin, _ in part], days, self._market(days))
+        for begin in range(0, len(rows), _BATCH):
+            batch = rows[begin : begin + _BATCH]
+            days = np.array([day for _, day in batch], np.int64)
+            table = self._table.take([self._place[coin.instrument.symbol] for coin, _ in batch])
+            market = self._market(days)
+            at = path.nodes(table, days, market.at)
+            for tile in range(0, len(batch), TILE):
+                some = slice(tile, tile + TILE)
+                yield batch[some], path.minutes(table.take(some), days[some], at.take(some), market.take(some))
 
-    def _market(self, days: Times) -> path.Walk:
-        """The market's walk with a row for each day, or one row if all are the same day."""
+    def everyone(self, day: int) -> Iterator[tuple[int, Block]]:
+        """A day of all coins, a tile `(7, rows, 1440)` at a time with the place of its first coin.
+
+        It is kept if two such days fit into the cache.
+        """
+        keep = 2 * len(self._coins) <= self._blocks.limit // _BLOCK
+        for at in range(0, len(self._coins), TILE):
+            part = self._coins[at : at + TILE]
+            known = [block for coin in part if (block := self._blocks.get((coin.instrument.symbol, day))) is not None]
+            if len(known) == len(part):
+                yield at, np.stack(known, axis=1)
+                continue
+            for rows, block in self.compute([(coin, day) for coin in part]):
+                if keep:
+                    self._store(rows, block)
+                yield at, block
+
+    def _store(self, rows: Sequence[tuple[Coin, int]], block: Block) -> None:
+        for place, (coin, day) in enumerate(rows):
+            kept = np.ascontiguousarray(block[:, place])
+            self._blocks.put((coin.instrument.symbol, day), kept, kept.nbytes + _OBJECT)
+
+    def _market(self, days: Times) -> path.Market:
+        """The market of each day, or one row if all are the same day."""
         asked = days.tolist()
         if asked.count(asked[0]) == len(asked):
             asked = asked[:1]
         known = {day: self._markets.get(day) for day in asked}
-        missing = np.array([day for day, walk in known.items() if walk is None], np.int64)
-        if len(missing):
-            names, volatility = ["market"] * len(missing), np.full(len(missing), path.MARKET_VOLATILITY)
-            fresh = path.walk(self.seed, names, missing, volatility)
-            for row, day in enumerate(missing.tolist()):
-                known[day] = self._markets.put(day, fresh.row(row), 5 * 8 * MINUTES)
-        walks = [walk for day in asked if (walk := known[day]) is not None]
-        return walks[0] if len(walks) == 1 else path.Walk.join(walks)
+        missing = [day for day, market in known.items() if market is None]
+        for at in range(0, len(missing), TILE):
+            part = missing[at : at + TILE]
+            fresh = path.Market.of(self.seed, np.array(part, np.int64))
+            for row, day in enumerate(part):
+                one = path.Market.join([fresh.take(slice(row, row + 1))])  # a copy, that the others may be forgotten
+                known[day] = self._markets.put(day, one, 2 * 8 * MINUTES + _OBJECT)
+        parts = [market for day in asked if (market := known[day]) is not None]
+        return parts[0] if len(parts) == 1 else path.Market.join(parts)
 
     def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
         """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""

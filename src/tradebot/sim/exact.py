@@ -123,3 +123,20 @@ def partial(bar: Times, length: int, elapsed: int) -> Times:
     seen = _visited(bar, length, elapsed)
     amounts = [int(value) * elapsed // length for value in bar[SUMMED]]
     return np.array([int(bar[0]), seen[0], max(seen), min(seen), seen[-1], *amounts], np.int64)
+
+
+def partial_bars(bars: Times, opened: int, length: int, elapsed: int) -> Times:
+    """`partial` of many bars `(10, n)` that all opened at `opened`."""
+    first, high, low, last = bars[1:5]
+    extremes = (low, high) if _low_first(opened) else (high, low)
+    points = np.stack([first, *extremes, last])
+    leg, rest = divmod(3 * elapsed, length)
+    origin, change = points[leg], points[leg + 1] - points[leg]
+    seen = np.concatenate([points[: leg + 1], (origin + (2 * change * rest + length) // (2 * length))[None]])
+    out = np.empty_like(bars)
+    out[0], out[1], out[4] = opened, first, seen[-1]
+    out[2], out[3] = seen.max(axis=0), seen.min(axis=0)
+    # amount · elapsed / length in two parts, of which neither passes 64 bits
+    whole, part = np.divmod(bars[SUMMED], length)
+    out[SUMMED] = whole * elapsed + part * elapsed // length
+    return out

@@ -11,9 +11,8 @@ Everything is computed for rows: a row is one day of one walk, and any rows can 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,68 +48,119 @@ _SHOCK_STEPS = np.arange(-MEMORY - 1, MINUTES, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """Rows of walks; arrays over minutes are `(rows, 1440)`.
+class Table:
+    """The constants of walks, a row for each, `(rows, 1)`; `streams` `(rows, 5)` are the keys of their noise."""
 
-    `position` is the log₂ at the end of each minute and `edges` `(rows, 2)` that at both midnights,
-    `scale` the standard deviation of a minute's shock in log₂, `move` the minute's move in units of
-    it. `mood` and `heat` `(rows, 9)` hold regime (−1…1) and log₂ volatility every three hours;
-    `regime` is the mood of each minute.
-    """
-
-    position: Floats
-    edges: Floats
-    scale: Floats
-    move: Floats
-    mood: Floats
-    heat: Floats
-    regime: Floats
-
-    def row(self, place: int) -> Walk:
-        """One row."""
-        return Walk(*(np.ascontiguousarray(getattr(self, name)[place : place + 1]) for name in self.__slots__))
+    streams: noise.Bits
+    volatility: Floats
+    beta: Floats
+    level: Floats
+    lots: Floats
+    trades: Floats
 
     @classmethod
-    def join(cls, walks: Sequence[Walk]) -> Walk:
-        """Rows one under another."""
-        return cls(*(np.concatenate([getattr(walk, name) for walk in walks]) for name in cls.__slots__))
+    def of(cls, seed: int, coins: Sequence[Coin]) -> Table:
+        """The walks of coins."""
+        return cls(
+            np.array([_keys(seed, coin.instrument.symbol) for coin in coins], np.uint64).reshape(-1, len(_PARTS)),
+            _column(coin.volatility for coin in coins),
+            _column(coin.beta for coin in coins),
+            _column(coin.level * 10**coin.price_places for coin in coins),
+            _column(coin.turnover / MINUTES * 10 ** (coin.price_places + coin.amount_places) for coin in coins),
+            _column(math.sqrt(coin.turnover) / 100 for coin in coins),
+        )
+
+    @classmethod
+    def market(cls, seed: int) -> Table:
+        """The walk that all coins share."""
+        none = np.zeros((1, 1))
+        volatility = np.full((1, 1), MARKET_VOLATILITY)
+        return cls(np.array([_keys(seed, "market")], np.uint64), volatility, none, none, none, none)
+
+    def take(self, rows: Sequence[int] | Times | slice) -> Table:
+        """Some rows, as often as they are named."""
+        return Table(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    def stream(self, part: str) -> noise.Bits:
+        """The keys of one part of the noise, `(rows, 1)`."""
+        place = _PARTS.index(part)
+        return self.streams[:, place : place + 1]
 
 
-@lru_cache(maxsize=16_384)
-def _keys(seed: int, name: str) -> tuple[int, ...]:
-    return tuple(noise.key(seed, name, part) for part in _PARTS)
+def _keys(seed: int, name: str) -> list[int]:
+    return [noise.key(seed, name, part) for part in _PARTS]
 
 
-def _streams(seed: int, names: Sequence[str]) -> dict[str, noise.Bits]:
-    """The key of each part, `(rows, 1)`."""
-    table = np.array([_keys(seed, name) for name in names], np.uint64)
-    return {part: table[:, place : place + 1] for place, part in enumerate(_PARTS)}
+def _column(values: Iterable[float]) -> Floats:
+    return np.array([[value] for value in values], np.float64).reshape(-1, 1)
 
 
-def _between_nodes(nodes: Floats) -> Floats:
-    """Straight lines between nodes, as `(rows, 1440)`."""
-    lines = np.diff(nodes)[..., None] * _RAMP
-    lines += nodes[:, :-1, None]
-    return lines.reshape(-1, MINUTES)
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """What is known of days without their minutes, a row for each.
 
-
-def walk(seed: int, names: Sequence[str], days: Times, volatility: Floats, shared: Walk | None = None) -> Walk:
-    """A row for each name and day (since 1970) of the walk of that name; `volatility` is of a day's log price.
-
-    Regimes and volatility lean on those of `shared`, the market's walk over the same days.
+    `mood` (regime, −1…1), `heat` (log₂ volatility) and `scale` (the standard deviation of a minute's
+    shock in log₂) `(rows, 9)` every three hours, `edges` `(rows, 2)` the log₂ at both midnights.
     """
-    keys, day = _streams(seed, names), days[:, None]
-    nodes = day * _NODES + _NODE_STEPS
-    heat, mood = noise.value_noise(keys["heat"], nodes, *_VOLATILITY), noise.value_noise(keys["mood"], nodes, *_REGIME)
+
+    mood: Floats
+    heat: Floats
+    scale: Floats
+    edges: Floats
+
+    def take(self, rows: slice) -> Nodes:
+        """Some rows."""
+        return Nodes(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @classmethod
+    def join(cls, parts: Sequence[Nodes]) -> Nodes:
+        """Rows one under another."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+def nodes(table: Table, days: Times, shared: Nodes | None = None) -> Nodes:
+    """The nodes of a row of `table` for each of the `days` (since 1970).
+
+    Regimes and volatility lean on those of `shared`, the market's (of the same days, or one day for all).
+    """
+    day = days[:, None]
+    index = day * _NODES + _NODE_STEPS
+    heat = noise.value_noise(table.stream("heat"), index, *_VOLATILITY)
+    mood = noise.value_noise(table.stream("mood"), index, *_REGIME)
     if shared is not None:
         heat, mood = 0.75 * heat + 0.6 * shared.heat, mood + 0.4 * shared.mood
     mood = np.clip(mood, -1.0, 1.0)
-    regime = _between_nodes(mood)
-    minute = volatility * _LOG2E / _ROOT
-    scale = _between_nodes(noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * minute[:, None])
-    move = _moves(keys["shock"], day, regime)
-    edges = noise.wander(keys["level"], np.concatenate([day, day + 1], axis=1)) * (volatility * _LOG2E)[:, None]
-    return Walk(_bridge(edges, scale, move), edges, scale, move, mood, heat, regime)
+    scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * _LOG2E / _ROOT)
+    edges = noise.wander(table.stream("level"), np.concatenate([day, day + 1], axis=1))
+    return Nodes(mood, heat, scale, edges * (table.volatility * _LOG2E))
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Minutes of days of walks, arrays `(rows, 1440)`.
+
+    `position` is the log₂ at the end of each minute, `scale` the standard deviation of its shock,
+    `move` its move in units of that and `regime` its mood.
+    """
+
+    position: Floats
+    scale: Floats
+    move: Floats
+    regime: Floats
+
+
+def walk(table: Table, days: Times, at: Nodes) -> Walk:
+    """The minutes between nodes."""
+    regime, scale = _between_nodes(at.mood), _between_nodes(at.scale)
+    move = _moves(table.stream("shock"), days[:, None], regime)
+    return Walk(_bridge(at.edges, scale, move), scale, move, regime)
+
+
+def _between_nodes(values: Floats) -> Floats:
+    """Straight lines between nodes, as `(rows, 1440)`."""
+    lines = np.diff(values)[..., None] * _RAMP
+    lines += values[:, :-1, None]
+    return lines.reshape(-1, MINUTES)
 
 
 def _moves(stream: noise.Bits, day: Times, regime: Floats) -> Floats:
@@ -141,26 +191,49 @@ def _bridge(edges: Floats, scale: Floats, move: Floats) -> Floats:
     return path
 
 
-def minutes(seed: int, coins: Sequence[Coin], days: Times, market: Walk) -> Block:
-    """One-minute bars of a row for each coin and day, `(7, rows, 1440)`; `market` has their days (or one for all)."""
-    symbols = [coin.instrument.symbol for coin in coins]
-    own = walk(seed, symbols, days, _column(coins, "volatility")[:, 0], market)
-    beta = _column(coins, "beta")
-    level = np.array([[coin.level * 10**coin.price_places] for coin in coins])
-    position = market.position * beta
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The market's days: one for each row, or one for all. `position` and `scale` are `(rows, 1440)`."""
+
+    at: Nodes
+    position: Floats
+    scale: Floats
+
+    @classmethod
+    def of(cls, seed: int, days: Times) -> Market:
+        """The market of some days."""
+        table = Table.market(seed).take(np.zeros(len(days), np.int64))
+        at = nodes(table, days)
+        told = walk(table, days, at)
+        return cls(at, told.position, told.scale)
+
+    def take(self, rows: slice) -> Market:
+        """Some rows; one row stands for all."""
+        return self if len(self.position) == 1 else Market(self.at.take(rows), self.position[rows], self.scale[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[Market]) -> Market:
+        """Rows one under another."""
+        position, scale = (np.concatenate([getattr(part, name) for part in parts]) for name in ("position", "scale"))
+        return cls(Nodes.join([part.at for part in parts]), position, scale)
+
+
+def minutes(table: Table, days: Times, at: Nodes, market: Market) -> Block:
+    """One-minute bars `(7, rows, 1440)` of a row of `table` for each day; `at` are their nodes."""
+    own = walk(table, days, at)
+    position = market.position * table.beta
     position += own.position
-    close = _ticks(position, level)
-    edges = _ticks(own.edges + market.edges * beta, level)
+    close = _ticks(position, table.level)
+    edges = _ticks(at.edges + market.at.edges * table.beta, table.level)
     close[:, -1] = edges[:, 1]
     opened = np.concatenate([edges[:, :1], close[:, :-1]], axis=1)
-    spread = market.scale * beta
+    spread = market.scale * table.beta
     spread += own.scale
 
-    words = noise.bits(_streams(seed, symbols)["shape"], days[:, None] * MINUTES + _MINUTE_STEPS)
+    words = noise.bits(table.stream("shape"), days[:, None] * MINUTES + _MINUTE_STEPS)
     upper, lower, size, lean = (noise.lane(words, place) / 65536.0 for place in range(4))
     high, low = _extremes(opened, close, spread * close, upper, lower)
-    activity = _activity(coins, own, spread, size)
-    amount, trades = _amounts(coins, activity, close)
+    amount, trades = _amounts(table, _activity(table, own, spread, size), close)
     taken = _share(own.move, lean)
     taken *= amount
     taken /= _SHARE
@@ -170,10 +243,6 @@ def minutes(seed: int, coins: Sequence[Coin], days: Times, market: Walk) -> Bloc
     for place, row in enumerate(rows):
         data[place] = row
     return data
-
-
-def _column(coins: Sequence[Coin], name: str) -> Floats:
-    return np.array([[getattr(coin, name)] for coin in coins], np.float64)
 
 
 def _ticks(position: Floats, level: Floats) -> Floats:
@@ -196,9 +265,9 @@ def _extremes(opened: Floats, close: Floats, wick: Floats, upper: Floats, lower:
     return upper, np.maximum(low, 1.0, out=low)
 
 
-def _activity(coins: Sequence[Coin], own: Walk, spread: Floats, size: Floats) -> Floats:
+def _activity(table: Table, own: Walk, spread: Floats, size: Floats) -> Floats:
     """How much is traded, 1 on a usual day: with volatility, the move, chance and a little the mood."""
-    usual = (_column(coins, "volatility") + MARKET_VOLATILITY * _column(coins, "beta")) * _LOG2E / _ROOT
+    usual = (table.volatility + MARKET_VOLATILITY * table.beta) * _LOG2E / _ROOT
     activity: Floats = spread / usual
     factor = np.abs(own.move)
     factor *= 0.5
@@ -215,13 +284,12 @@ def _activity(coins: Sequence[Coin], own: Walk, spread: Floats, size: Floats) ->
     return activity
 
 
-def _amounts(coins: Sequence[Coin], activity: Floats, close: Floats) -> tuple[Floats, Floats]:
+def _amounts(table: Table, activity: Floats, close: Floats) -> tuple[Floats, Floats]:
     """Lots and trades of each minute; `activity` is used up."""
-    lots = [[coin.turnover / MINUTES * 10 ** (coin.price_places + coin.amount_places)] for coin in coins]
-    amount = activity * np.array(lots)
+    amount = activity * table.lots
     amount /= close
     np.rint(amount, out=amount)
-    activity *= np.array([[math.sqrt(coin.turnover) / 100] for coin in coins])
+    activity *= table.trades
     np.rint(activity, out=activity)
     activity += 1.0
     return np.maximum(amount, 1.0, out=amount), activity

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal
 from typing import Protocol
 
 import numpy as np
@@ -13,10 +14,37 @@ from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, Klines, Times, next_open, open_of
 from tradebot.market.venue import Instrument
 from tradebot.sim import path
+from tradebot.sim.board import Board
 from tradebot.sim.coins import Coin, coins
 from tradebot.sim.days import Days, grouped_bars
 from tradebot.sim.exact import Exact, Scale, partial, price_within
 from tradebot.sim.path import MINUTES
+
+# Finest first: a day is told from the finest bars that the source has.
+_GRAINS = ("5m", "1h", "1d")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The bars of a symbol that opened within 24 hours; without any, `last` four times and no amounts."""
+
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    last: Decimal
+    volume: Decimal = Decimal(0)
+    quote_volume: Decimal = Decimal(0)
+    trades: int = 0
+
+    @classmethod
+    def of(cls, numbers: Sequence[int], scale: Scale) -> Day:
+        """From scaled integers in the order of the fields."""
+        opened, high, low, last = (Decimal(value).scaleb(-scale.price, _WIDE) for value in numbers[:4])
+        volume, value = (
+            Decimal(numbers[4]).scaleb(-scale.amount, _WIDE),
+            Decimal(numbers[5]).scaleb(-scale.quote, _WIDE),
+        )
+        return cls(opened, high, low, last, volume, value, numbers[6])
 
 
 class Prices(Protocol):
@@ -49,6 +77,21 @@ class Prices(Protocol):
     def price(self, symbol: str, now: int) -> Decimal:
         """Last traded price at this instant, on the tick; `MarketError` before the first trade."""
 
+    def day(self, symbol: str, now: int) -> Day:
+        """24 hours up to this instant; `MarketError` before the first trade."""
+        last = self.price(symbol, now)
+        for grain in _GRAINS:
+            bars = self.exact(symbol, grain, now - DAY + 1, now, now)
+            if len(bars):
+                data = bars.data
+                ends = int(data[1, 0]), int(data[2].max()), int(data[3].min()), int(data[4, -1])
+                told = Day.of([*ends, *(int(amount) for amount in data[5:8].sum(axis=1))], bars.scale)
+                return replace(told, last=last)
+        return Day(last, last, last, last)
+
+    def expect(self, now: int) -> None:
+        """Be told that `price` and `day` of every symbol will be asked for at this instant."""
+
 
 class Synthetic(Prices):
     """Seeded prices of any number of symbols: a pure function of seed, symbol and time."""
@@ -59,6 +102,7 @@ class Synthetic(Prices):
         self._coins = {coin.instrument.symbol: coin for coin in listed}
         self._instruments = {symbol: coin.instrument for symbol, coin in self._coins.items()}
         self._days = Days(seed, listed, memory)
+        self._board = Board(self._days, listed)
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The coins, the most traded ones first."""
@@ -75,7 +119,7 @@ class Synthetic(Prices):
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """Any range at once, without gaps; there are no seconds."""
         coin = self._coins[symbol]
-        scale = Scale(coin.price_places, coin.amount_places, coin.price_places + coin.amount_places)
+        scale = _scale(coin)
         span = _span(coin, interval, start, end, now)
         if span is None:
             return Exact.empty(scale)
@@ -103,9 +147,20 @@ class Synthetic(Prices):
         coin = self._coins[symbol]
         if now < coin.listed:
             raise MarketError(f"{symbol} is not traded before its listing")
+        if (told := self._board.day(symbol, now)) is not None:
+            return Decimal(told[3]).scaleb(-coin.price_places)
         place = now % DAY // MINUTE
         minute = path.expand(self._days.minutes(coin, now // DAY, now // DAY)[:, place : place + 1], now // MINUTE)
         return Decimal(price_within(minute[:, 0], MINUTE, now % MINUTE)).scaleb(-coin.price_places)
+
+    def day(self, symbol: str, now: int) -> Day:
+        """24 hours up to this instant; `MarketError` before the listing."""
+        told = self._board.day(symbol, now)
+        return super().day(symbol, now) if told is None else Day.of(told, _scale(self._coins[symbol]))
+
+    def expect(self, now: int) -> None:
+        """One pass over all symbols."""
+        self._board.cover(now)
 
     def _closed(self, coin: Coin, interval: str, first: int, until: int) -> Times:
         """Whole bars from open time `first` up to before the moment `until`."""
@@ -141,6 +196,11 @@ class Synthetic(Prices):
 
 
 _PLAIN = Scale(0, 0, 0)
+_WIDE = Context(prec=60)
+
+
+def _scale(coin: Coin) -> Scale:
+    return Scale(coin.price_places, coin.amount_places, coin.price_places + coin.amount_places)
 
 
 def _span(coin: Coin, interval: str, start: int, end: int, now: int) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ from tradebot.sim.control import FaultControl
 from tradebot.sim.engine import Exchange
 from tradebot.sim.fault_prices import plan_of
 from tradebot.sim.forms import LEGS
-from tradebot.sim.futures.contracts import Contracts
+from tradebot.sim.futures.engine import Futures
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
@@ -320,7 +320,7 @@ def create_app(
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
     # The futures API is a host of its own: its weights are counted apart.
     futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
-    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Contracts(exchange)).items()]
+    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Futures(exchange)).items()]
     if (plan := plan_of(exchange.prices)) is not None:
         routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]

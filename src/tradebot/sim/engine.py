@@ -74,6 +74,8 @@ class Exchange:
     ) -> None:  # fmt: skip
         self.prices = prices
         self.clock = clock
+        self.account = account
+        self.start = start
         self.fees = Fees(fee, fee if maker_fee is None else maker_fee)
         self.spread = spread
         self.limits = limits

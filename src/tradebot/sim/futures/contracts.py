@@ -7,9 +7,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from tradebot.market.venue import Instrument
+from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.engine import Exchange, quote_of
 from tradebot.sim.futures.funding import index_price
-from tradebot.sim.matching import EXACT, Quote, on_grid
+from tradebot.sim.matching import EXACT, Quote, around, on_grid
 from tradebot.sim.refusals import Refused, unknown_symbol
 from tradebot.sim.replies import amount
 
@@ -35,6 +36,7 @@ class Contracts:
         self.exchange = exchange
         self.prices = exchange.prices
         self.clock = exchange.clock
+        self._depths = Depths(self.prices)
 
     @property
     def coin(self) -> str:
@@ -60,6 +62,15 @@ class Contracts:
     def quote(self, symbol: str) -> Quote:
         """Best bid and ask; `MarketError` before the first trade."""
         return self.exchange.quote(symbol)
+
+    def mark(self, symbol: str, at: int) -> Decimal:
+        """The mark price at a moment that has passed."""
+        return self.prices.price(symbol, at)
+
+    def depth(self, symbol: str, price: Decimal, at: int) -> Depth:
+        """The order book around a last price at a moment."""
+        quote = around(price, self.exchange.spread, self.prices.instruments()[symbol].tick)
+        return self._depths.at(symbol, quote, at)
 
     def index(self, symbol: str) -> Decimal:
         """The index price: the mark price without its premium."""

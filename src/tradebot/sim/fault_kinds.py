@@ -21,6 +21,11 @@ UNAVAILABLE = {
     "throttled": (-1008, "Request throttled by system-level protection. Please try again."),
 }
 
+LIMITS = {
+    "weight": (-1003, "Too much request weight used; please use WebSocket Streams for live updates."),
+    "orders": (-1015, "Too many new orders; current limit is 100 orders per TEN_SECONDS."),
+}
+
 
 def refusal(status: int, code: int, text: str, headers: Headers = ()) -> Reply:
     """A refusal in the protocol's words."""
@@ -101,12 +106,11 @@ class Limited(RequestFault):
     """HTTP 429 with Retry-After; nothing was executed."""
 
     seconds: int = Field(10, ge=1, description="Retry-After, venue seconds.")
-    code: Literal[-1003, -1015] = Field(-1003, description="-1003: too much weight, -1015: too many orders.")
+    what: Literal["weight", "orders"] = Field("weight", description="Too much of what: code -1003 or -1015.")
 
     def outcome(self, strike: Strike) -> Outcome:
-        what = {-1003: "Too much request weight used; please use WebSocket Streams for live updates.",
-                -1015: "Too many new orders."}[self.code]  # fmt: skip
-        reply = refusal(429, self.code, what, (("retry-after", str(self.seconds)),))
+        code, text = LIMITS[self.what]
+        reply = refusal(429, code, text, (("retry-after", str(self.seconds)),))
         return Outcome(executed=False, reply=reply)
 
 

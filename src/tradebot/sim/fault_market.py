@@ -37,7 +37,7 @@ class Holes(Losing):
     """Klines are missing, as after maintenance; coarser bars are made of what is left."""
 
     interval: str = Field("5m", description="Length of the smallest hole.")
-    rate: float = Field(1.0, ge=0, le=1, description="Share of such stretches that are missing, by the seed.")
+    rate: float = Field(1.0, ge=0, le=1, description="Share of such stretches that are missing, at random by the seed.")
 
     @field_validator("interval")
     @classmethod

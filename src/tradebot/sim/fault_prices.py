@@ -23,9 +23,9 @@ _FAR = 2**62
 class FaultyPrices(Prices):
     """Another source's prices, with what the plan's market faults do to them.
 
-    `clock` is the exchange's. Without such faults it hands every question on. Bars that a fault takes away are taken from the
-    finest ones; a coarser bar is made anew only where it holds such bars. A fault without `since`
-    on coarse intervals therefore reads the finest bars of all that is asked for.
+    `clock` is the exchange's. Without such faults it hands every question on. What a fault takes
+    away it takes from the finest bars; a coarser bar is made anew only where it holds some of them.
+    On coarse intervals a fault without `since` therefore reads the finest bars of the whole range.
     """
 
     def __init__(self, source: Prices, plan: Plan, clock: Clock) -> None:
@@ -158,10 +158,10 @@ def _changed(instrument: Instrument, faults: tuple[SymbolFault, ...]) -> Instrum
 
 def _without_late(fault: LateKlines, bars: Exact, interval: str, now: int) -> Exact:
     """Up to the bar whose close is too fresh to be known."""
-    running = open_of(interval, now)
-    if not fault.in_force(now) or now - running >= fault.seconds * SECOND:
+    if not fault.in_force(now):
         return bars
-    return bars.between(0, open_of(interval, running - 1) - 1)
+    known = open_of(interval, now - round(fault.seconds * SECOND))
+    return bars if known == open_of(interval, now) else bars.between(0, known - 1)
 
 
 def _beside_grid(fault: OffGrid, bars: Exact, interval: str) -> Exact:

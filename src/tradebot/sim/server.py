@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tradebot.errors import UsageError
+from tradebot.sim.sockets import Door, FaultApp, FaultProtocol
 
 _BACKLOG = 2048
 _GRACE_S = 2
@@ -21,15 +22,23 @@ _GRACE_S = 2
 class _Server(uvicorn.Server):
     """Tells when it listens, and keeps the signal that ended it instead of raising it once more."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, listening: Callable[[], None], door: Door | None) -> None:
         super().__init__(config)
         self.ended_by = 0
         self._listening = listening
+        self._door = door
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self._door is not None:
+                self._door.attach(self)
             self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._door is not None:
+            await self._door.detach()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,7 +75,17 @@ def _listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> int:
+def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) -> _Server:
+    """A server for a bound socket; with a `door` the door's plan of faults stands in front of the app."""
+    config = uvicorn.Config(
+        app if door is None else FaultApp(app, door), http="httptools" if door is None else FaultProtocol,
+        loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )  # fmt: skip
+    return _Server(config, listening, door)
+
+
+def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None], door: Door | None = None) -> int:
     """Serve until SIGINT or SIGTERM and return that signal's number.
 
     `ready` is called with the address as soon as it listens; port 0 takes any free one.
@@ -74,11 +93,7 @@ def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> i
     bound = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{bound.getsockname()[1]}"
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=_GRACE_S,
-    )  # fmt: skip
-    server = _Server(config, lambda: ready(url))
+    server = make_server(app, door, lambda: ready(url))
     with bound:
         server.run(sockets=[bound])
     return server.ended_by

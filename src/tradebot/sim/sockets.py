@@ -17,7 +17,6 @@ from tradebot.sim.faults import CONTROL, Call, Outcome, Reply, Wire, call_of
 
 _CONNECTION = "tradebot.connection"
 _LOOK_S = 0.01
-_RARELY_S = 0.25
 _RESET = struct.pack("ii", 1, 0)  # lingering for 0 s: an abort then sends RST instead of FIN
 
 
@@ -38,19 +37,21 @@ class Door:
     """
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
-        self._plan = plan
-        self._clock = clock
+        self.plan = plan
+        self.clock = clock
         self._server: uvicorn.Server | None = None
         self._kept: socket.socket | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def attach(self, server: uvicorn.Server) -> None:
-        """Mind the door of a server that has started."""
+        """Mind the door of a server that has started, in whose event loop plans are replaced."""
         self._server = server
-        self._watch = asyncio.create_task(self._mind())
+        self.plan.changed.append(self._mind)
+        self._mind()
 
     async def detach(self) -> None:
         """Leave it as it is."""
+        self.plan.changed.remove(self._mind)
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -61,17 +62,22 @@ class Door:
         """Open or close the door, as the plan has it now."""
         if self._server is None:
             return
-        shut = self._plan.shut(self._clock.now())
+        shut = self.plan.shut(self.clock.now())
         if shut and self._kept is None:
             await self._close(self._server)
         elif not shut and self._kept is not None:
             kept, self._kept = self._kept, None
             await self._open(self._server, kept)
 
-    async def _mind(self) -> None:
-        while True:
+    def _mind(self) -> None:
+        """Look again and again as long as there are faults; without any nothing wakes an idle server."""
+        if self.plan.faults and (self._watch is None or self._watch.done()):
+            self._watch = asyncio.get_running_loop().create_task(self._look_until_there_are_no_faults())
+
+    async def _look_until_there_are_no_faults(self) -> None:
+        while self.plan.faults or self._kept is not None:
             await self.look()
-            await asyncio.sleep(_LOOK_S if self._plan.faults else _RARELY_S)
+            await asyncio.sleep(_LOOK_S)
 
     async def _close(self, server: uvicorn.Server) -> None:
         (listening,) = server.servers
@@ -95,13 +101,13 @@ class Door:
 
 
 class FaultApp:
-    """An ASGI app with a plan of faults in front of it; it needs `FaultProtocol`, and a `Door` to be refused at."""
+    """An ASGI app with the plan of a `Door` in front of it; it needs the connections of `FaultProtocol`."""
 
-    def __init__(self, app: ASGIApp, plan: Plan, clock: Clock, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._plan = plan
-        self._clock = clock
         self._door = door
+        self._plan = door.plan
+        self._clock = door.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(CONTROL):

@@ -16,9 +16,7 @@ from starlette.types import Receive, Scope, Send
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
 from tradebot.sim import weights
-from tradebot.sim.control import FaultControl
 from tradebot.sim.engine import Exchange
-from tradebot.sim.fault_prices import plan_of
 from tradebot.sim.forms import LEGS
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
@@ -51,7 +49,7 @@ class Gate:
         self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float
     ) -> None:
         self.clock = exchange.clock
-        self._plan = plan_of(exchange.prices)
+        self._plan = exchange.prices.plan
         self._credentials = dict(credentials)
         self._weights = counted
         self._latency = latency_ms / 1000
@@ -321,7 +319,10 @@ def create_app(
     # The futures API is a host of its own: its weights are counted apart.
     futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
     routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Futures(exchange)).items()]
-    if (plan := plan_of(exchange.prices)) is not None:
+    if (plan := exchange.prices.plan) is not None:
+        # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
+        from tradebot.sim.control import FaultControl
+
         routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
     return Starlette(routes=routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from tradebot.sim.coins import Coin, coins
 from tradebot.sim.days import Days, grouped_bars
 from tradebot.sim.exact import Exact, Scale, partial, price_within
 from tradebot.sim.path import MINUTES
+
+if TYPE_CHECKING:
+    from tradebot.sim.fault_plan import Plan
 
 # Finest first: a day is told from the finest bars that the source has.
 _GRAINS = ("5m", "1h", "1d")
@@ -54,6 +57,11 @@ class Prices(Protocol):
     def settled(self) -> bool:
         """Whether closed bars and symbols stay as they were told; if not, nobody may keep them."""
         return True
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of faults that they are under; None for honest ones."""
+        return None
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols with their rules, in listing order."""

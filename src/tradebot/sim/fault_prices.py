@@ -30,23 +30,28 @@ class FaultyPrices(Prices):
 
     def __init__(self, source: Prices, plan: Plan, clock: Clock) -> None:
         self.source = source
-        self.plan = plan
+        self._plan = plan
         self._clock = clock
         self._grains: dict[str, str] = {}
         self._known: tuple[tuple[MarketFault, ...], Mapping[str, Instrument]] = ((), {})
 
     @property
+    def plan(self) -> Plan:
+        """The plan that makes them so."""
+        return self._plan
+
+    @property
     def settled(self) -> bool:
         """Only while the plan has no such faults."""
-        return not self.plan.market and self.source.settled
+        return not self._plan.market and self.source.settled
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols with the rules that they have at the venue's present time."""
         known = self.source.instruments()
-        if not self.plan.market:
+        if not self._plan.market:
             return known
         now = self._clock.now()
-        active = tuple(each for each in self.plan.market if isinstance(each, SymbolFault) and each.in_force(now))
+        active = tuple(each for each in self._plan.market if isinstance(each, SymbolFault) and each.in_force(now))
         if not active:
             return known
         if self._known[0] != active:
@@ -92,7 +97,7 @@ class FaultyPrices(Prices):
         return bars.between(start, min(end, now)) if shift else bars
 
     def _about(self, symbol: str) -> list[MarketFault]:
-        return [each for each in self.plan.market if each.concerns(symbol)]
+        return [each for each in self._plan.market if each.concerns(symbol)]
 
     def _left(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """The bars that are left where some of the finest ones are lost."""
@@ -113,7 +118,7 @@ class FaultyPrices(Prices):
         )
         lost = np.zeros(len(fine), np.bool_)
         for each in losing:
-            lost |= each.lost(symbol, fine.data[0], self.plan.seed)
+            lost |= each.lost(symbol, fine.data[0], self._plan.seed)
         rest = Exact(fine.data[:, ~lost], fine.scale)
         middle = (rest.aggregate(interval) if length > finest else rest).rescaled(whole.scale)
         return join([whole.between(0, begin - 1), middle, whole.between(stop, _FAR)], whole.scale)
@@ -141,11 +146,6 @@ class FaultyPrices(Prices):
         data = bars.data.copy()
         data[:, closed[-1] : closed[-1] + len(provisional)] = provisional.data
         return Exact(data, bars.scale)
-
-
-def plan_of(prices: Prices) -> Plan | None:
-    """The plan that some prices are under; None for honest ones."""
-    return prices.plan if isinstance(prices, FaultyPrices) else None
 
 
 def _changed(instrument: Instrument, faults: tuple[SymbolFault, ...]) -> Instrument | None:

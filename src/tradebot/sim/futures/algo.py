@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from tradebot.market.venue import Side
-from tradebot.sim.futures import conditional, trailing
+from tradebot.sim.futures import conditional, counts, trailing
 from tradebot.sim.futures import contracts as rules
 from tradebot.sim.futures.engine import SHORTLY, Futures
 from tradebot.sim.futures.ledger import ALGOS, Algo, Range
@@ -26,6 +26,7 @@ class Algos:
         """Let an order wait for its price; `Refused` -2021 if that is there already."""
         now = self.futures.settle()
         last = self.futures.last(algo.symbol)
+        counts.check(self.futures.ledger, now)
         self.futures.check_sides(algo.position_side, reduce_only=algo.reduce_only)
         self._check(algo, last)
         ledger = self.futures.ledger

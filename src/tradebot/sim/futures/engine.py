@@ -10,6 +10,7 @@ from tradebot.errors import MarketError
 from tradebot.market.venue import Side
 from tradebot.sim.engine import USUAL, Exchange
 from tradebot.sim.futures import contracts as rules
+from tradebot.sim.futures import counts
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.futures.desk import Desk, reduces
 from tradebot.sim.futures.ledger import ENTRIES, FACTS, ORDERS, TRADES, Entry, Fact, Ledger, Placed, Range, Trade
@@ -86,6 +87,7 @@ class Futures:
         """Enter a new order and tell what became of it."""
         now = self.settle()
         last = self.last(order.symbol)
+        counts.check(self.ledger, now)
         self.check_sides(order.position_side, reduce_only=order.reduce_only)
         self._check_rules(order, last)
         if len(self.ledger.open_orders(order.symbol)) >= rules.MAX_ORDERS:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tradebot.sim.futures import replies
+from tradebot.sim.futures.contracts import brackets
 from tradebot.sim.futures.desk import MAKER, TAKER
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.futures.ledger import Income
 from tradebot.sim.futures.settings import Settings
-from tradebot.sim.futures.signed import flag, range_of, symbol_of
+from tradebot.sim.futures.signed import range_of, symbol_of
 from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused, invalid
 from tradebot.sim.replies import amount
@@ -85,5 +86,11 @@ class Holdings:
     def set_dual(self, params: Params) -> Any:
         """Change the position mode."""
         params.must("dualSidePosition")
-        self.settings.set_dual(dual=flag(params, "dualSidePosition"))
+        self.settings.set_dual(dual=params.flag("dualSidePosition"))
         return replies.SUCCESS
+
+    def brackets(self, params: Params) -> Any:
+        """Leverage brackets of one contract or of all, as an array."""
+        if "symbol" in params:
+            return [brackets(self.futures.contracts.instrument(params.symbol()).symbol)]
+        return [brackets(symbol) for symbol in self.futures.contracts.instruments()]

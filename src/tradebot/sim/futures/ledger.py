@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -126,8 +127,8 @@ class Fact:
     value: str
 
 
-ORDERS = Table("orders", Placed, indexes=("symbol, client_id", "status"))
-ALGOS = Table("algos", Algo, indexes=("symbol, client_id", "status"))
+ORDERS = Table("orders", Placed, indexes=("symbol, client_id", "status", "created"))
+ALGOS = Table("algos", Algo, indexes=("symbol, client_id", "status", "created"))
 TRADES = Table("trades", Trade, indexes=("symbol, time", "order_id"))
 ENTRIES = Table("entries", Entry, indexes=("time",))
 POSITIONS = Table("positions", Position, key=2)
@@ -199,6 +200,18 @@ class Ledger:
         if entry.amount:
             ENTRIES.enter(self.db, entry)
             self.wallet += entry.amount
+
+    def sent(self, since: int) -> int:
+        """How many orders and algo orders the client has sent from a moment on."""
+        own = "original_type = '' AND client_id NOT LIKE 'autoclose-%'"
+        orders = f"SELECT count(*) FROM orders WHERE created >= ? AND {own}"  # noqa: S608
+        algos = "SELECT count(*) FROM algos WHERE created >= ?"
+        return int(self.db.run(f"SELECT ({orders}) + ({algos})", (since, since)).fetchone()[0])
+
+    def fresh(self, table: Table[Any]) -> str:
+        """A client id for an order that has none: the same in every run, and never given twice."""
+        found = self.db.run("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).fetchone()
+        return blake2b(f"{table.name}/{found and found[0]}".encode(), digest_size=11).hexdigest()
 
     def open_orders(self, symbol: str | None = None) -> list[Placed]:
         """Orders that can still be filled, oldest first."""

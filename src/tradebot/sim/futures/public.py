@@ -10,7 +10,8 @@ from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.engine import Exchange
-from tradebot.sim.futures.contracts import Contracts, brackets, describe
+from tradebot.sim.futures.contracts import Contracts, describe
+from tradebot.sim.futures.counts import WINDOWS
 from tradebot.sim.futures.funding import INTEREST, PERIOD, coming_rate, funding_rate, next_funding
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
@@ -18,7 +19,6 @@ from tradebot.sim.refusals import Refused, missing
 from tradebot.sim.replies import amount
 
 WEIGHT_LIMIT = 2_400
-ORDER_LIMITS = (("SECOND", 10, 300), ("MINUTE", 1, 1_200))
 _SPOT_ONLY = ("bidPrice", "bidQty", "askPrice", "askQty", "prevClosePrice")
 
 
@@ -33,7 +33,8 @@ class ContractData:
         self._limits = [
             {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
             for kind, interval, number, limit in (
-                ("REQUEST_WEIGHT", "MINUTE", 1, weight_limit), *(("ORDERS", *each) for each in ORDER_LIMITS)
+                ("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
+                *(("ORDERS", each.interval, each.number, each.limit) for each in WINDOWS),
             )
         ]  # fmt: skip
 
@@ -122,9 +123,3 @@ class ContractData:
         if not found:
             raise missing("symbol")
         return found[0]
-
-    def brackets(self, params: Params) -> Any:
-        """Leverage brackets of one contract or of all, as an array."""
-        if "symbol" in params:
-            return [brackets(self.contracts.instrument(params.symbol()).symbol)]
-        return [brackets(symbol) for symbol in self.contracts.instruments()]

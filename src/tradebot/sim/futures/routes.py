@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from tradebot.sim.app import Call
 from tradebot.sim.futures.engine import Futures
@@ -13,6 +13,7 @@ from tradebot.sim.futures.signed import Trading
 from tradebot.sim.keys import SIGNING
 from tradebot.sim.params import Params
 
+A = TypeVar("A")
 FUTURES_WEIGHT = WEIGHT_LIMIT
 # klines: up to this limit the weight is that; above the last one it is 10.
 _BY_ROWS = ((99, 1), (499, 2), (1000, 5))
@@ -46,8 +47,11 @@ def _one_or_all(one: int, every: int) -> Callable[[Params], int]:
     return lambda params: one if "symbol" in params else every
 
 
-def _signed(handler: Callable[[Params], Any], weight: Callable[[Params], int], *known: str) -> Call:
-    return Call(handler, weight, SIGNING | set(known), signed=True)
+def _signed(
+    pick: Callable[[Params], A], handler: Callable[[A, Params], Any], weight: Callable[[Params], int], *known: str
+) -> Call:
+    """A call of whatever `pick` finds for the key that signed."""
+    return Call(lambda params: handler(pick(params), params), weight, SIGNING | set(known), signed=True)
 
 
 def market_calls(data: ContractData) -> dict[str, dict[str, Call]]:
@@ -68,53 +72,65 @@ def market_calls(data: ContractData) -> dict[str, dict[str, Call]]:
     return {f"/fapi/{path}": {"GET": call} for path, call in gets.items()}
 
 
-def trading_calls(trading: Trading) -> dict[str, dict[str, Call]]:
+def trading_calls(whose: Callable[[Params], Trading]) -> dict[str, dict[str, Call]]:
     """Paths of orders and algo orders, then methods."""
     return {
         "/fapi/v1/order": {
-            "POST": _signed(trading.place, _fixed(0), *_ORDER),
-            "GET": _signed(trading.order, _fixed(1), *_WHICH),
-            "DELETE": _signed(trading.cancel, _fixed(1), *_WHICH),
+            "POST": _signed(whose, Trading.place, _fixed(0), *_ORDER),
+            "GET": _signed(whose, Trading.order, _fixed(1), *_WHICH),
+            "DELETE": _signed(whose, Trading.cancel, _fixed(1), *_WHICH),
         },
-        "/fapi/v1/openOrders": {"GET": _signed(trading.open_orders, _one_or_all(1, 40), "symbol")},
-        "/fapi/v1/allOpenOrders": {"DELETE": _signed(trading.cancel_all, _fixed(1), "symbol")},
-        "/fapi/v1/allOrders": {"GET": _signed(trading.orders, _fixed(5), "symbol", "orderId", *_RANGE)},
-        "/fapi/v1/userTrades": {"GET": _signed(trading.trades, _fixed(5), "symbol", "orderId", "fromId", *_RANGE)},
-        "/fapi/v1/countdownCancelAll": {"POST": _signed(trading.countdown, _fixed(10), "symbol", "countdownTime")},
+        "/fapi/v1/openOrders": {"GET": _signed(whose, Trading.open_orders, _one_or_all(1, 40), "symbol")},
+        "/fapi/v1/allOpenOrders": {"DELETE": _signed(whose, Trading.cancel_all, _fixed(1), "symbol")},
+        "/fapi/v1/allOrders": {"GET": _signed(whose, Trading.orders, _fixed(5), "symbol", "orderId", *_RANGE)},
+        "/fapi/v1/userTrades": {
+            "GET": _signed(whose, Trading.trades, _fixed(5), "symbol", "orderId", "fromId", *_RANGE)
+        },
+        "/fapi/v1/countdownCancelAll": {
+            "POST": _signed(whose, Trading.countdown, _fixed(10), "symbol", "countdownTime")
+        },
         "/fapi/v1/algoOrder": {
-            "POST": _signed(trading.place_algo, _fixed(0), *_ALGO),
-            "GET": _signed(trading.algo, _fixed(1), *_WHICH_ALGO),
-            "DELETE": _signed(trading.cancel_algo, _fixed(1), *_WHICH_ALGO),
+            "POST": _signed(whose, Trading.place_algo, _fixed(0), *_ALGO),
+            "GET": _signed(whose, Trading.algo, _fixed(1), *_WHICH_ALGO),
+            "DELETE": _signed(whose, Trading.cancel_algo, _fixed(1), *_WHICH_ALGO),
         },
         "/fapi/v1/openAlgoOrders": {
-            "GET": _signed(trading.open_algos, _one_or_all(1, 40), "symbol", "algoType", "algoId")
+            "GET": _signed(whose, Trading.open_algos, _one_or_all(1, 40), "symbol", "algoType", "algoId")
         },
-        "/fapi/v1/algoOpenOrders": {"DELETE": _signed(trading.cancel_algos, _fixed(1), "symbol")},
-        "/fapi/v1/allAlgoOrders": {"GET": _signed(trading.all_algos, _fixed(5), "symbol", "algoId", *_RANGE)},
+        "/fapi/v1/algoOpenOrders": {"DELETE": _signed(whose, Trading.cancel_algos, _fixed(1), "symbol")},
+        "/fapi/v1/allAlgoOrders": {"GET": _signed(whose, Trading.all_algos, _fixed(5), "symbol", "algoId", *_RANGE)},
     }
 
 
-def account_calls(holdings: Holdings, data: ContractData) -> dict[str, dict[str, Call]]:
+def account_calls(whose: Callable[[Params], Holdings]) -> dict[str, dict[str, Call]]:
     """Paths of the account and its settings, then methods."""
     return {
-        "/fapi/v3/balance": {"GET": _signed(holdings.balance, _fixed(5))},
-        "/fapi/v3/account": {"GET": _signed(holdings.account, _fixed(5))},
-        "/fapi/v3/positionRisk": {"GET": _signed(holdings.positions, _fixed(5), "symbol")},
-        "/fapi/v1/income": {"GET": _signed(holdings.income, _fixed(30), "symbol", "incomeType", "fromId", *_RANGE)},
-        "/fapi/v1/symbolConfig": {"GET": _signed(holdings.symbol_config, _fixed(5), "symbol")},
-        "/fapi/v1/accountConfig": {"GET": _signed(holdings.account_config, _fixed(5))},
-        "/fapi/v1/commissionRate": {"GET": _signed(holdings.commission, _fixed(20), "symbol")},
-        "/fapi/v1/leverageBracket": {"GET": _signed(data.brackets, _fixed(1), "symbol")},
-        "/fapi/v1/leverage": {"POST": _signed(holdings.set_leverage, _fixed(1), "symbol", "leverage")},
-        "/fapi/v1/marginType": {"POST": _signed(holdings.set_margin_type, _fixed(1), "symbol", "marginType")},
+        "/fapi/v3/balance": {"GET": _signed(whose, Holdings.balance, _fixed(5))},
+        "/fapi/v3/account": {"GET": _signed(whose, Holdings.account, _fixed(5))},
+        "/fapi/v3/positionRisk": {"GET": _signed(whose, Holdings.positions, _fixed(5), "symbol")},
+        "/fapi/v1/income": {
+            "GET": _signed(whose, Holdings.income, _fixed(30), "symbol", "incomeType", "fromId", *_RANGE)
+        },
+        "/fapi/v1/symbolConfig": {"GET": _signed(whose, Holdings.symbol_config, _fixed(5), "symbol")},
+        "/fapi/v1/accountConfig": {"GET": _signed(whose, Holdings.account_config, _fixed(5))},
+        "/fapi/v1/commissionRate": {"GET": _signed(whose, Holdings.commission, _fixed(20), "symbol")},
+        "/fapi/v1/leverageBracket": {"GET": _signed(whose, Holdings.brackets, _fixed(1), "symbol")},
+        "/fapi/v1/leverage": {"POST": _signed(whose, Holdings.set_leverage, _fixed(1), "symbol", "leverage")},
+        "/fapi/v1/marginType": {"POST": _signed(whose, Holdings.set_margin_type, _fixed(1), "symbol", "marginType")},
         "/fapi/v1/positionSide/dual": {
-            "GET": _signed(holdings.dual, _fixed(30)),
-            "POST": _signed(holdings.set_dual, _fixed(1), "dualSidePosition"),
+            "GET": _signed(whose, Holdings.dual, _fixed(30)),
+            "POST": _signed(whose, Holdings.set_dual, _fixed(1), "dualSidePosition"),
         },
     }
 
 
-def futures_calls(futures: Futures) -> dict[str, dict[str, Call]]:
-    """All paths of the futures API, then methods."""
-    data = ContractData(futures.contracts)
-    return market_calls(data) | trading_calls(Trading(futures)) | account_calls(Holdings(futures), data)
+def _by_key(usual: A, others: Mapping[str, A]) -> Callable[[Params], A]:
+    return lambda params: others.get(params.key, usual)
+
+
+def futures_calls(futures: Futures, accounts: Mapping[str, Futures] | None = None) -> dict[str, dict[str, Call]]:
+    """All paths of the futures API, then methods; `accounts` by API key, others trade on `futures`."""
+    others = accounts or {}
+    trading = _by_key(Trading(futures), {key: Trading(each) for key, each in others.items()})
+    holdings = _by_key(Holdings(futures), {key: Holdings(each) for key, each in others.items()})
+    return market_calls(ContractData(futures.contracts)) | trading_calls(trading) | account_calls(holdings)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
-from uuid import uuid4
 
 from tradebot.clock import DAY, SECOND
 from tradebot.market.venue import ZERO, Side
-from tradebot.sim.futures import replies
+from tradebot.sim.futures import counts, replies
 from tradebot.sim.futures.algo import Algos
 from tradebot.sim.futures.conditional import LIMITS, TRAILING
 from tradebot.sim.futures.contracts import CONDITIONAL, REGULAR, TIMES_IN_FORCE
 from tradebot.sim.futures.engine import Futures
-from tradebot.sim.futures.ledger import Algo, Placed, Range
+from tradebot.sim.futures.ledger import ALGOS, ORDERS, Algo, Placed, Range
 from tradebot.sim.futures.positions import PositionSide
 from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused, invalid, missing, unneeded
+from tradebot.sim.signed import Answer
 
 CLIENT_ID = r"^[.A-Z\:/a-z0-9_-]{1,36}$"
 _NEWEST = 7 * DAY
@@ -43,7 +43,11 @@ class Trading:
         kind = Reply.ACK
         if "newOrderRespType" in params:
             kind = params.one_of("newOrderRespType", Reply, Refused(-1100, "Invalid newOrderRespType."))
-        return replies.placed(self.futures.place(_order(params, self.futures.now)), kind)
+        order = _order(params, self.futures.ledger.fresh(ORDERS), self.futures.now)
+        return self._counted(replies.placed(self.futures.place(order), kind))
+
+    def _counted(self, body: Any) -> Answer:
+        return Answer(body, counts.headers(self.futures.ledger, self.futures.now))
 
     def order(self, params: Params) -> Any:
         """An order as it is now."""
@@ -82,7 +86,8 @@ class Trading:
 
     def place_algo(self, params: Params) -> Any:
         """Let an order wait for its price."""
-        return replies.algo(self.algos.place(_algo(params, self.futures.now)))
+        algo = _algo(params, self.futures.ledger.fresh(ALGOS), self.futures.now)
+        return self._counted(replies.algo(self.algos.place(algo)))
 
     def algo(self, params: Params) -> Any:
         """An algo order, whatever became of it."""
@@ -141,14 +146,6 @@ def range_of(params: Params, from_id: str, usual: int) -> Range:
     )  # fmt: skip
 
 
-def flag(params: Params, name: str) -> bool:
-    """`true` or `false` in any case; false where it was not sent."""
-    value = params.get(name, "false").lower()
-    if value not in {"true", "false"}:
-        raise invalid(name)
-    return value == "true"
-
-
 def _sides(params: Params) -> tuple[Side, PositionSide]:
     side = params.one_of("side", Side, Refused(-1117, "Invalid side."))
     if "positionSide" not in params:
@@ -178,14 +175,14 @@ def _known_type(params: Params, known: tuple[str, ...]) -> str:
     return kind
 
 
-def _order(params: Params, now: int) -> Placed:
+def _order(params: Params, fresh: str, now: int) -> Placed:
     symbol = params.symbol()
     side, position_side = _sides(params)
     kind = _known_type(params, (*REGULAR, *CONDITIONAL))
     if kind in CONDITIONAL:
         text = "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
         raise Refused(-4120, text)
-    if flag(params, "closePosition"):
+    if params.flag("closePosition"):
         raise Refused(-4136, f"Target strategy invalid for orderType {kind},closePosition true.")
     for name in ("quantity",) if kind == "MARKET" else ("timeInForce", "quantity", "price"):
         params.must(name)
@@ -194,19 +191,19 @@ def _order(params: Params, now: int) -> Placed:
             raise unneeded(name)
     time_in_force, until = _time_in_force(params, now)
     return Placed(
-        0, symbol, params.text("newClientOrderId", CLIENT_ID) or uuid4().hex[:22], side, position_side, kind,
+        0, symbol, params.text("newClientOrderId", CLIENT_ID) or fresh, side, position_side, kind,
         time_in_force, _amount(params, "quantity"), _amount(params, "price"), now, now,
-        reduce_only=flag(params, "reduceOnly"), good_till=until,
+        reduce_only=params.flag("reduceOnly"), good_till=until,
     )  # fmt: skip
 
 
-def _algo(params: Params, now: int) -> Algo:
+def _algo(params: Params, fresh: str, now: int) -> Algo:
     if params.get("algoType", "CONDITIONAL") != "CONDITIONAL":
         raise invalid("algoType")
     symbol = params.symbol()
     side, position_side = _sides(params)
     kind = _known_type(params, CONDITIONAL)
-    close = flag(params, "closePosition")
+    close = params.flag("closePosition")
     needed = ["callbackRate"] if kind == TRAILING else ["triggerPrice"]
     needed += ["price"] if kind in LIMITS else []
     for name in needed if close else [*needed, "quantity"]:
@@ -216,10 +213,10 @@ def _algo(params: Params, now: int) -> Algo:
     if working not in {"CONTRACT_PRICE", "MARK_PRICE"}:
         raise invalid("workingType")
     return Algo(
-        0, symbol, params.text("clientAlgoId", CLIENT_ID) or uuid4().hex[:22], side, position_side, kind,
+        0, symbol, params.text("clientAlgoId", CLIENT_ID) or fresh, side, position_side, kind,
         time_in_force, _amount(params, "quantity"), _amount(params, "price"), _amount(params, "triggerPrice"),
-        now, now, reduce_only=flag(params, "reduceOnly"), close_position=close, working_type=working,
-        price_protect=flag(params, "priceProtect"), activation=_amount(params, "activatePrice"),
+        now, now, reduce_only=params.flag("reduceOnly"), close_position=close, working_type=working,
+        price_protect=params.flag("priceProtect"), activation=_amount(params, "activatePrice"),
         callback=_amount(params, "callbackRate"), good_till=until,
     )  # fmt: skip
 

@@ -50,15 +50,14 @@ def install(kind: str) -> None:
 
 def main(kind: str) -> int:
     """Install unless another process has done so while this one waited for its turn."""
-    with (ROOT / ".venv.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if built_from("run") and built_from(kind):
-            return 0
-        try:
-            install(kind)
-        except (subprocess.CalledProcessError, OSError) as error:
-            print(f"tradebot: the installation failed: {error}; mend its cause and call again", file=sys.stderr)
-            return 1
+    try:
+        with (ROOT / ".venv.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not (built_from("run") and built_from(kind)):
+                install(kind)
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"tradebot: the installation failed: {error}; mend its cause and call again", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -81,7 +81,7 @@ async def test_positions_are_what_the_run_left(make_settings: MakeSettings) -> N
     documents: list[Document] = []
     await commands.run(settings, 1, documents.append)
     held = commands.positions(settings)
-    assert held["account"] == "sim-paper"
+    assert held["account"] == "sim-at-20250602T150000Z-paper"
     assert held["positions"]
     assert {row["symbol"] for row in held["positions"]} == {row["symbol"] for row in documents[0]["positions"]}
     assert {row["mark"] for row in held["positions"]} == {None}

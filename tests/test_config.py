@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tradebot.config import Settings, find_file, leaves, load, merge, nest
+from tradebot.config import Settings, find_file, inherited_environment, leaves, load, merge, nest
 from tradebot.errors import ConfigError
 
 
@@ -148,3 +148,38 @@ def test_every_key_explains_itself_and_has_a_default() -> None:
 def test_dotted_keys_become_tables_and_tables_are_laid_on_each_other() -> None:
     tree = merge(nest({"a.b": 1, "a.c": 2}), nest({"a.c": 3, "d": 4}))
     assert tree == {"a": {"b": 1, "c": 3}, "d": 4}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://[::1", "invalid ipv6 url"),
+        ("http://h:99999", "port out of range"),
+        ("http://a b", "not an address"),
+        ("ftp://h", "not an address"),
+        ("http://user:word@h/", "a password does not belong here"),
+    ],
+)
+def test_what_is_no_address_is_told_with_an_example(address: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:8080") as error:
+        load(None, {"venue.base_url": ("--base-url", address), "venue.name": ("--venue", "binance")}, {})
+    assert said in str(error.value)
+
+
+def test_the_built_in_venue_has_no_address() -> None:
+    with pytest.raises(ConfigError, match="add --venue binance"):
+        load(None, {"venue.base_url": ("--base-url", "http://127.0.0.1:8080")}, {})
+
+
+def test_a_list_names_nothing_twice_and_is_more_than_commas() -> None:
+    settings = load(None, {"market.intervals": ("--intervals", "5m,5m, 1h")}, {})
+    assert settings.market.intervals == ("5m", "1h")
+    with pytest.raises(ConfigError, match="nothing but commas"):
+        load(None, {"universe.symbols": ("--symbols", ",")}, {})
+
+
+def test_another_process_can_be_given_an_environment_without_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEBOT_SIM__SEED", "7")
+    monkeypatch.setenv("OTHER", "kept")
+    assert inherited_environment()["OTHER"] == "kept"
+    assert "TRADEBOT_SIM__SEED" not in inherited_environment()

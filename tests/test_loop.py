@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ from tradebot.session import open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
 
-from .conftest import AT, MakeSettings
+from .conftest import AT, MakeSettings, served
 from .test_pipeline import Change, Meddling
 
 START = parse_time(AT)
@@ -146,6 +146,8 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
     class Slow:
         """A desk whose first entry hangs until the second cycle has looked."""
 
+        doubts: ClassVar[list[str]] = []
+
         def positions(self) -> list[Any]:
             return []
 
@@ -218,3 +220,61 @@ async def test_balances_are_not_asked_for_where_no_entry_is_possible(make_settin
         await loop.run(3, lambda _: asked.append(account[0]))
     assert asked[0] > 0
     assert asked[1:] == [asked[0]] * 2
+
+
+async def test_exits_are_looked_after_when_no_price_can_be_read(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=60, venue__retries=0)
+    await run(settings, 1)
+
+    def no_prices(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if request.url.path.endswith("ticker/price") else None
+
+    async with looping(settings, no_prices) as loop:
+        loop.session.clock.advance(START + 6 * MINUTE)  # type: ignore[attr-defined]
+        documents: list[Document] = []
+        with pytest.raises(VenueUnreachable):
+            await loop.run(1, documents.append)
+    assert {order["intent"] for order in documents[0]["orders"]} == {"time"}
+
+
+async def test_told_to_end_it_waits_for_the_orders_in_the_air(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, sim__latency_ms=300.0)
+    async with looping(settings) as loop:
+        running = asyncio.create_task(loop.run(1, lambda _: None))
+        while not any(order.state.value == "SENT" for order in loop.desk.journal.orders(loop.session.account)):
+            await asyncio.sleep(0.02)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        states = {order.state.value for order in loop.desk.journal.orders(loop.session.account)}
+    assert states == {"FILLED"}
+
+
+async def test_the_universe_and_the_rules_are_read_anew_every_hour(make_settings: MakeSettings) -> None:
+    asked = [0]
+
+    def count(request: httpx.Request) -> httpx.Response | None:
+        asked[0] += request.url.path.endswith("exchangeInfo")
+        return None
+
+    async with looping(make_settings(), count) as loop:
+        first = asked[0]
+        await loop.pipeline.scan()
+        assert asked[0] == first
+        loop.session.clock.advance(START + 61 * MINUTE)  # type: ignore[attr-defined]
+        await loop.pipeline.scan()
+        assert asked[0] == first + 1
+
+
+async def test_a_venues_clock_that_jumped_is_told(make_settings: MakeSettings) -> None:
+    async with served(make_settings(sim__clock="real")) as url:
+        settings = make_settings(venue__name="binance", venue__base_url=url)
+        async with open_session(settings, trading=True) as session:
+            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+                assert session.broker is not None
+                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
+                loop = Loop(Pipeline(session, pool), desk)
+                assert await loop._measure() == []
+                session.clock.sync(session.clock.now() - 60 * MINUTE, 0.0)
+                (warning,) = await loop._measure()
+    assert "jumped by +3600 s" in warning

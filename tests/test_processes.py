@@ -142,6 +142,28 @@ def test_the_served_venue_ends_with_its_signal(start: Callable[..., subprocess.P
     assert process.wait(5) == 143
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_documents_that_cannot_be_written_do_not_end_the_trading(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tradebot", "run", "--cycles", "2", "--json", "--data-dir", str(tmp_path), *SMALL]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--set", "sim.clock=stepped"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert done.stderr.count("a document could not be written: No space left on device") == 2
+
+
+def test_without_standard_streams_it_works_all_the_same(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m tradebot run --once --data-dir {tmp_path} {' '.join(SMALL)} <&- >&- 2>&-"
+    assert subprocess.run(command, shell=True, timeout=30, check=False).returncode == 0
+    assert (tmp_path / "state.db").exists()
+
+
 def test_a_reader_that_has_gone_is_no_error(start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start("run", "--cycles", "3", "--json", *SMALL, "--set", "sim.clock=stepped")
     assert process.stdout is not None

@@ -96,7 +96,8 @@ async def test_another_address_seed_or_folder_is_another_venue(make_settings: Ma
         )
     }
     assert len(keys) == 5
-    assert account_key(make_settings()) == "sim-paper"
+    assert account_key(make_settings(sim__at="")) == "sim-paper"
+    assert account_key(make_settings()) == "sim-at-20250602T150000Z-paper"
 
 
 async def test_an_unknown_venue_or_interval_is_told_before_anything_is_asked(make_settings: MakeSettings) -> None:

@@ -75,6 +75,15 @@ class Terminal:
             self.signals = document["signals"]
         report.show(report.console(sys.stdout if sys.stdout.isatty() else sys.stderr), report.RENDERERS[kind](document))
 
+    def tell(self, kind: str, document: "Document") -> None:
+        """Print like `emit`; where that is impossible (a full disk, say) the work goes on all the same."""
+        try:
+            self.emit(kind, document)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _say(f"a document could not be written: {error.strerror}")
+
     @contextlib.contextmanager
     def progress(self) -> "Iterator[Progress]":
         """A progress bar on stderr for what takes long, where somebody looks."""
@@ -200,6 +209,8 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
         return uvloop.run(guarded())
     except asyncio.CancelledError:
+        if not received:
+            raise
         raise Ended(128 + received[0]) from None
 
 
@@ -250,7 +261,7 @@ def run(settings: "Settings", terminal: Terminal, once: OnceOption = False, cycl
 
     if once and cycles not in (None, 1):
         raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
-    finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.emit("run", each)))
+    finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.tell("run", each)))
 
 
 @command("positions", *EVERYWHERE)
@@ -283,7 +294,7 @@ def bench(
     symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="Symbols of the universe.")] = 30,
     bars: Annotated[int, typer.Option("--bars", min=100, max=1000, help="Closed klines of each series.")] = 100,
     latency: Annotated[float, typer.Option("--latency", min=0, help="Delay of every reply, ms.")] = 20.0,
-    cycles: Annotated[int, typer.Option("--cycles", min=5, help="Serial cycles.")] = 5,
+    cycles: Annotated[int, typer.Option("--cycles", min=5, max=13, help="Serial cycles.")] = 5,
 ) -> None:
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50 --json"""
     from tradebot.bench import Workload, measure
@@ -323,6 +334,16 @@ def root(
         print(context.get_help())
 
 
+def _have_streams() -> None:
+    """Whoever started us may have closed the standard streams; no file of ours must take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
 def _say(message: str) -> None:
     """One line on stderr, whatever the message holds."""
     with contextlib.suppress(OSError):
@@ -339,6 +360,7 @@ def _usage(error: TyperException) -> str:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code that the errors module defines."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _have_streams()
     code = 0
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="tradebot", standalone_mode=False) or 0
@@ -354,6 +376,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = 130
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _say(f"input or output failed: {error}")
+        code = 1
     except Exception as error:
         if "--debug" in arguments:
             raise

@@ -8,6 +8,7 @@ times) come from `monotonic_ms`.
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -31,8 +32,9 @@ def monotonic_ms() -> float:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far, in seconds."""
-    return time.process_time()
+    """CPU time so far, in seconds, of this process and of those it has made that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def parse_time(text: str) -> int:

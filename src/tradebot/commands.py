@@ -131,8 +131,10 @@ async def _run(settings: Settings, cycles: int | None, emit: Emit) -> None:
 
 def positions(settings: Settings) -> Document:
     """What the account of the settings' venue holds, from the journal alone; no venue is asked."""
-    account = account_key(settings)
-    with Journal(settings.data_path / "state.db") as journal:
+    account, state = account_key(settings), settings.data_path / "state.db"
+    if not state.exists():
+        return {"schema": SCHEMA, "account": account, "positions": []}
+    with Journal(state) as journal:
         held = [position.document(None) for position in journal.positions(account)]
     return {"schema": SCHEMA, "account": account, "positions": held}
 
@@ -150,6 +152,7 @@ def export_onnx(source: Path, target: Path | None) -> Document:
         "rows_checked": report.rows_checked,
         "max_abs_diff": report.max_abs_diff,
         "sha256": report.sha256,
+        "notes": list(report.notes),
     }
 
 

@@ -13,8 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tradebot.clock import parse_time
 from tradebot.errors import ConfigError, UsageError, suggestion
@@ -26,11 +35,28 @@ Layer: TypeAlias = tuple[str, Tree]
 
 
 def _split(value: object) -> object:
-    """Lists may be written with commas where TOML is not at hand."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """Lists may be written with commas where TOML is not at hand; nothing is listed twice."""
+    if not isinstance(value, str):
+        return value
+    parts = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if value.strip() and not parts:
+        raise ValueError("a list of nothing but commas")
+    return parts
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+def address_problem(text: str) -> str | None:
+    """Why `text` is not the address of a venue, or None."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        return str(error).lower()
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or " " in text:
+        return "not an address"
+    return "a password does not belong here" if "@" in parts.netloc else None
 
 
 class Section(BaseModel):
@@ -46,6 +72,21 @@ class Venue(Section):
     base_url: str = Field("", description="Another address of the same protocol; empty for the venue's own.")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for any reply but an order's, real seconds.")
     connections: int = Field(50, ge=1, le=500, description="Requests in the air at once.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        problem = address_problem(value) if value else None
+        if problem:
+            raise ValueError(f"{problem}; write it as http://127.0.0.1:8080")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Venue:
+        if self.base_url and self.name == "sim":
+            raise ValueError("the built-in venue 'sim' has no address; add --venue binance")
+        return self
+
     retries: int = Field(3, ge=0, le=10, description="Further tries of a read that failed in a way that can pass.")
 
 
@@ -80,6 +121,7 @@ class Sim(Section):
     )
     speed: float = Field(60.0, gt=0, le=100_000, description="Venue seconds in a real one, when scaled.")
     latency_ms: float = Field(0.0, ge=0, description="Delay of every reply, real milliseconds.")
+    faults: str = Field("", description="A TOML file of faults that it shall have; see docs/faults.md.")
 
     @field_validator("at")
     @classmethod
@@ -114,7 +156,7 @@ class Pool(Section):
 
     workers: int = Field(0, ge=0, le=256, description="How many; 0: one for each CPU.")
     use: Literal["auto", "always", "never"] = Field(
-        "auto", description="auto: work that is too small to be worth it runs inline."
+        "auto", description="always a worker, never one, or auto: only for work that is worth the way there."
     )
 
 
@@ -180,6 +222,11 @@ class Settings(Section):
         except OSError as error:
             raise ConfigError(f"data folder {path}: {error.strerror}; name another with --data-dir") from None
         return path
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment without our own variables, for a process that must not take them over."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def leaves(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from tradebot.clock import MINUTE, SECOND, monotonic_ms
+from tradebot.clock import SECOND, monotonic_ms
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
 from tradebot.errors import TradebotError
 from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.trading.desk import Desk, Outcome
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
-RESYNC_MS = 10 * MINUTE  # real time between looks at the venue's clock
+LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
+JUMP = 2 * SECOND  # a change of the venue's clock that is worth a warning
 Emit: TypeAlias = Callable[[Document], None]
 GRACE_S = 4.0  # for orders in the air when the program is told to end
 
@@ -53,37 +54,32 @@ class Loop:
         self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
         self._traded = False
         self._error: TradebotError | None = None
-        self._synced = monotonic_ms()
+        self._ending = False
 
     async def begin(self, number: int) -> Cycle:
         """Look after the exits and, meanwhile, scan, fetch, analyze and predict."""
         feed = self.session.feed
         cycle = Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
-        await self._sync(cycle)
         await asyncio.gather(self._monitor(cycle), self._look(cycle))
         return cycle
-
-    async def _sync(self, cycle: Cycle) -> None:
-        """Measure the venue's clock anew from time to time: an offset that was taken once drifts."""
-        if self.session.remote and monotonic_ms() - self._synced > RESYNC_MS:
-            self._synced = monotonic_ms()
-            try:
-                await self.session.feed.time()
-            except TradebotError as error:
-                cycle.warnings.append(f"the venue's clock could not be read: {error}")
 
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):
             try:
                 cycle.marks = await self.session.feed.prices()
                 self.session.mark(cycle.marks)
+            except TradebotError as error:
+                cycle.fail(error)
+            try:  # without marks too: what is in doubt is looked up, and what is over its time ends
                 cycle.outcomes += await self.desk.monitor(cycle.marks)
+                cycle.warnings += self.desk.doubts
             except TradebotError as error:
                 cycle.fail(error)
 
     async def _look(self, cycle: Cycle) -> None:
         try:
             cycle.look = await self.pipeline.look(cycle.watch)
+            cycle.warnings += cycle.look.warnings
             await self.pipeline.predict(cycle.look)
         except TradebotError as error:
             cycle.fail(error)
@@ -92,7 +88,7 @@ class Loop:
         """Execute once the cycle before has executed, then hand out the document."""
         if after is not None:
             await asyncio.wait([asyncio.ensure_future(after)])
-        if cycle.look and cycle.look.predictions and cycle.marks:
+        if cycle.look and cycle.look.predictions and cycle.marks and not self._ending:
             with cycle.watch("execute"):
                 try:
                     predictions, threshold = cycle.look.predictions, self.pipeline.threshold
@@ -155,18 +151,38 @@ class Loop:
         """Wait until at most `most` cycles are under way."""
         while len(self._under_way) > most:
             cycle, task = self._under_way[0]
-            await task
+            await asyncio.wait([task])  # told to end, we stop waiting; the orders in the air are `_settle`'s
+            task.result()
             self._under_way.popleft()
             self._traded, self._error = self._traded or cycle.error is None, cycle.error
 
     async def _next(self, due: int) -> list[str]:
-        """Wait for the next minute; what to say of whole minutes that have passed instead of it."""
+        """Wait for the next minute; what to say of the venue's clock and of minutes that have passed instead."""
+        warnings = []
+        if self.session.remote and not self.session.stands_still:
+            await self.session.clock.sleep_until(due - LOOK_AHEAD)
+            warnings = await self._measure()
+            due = min(due, self.session.clock.now() // self.every * self.every + self.every)
         await self.session.clock.sleep_until(due)
         missed = (self.session.clock.now() - due) // self.every
-        return [f"{missed} cycle{'s' * (missed > 1)} missed: the one before took too long"] if missed else []
+        if missed:
+            warnings.append(f"{missed} cycle{'s' * (missed > 1)} missed: the one before took too long")
+        return warnings
+
+    async def _measure(self) -> list[str]:
+        """Measure the venue's clock anew: an offset that was taken once drifts, and machines sleep."""
+        clock = self.session.clock
+        before, started = clock.now(), monotonic_ms()
+        try:
+            await self.session.feed.time()
+        except TradebotError as error:
+            return [f"the venue's clock could not be read: {error}"]
+        jump = clock.now() - before - (monotonic_ms() - started) * getattr(clock, "speed", 1.0)
+        return [f"the venue's clock jumped by {jump / SECOND:+.0f} s"] if abs(jump) > JUMP else []
 
     async def _settle(self) -> None:
         """Orders in the air may come back for a few seconds; then they are left in doubt, on record."""
+        self._ending = True
         tasks = [task for _, task in self._under_way]
         if not tasks:
             return

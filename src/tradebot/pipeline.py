@@ -18,9 +18,9 @@ import numpy as np
 from tradebot.analysis.analyze import Analysis, conclude, own_features
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy, make
-from tradebot.clock import monotonic_ms
+from tradebot.clock import HOUR, monotonic_ms
 from tradebot.config import Settings
-from tradebot.errors import ConfigError, MarketError
+from tradebot.errors import ConfigError, MarketError, TradebotError
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
 from tradebot.market.store import Ready
 from tradebot.market.universe import Universe, choose
@@ -30,6 +30,7 @@ from tradebot.trading.risk import Prediction
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
+RENEW_MS = HOUR  # venue time after which instruments and universe are read again
 BATCH = 64  # symbols analyzed at once while others are still in the air
 
 
@@ -146,19 +147,30 @@ class Pipeline:
         self.strategy: Strategy = make(strategy.name, strategy.parameters)
         self.intervals = fine_to_coarse(self.settings.market.intervals)
         self._universe: Universe | None = None
+        self._chosen = 0
 
-    async def scan(self) -> Universe:
-        """The universe, chosen once a session."""
+    async def scan(self, warnings: list[str] | None = None) -> Universe:
+        """The universe; after `RENEW_MS` venue ms rules and universe are read anew, or kept with a warning."""
+        now, wanted, session = self.session.clock.now(), self.settings.universe, self.session
         if self._universe is None:
-            self._universe = await choose(self.settings.universe, self.session.instruments, self.session.feed)
+            self._universe, self._chosen = await choose(wanted, session.instruments, session.feed), now
+        elif abs(now - self._chosen) >= RENEW_MS:
+            self._chosen = now
+            try:
+                await session.renew()
+                self._universe = await choose(wanted, session.instruments, session.feed)
+            except TradebotError as error:
+                (warnings if warnings is not None else []).append(f"the universe is the one of before: {error}")
         return self._universe
 
     async def look(self, watch: Watch | None = None) -> Look:
         """Scan, fetch and analyze. `MarketError` if not one series could be had."""
         watch = watch or Watch()
+        warnings: list[str] = []
         with watch("scan"):
-            universe = await self.scan()
-        look = Look(self.session.clock.now(), universe, watch, skipped=dict(universe.skipped))
+            universe = await self.scan(warnings)
+        now = self.session.clock.now()
+        look = Look(now, universe, watch, skipped=dict(universe.skipped), warnings=warnings)
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars)
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         with watch("fetch"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Context, Decimal
 from typing import IO, Any, Literal, TypeAlias
 
 from rich.console import Console
@@ -33,10 +34,8 @@ def short(amount: Any) -> str:
     """A decimal string without its trailing zeros, to at most ten significant digits."""
     if amount in (None, ""):
         return ""
-    text = format(amount, "f") if not isinstance(amount, str) else amount
-    whole, dot, places = text.partition(".")
-    places = places[: max(0, 10 - len(whole.lstrip("-0")))].rstrip("0")
-    return whole + dot * bool(places) + places
+    text = format(Context(prec=10).plus(Decimal(amount)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _side(values: Sequence[str]) -> Literal["left", "right"]:
@@ -199,6 +198,7 @@ def export_onnx(document: Document) -> Iterable[Table | Text]:
     yield Text(f"{document['source']} → {document['onnx']} ({document['features']} features)")
     yield Text(f"parity: {document['rows_checked']:,} rows, largest difference {document['max_abs_diff']:.2e}")
     yield Text(f"sha256 {document['sha256']}")
+    yield from (Text(f"note: {note}", style="yellow") for note in document["notes"])
 
 
 def strategies(document: Document) -> Iterable[Table | Text]:

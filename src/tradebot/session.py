@@ -9,6 +9,7 @@ the marks that the feed has shown.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import httpx
 from tradebot import sim
 from tradebot.clock import Clock, RealClock, SteppedClock
 from tradebot.config import Settings
-from tradebot.errors import UnknownName, suggestion
+from tradebot.errors import MarketError, TradingError, UnknownName, suggestion
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
 from tradebot.market.store import KlineStore
@@ -31,6 +32,7 @@ from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
 from tradebot.sim.engine import Exchange
 from tradebot.sim.prices import Marked
 
+log = logging.getLogger(__name__)
 SIM = "sim"
 LOOK_S = 0.02  # real seconds between looks at a clock that somebody else moves
 Wrap: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
@@ -51,11 +53,13 @@ class FollowedClock(SteppedClock):
         self._venue = venue
 
     async def sleep_until(self, moment: int) -> None:
-        """Return when the venue's clock has reached `moment`; it is asked every `LOOK_S`."""
-        if self.drive and moment > self.now():
-            await self._venue.sim_advance(moment)
+        """Return when the venue's clock has reached `moment`; it is asked every `LOOK_S`, which weighs nothing."""
         while moment > self.now():
-            self.advance(await self._venue.time())
+            try:
+                look = self._venue.sim_advance(moment) if self.drive else self._venue.sim_now()
+                self.advance(await look)
+            except MarketError as error:  # the venue may come back; its clock stands still meanwhile
+                log.debug("the venue's clock could not be read: %s", error)
             if moment > self.now():
                 await asyncio.sleep(LOOK_S)
 
@@ -69,7 +73,7 @@ class Session:
     clock: Clock
     feed: BinanceClient
     store: KlineStore
-    instruments: Mapping[str, Instrument]
+    instruments: dict[str, Instrument]
     broker: Broker | None = None
     marked: Marked | None = None
 
@@ -88,6 +92,12 @@ class Session:
         """Whether the venue keeps a clock of its own, apart from the program's."""
         return self.broker is not self.feed
 
+    async def renew(self) -> None:
+        """Read the instruments again, for all who hold them. Raises `MarketError`."""
+        known = await self.feed.instruments()
+        self.instruments.clear()
+        self.instruments.update(known)
+
     def mark(self, prices: Mapping[str, Decimal]) -> None:
         """Show the paper account the venue's prices."""
         if self.marked is not None:
@@ -95,7 +105,12 @@ class Session:
 
 
 def venue_key(settings: Settings) -> str:
-    """Name under which a venue's klines and state are kept: another address is another venue."""
+    """Name under which a venue's klines and state are kept: another address is another venue.
+
+    `UnknownName` for a venue that is not registered.
+    """
+    if settings.venue.name != SIM and settings.venue.name not in VENUES:
+        raise UnknownName(f"unknown venue '{settings.venue.name}'{suggestion(settings.venue.name, [SIM, *VENUES])}")
     name, address = settings.venue.name, urlsplit(settings.venue.base_url).netloc
     if name == SIM:
         return sim.identity(settings)
@@ -104,7 +119,8 @@ def venue_key(settings: Settings) -> str:
 
 def account_key(settings: Settings) -> str:
     """Name under which the orders and positions of a venue's account are kept."""
-    return f"{venue_key(settings)}-{settings.trading.mode}"
+    name = sim.account(settings) if settings.venue.name == SIM else venue_key(settings)
+    return f"{name}-{settings.trading.mode}"
 
 
 def _client(settings: Settings, clock: Clock, address: str, link: Link) -> BinanceClient:
@@ -123,7 +139,10 @@ def _in_process(exchange: Exchange, latency_ms: float, wrap: Wrap | None = None)
 
 def _paper_file(settings: Settings, venue: str) -> Path:
     folder = settings.data_path / "paper"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise TradingError(f"paper accounts {folder}: {error.strerror}; mend it or use another --data-dir") from None
     return folder / f"{venue}.db"
 
 
@@ -132,6 +151,7 @@ async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
     clock = RealClock()
     venue = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
     await venue.time()
+    await venue.time()  # on a warm connection: the first answer was late by the time to connect
     if venue.sim_clock not in ("stepped", "scaled"):
         return clock
     now = await venue.sim_now()
@@ -142,18 +162,18 @@ async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
 
 async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
     venue, clock = venue_key(settings), sim.sim_clock(settings)
-    exchange = sim.open_exchange(settings, clock, _paper_file(settings, venue) if trading else None)
+    exchange = sim.open_exchange(settings, clock, _paper_file(settings, sim.account(settings)) if trading else None)
     stack.callback(exchange.close)
     link = _in_process(exchange, settings.sim.latency_ms, wrap)
     feed = await stack.enter_async_context(_client(settings, clock, "http://sim", link))
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
-    return Session(settings, venue, clock, feed, store, await feed.instruments(), feed)
+    return Session(settings, venue, clock, feed, store, dict(await feed.instruments()), feed)
 
 
 async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
     venue, clock = venue_key(settings), await _venue_clock(settings, stack)
     feed = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
-    instruments = await feed.instruments()
+    instruments = dict(await feed.instruments())
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
     session = Session(settings, venue, clock, feed, store, instruments)
     if trading:
@@ -176,11 +196,9 @@ async def open_session(
     registered, `ConfigError` for an interval that does not exist, and a `MarketError` if the venue
     does not answer.
     """
-    name = settings.venue.name
-    if name != SIM and name not in VENUES:
-        raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}")
+    venue_key(settings)
     for interval in settings.market.intervals:
         interval_ms(interval)
     async with AsyncExitStack() as stack:
-        opener = _open_sim if name == SIM else _open_remote
+        opener = _open_sim if settings.venue.name == SIM else _open_remote
         yield await opener(settings, stack, trading, wrap)

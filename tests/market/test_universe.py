@@ -78,3 +78,13 @@ async def test_a_quote_coin_that_nobody_trades_is_an_error() -> None:
 
 def test_a_tie_of_quote_coins_goes_to_the_first_in_the_alphabet() -> None:
     assert common_quote([LISTED["XRPETH"], LISTED["ADABTC"]]) == "BTC"
+
+
+async def test_a_list_of_which_nothing_can_be_traded_is_an_error_with_its_reason() -> None:
+    with pytest.raises(MarketError, match="LTCBTC: venue status HALT"):
+        await choose(Wanted(symbols=("LTCBTC",)), LISTED, Statistics())  # type: ignore[arg-type]
+
+
+async def test_an_excluded_symbol_is_left_out_of_a_fixed_list_too() -> None:
+    universe = await choose(Wanted(symbols=("ADABTC", "ETHBTC"), exclude=("adabtc",)), LISTED, Statistics())  # type: ignore[arg-type]
+    assert universe.skipped == {"ADABTC": "excluded by universe.exclude"}

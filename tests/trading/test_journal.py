@@ -280,3 +280,11 @@ class TestTheFile:
         with pytest.raises(TypeError, match="does not belong into the journal"):
             journal.record(ACCOUNT, 5, Intended(order, ()))
         assert journal.orders(ACCOUNT) == []
+
+
+def test_a_trade_number_of_another_order_tells_of_an_account_made_anew(journal):
+    journal.record(ACCOUNT, 5, intended(), SENT, filled())
+    journal.record(ACCOUNT, 6, intended("tb-2"))
+    with pytest.raises(JournalError, match="the account 'sim-paper' was made anew"):
+        journal.record(ACCOUNT, 7, filled(name="tb-2"))
+    assert journal.fills(ACCOUNT, "tb-2") == []

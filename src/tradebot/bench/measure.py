@@ -21,7 +21,7 @@ from tradebot.bench.claims import claims, micro
 from tradebot.bench.serial import Serial
 from tradebot.clock import MINUTE, cpu_seconds, monotonic_ms, parse_time
 from tradebot.commands import make_pool
-from tradebot.config import Settings
+from tradebot.config import Model, Settings, inherited_environment
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, Regression
 from tradebot.loop import Cycle, Loop
@@ -88,19 +88,23 @@ async def served_venue(workload: Workload) -> AsyncIterator[str]:
     """Address of a simulated venue in a process of its own, its clock standing at `START`."""
     command = [sys.executable, "-m", "tradebot", "sim", "serve", "--json", "--port", "0", "--clock", "stepped"]
     options = ["--at", str(START), "--listed", str(workload.symbols), "--latency", str(workload.latency_ms)]
-    process = await asyncio.create_subprocess_exec(*command, *options, stdout=asyncio.subprocess.PIPE)
-    try:
-        import orjson
+    with tempfile.NamedTemporaryFile(prefix="tradebot-bench-", suffix=".toml") as defaults:
+        options += ["--config", defaults.name]
+        process = await asyncio.create_subprocess_exec(
+            *command, *options, stdout=asyncio.subprocess.PIPE, env=inherited_environment()
+        )
+        try:
+            import orjson
 
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        if not line:
-            raise MarketError("the simulated venue did not start; `tradebot sim serve` says why")
-        yield str(orjson.loads(line)["url"])
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            if not line:
+                raise MarketError("the simulated venue did not start; `tradebot sim serve` says why")
+            yield str(orjson.loads(line)["url"])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
 
 
 class Bot:
@@ -118,6 +122,7 @@ class Bot:
             "venue": settings.venue.model_copy(update={"name": "binance", "base_url": url}),
             "universe": settings.universe.model_copy(update={"symbols": (), "quote": "", "top": workload.symbols}),
             "market": settings.market.model_copy(update={"bars": workload.bars}),
+            "model": Model(),  # the demo model: the serial loop needs its XGBoost form beside it
             "sim": settings.sim.model_copy(update={"latency_ms": workload.latency_ms}),
         }
         own = settings.model_copy(update=changed)

@@ -45,9 +45,10 @@ class Budget:
     @property
     def usage(self) -> Usage:
         """The state of this minute."""
-        # A clock set back by a new measurement must not bring back the budget of a minute gone by.
+        # A clock set back a little by a new measurement must not bring back the budget of a minute gone
+        # by; one set back by more is a venue that has begun its time anew.
         minute = self._clock.now() // MINUTE * MINUTE
-        if minute > self._usage.minute:
+        if minute > self._usage.minute or minute < self._usage.minute - MINUTE:
             self._usage = replace(self._usage, minute=minute, used=0)
         return self._usage
 

@@ -91,8 +91,14 @@ def windows(symbols: Sequence[str], intervals: Sequence[str], bars: int, now: in
 
 
 def complete(coverage: Coverage | None, window: Window) -> bool:
-    """Whether nothing of a window is missing, so that nothing is due."""
-    return coverage is not None and coverage.since <= window.first and window.last <= coverage.newest
+    """Whether nothing of a window is missing, so that nothing is due.
+
+    Bars from well after the venue's present are another venue's, or this one's with its clock set
+    back: they prove nothing.
+    """
+    if coverage is None or coverage.newest > window.last + window.step:
+        return False
+    return coverage.since <= window.first and window.last <= coverage.newest
 
 
 def reaches(coverage: Coverage, window: Window) -> bool:

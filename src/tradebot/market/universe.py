@@ -38,6 +38,11 @@ def _fixed(wanted: Wanted, instruments: Mapping[str, Instrument]) -> Universe:
         if instruments[name].quote != quote
     }
     skipped |= {name: f"venue status {instruments[name].status}" for name in names if not instruments[name].tradable}
+    excluded = {symbol.upper() for symbol in wanted.exclude}
+    skipped |= dict.fromkeys(excluded & set(names), "excluded by universe.exclude")
+    if len(skipped) == len(names):
+        symbol, reason = next(iter(skipped.items()))
+        raise MarketError(f"no symbol of the list can be traded: {symbol}: {reason}")
     return Universe(tuple(name for name in names if name not in skipped), quote, skipped)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from tradebot.errors import ConfigError
 
 if TYPE_CHECKING:
     from tradebot.sim.engine import Exchange
+    from tradebot.sim.fault_plan import Plan
     from tradebot.sim.playback import Playback
     from tradebot.sim.prices import Prices
 
@@ -20,12 +22,24 @@ if TYPE_CHECKING:
 def identity(settings: Settings) -> str:
     """A name for the prices: stores and accounts of different prices must not be mixed.
 
-    Another seed is another name; the number of symbols is not, since it changes no price. A folder
-    is told by the names, sizes and times of its files.
+    Another seed is another name, and so are faults of the market; the number of symbols is not,
+    since it changes no price. A folder is told by the names, sizes and times of its files.
     """
+    name = "sim" if settings.sim.seed == 1 else f"sim-{settings.sim.seed}"
     if settings.sim.klines:
-        return f"sim-klines-{_fingerprint(Path(settings.sim.klines))[:8]}"
-    return "sim" if settings.sim.seed == 1 else f"sim-{settings.sim.seed}"
+        name = f"sim-klines-{_fingerprint(Path(settings.sim.klines).expanduser())[:8]}"
+    plan = open_plan(settings)
+    return f"{name}-faults-{_digest(repr((plan.seed, plan.market)))[:8]}" if plan and plan.market else name
+
+
+def account(settings: Settings) -> str:
+    """A name for the paper account: one that begins at a time of its own is not the one of the present."""
+    began = "".join(letter for letter in settings.sim.at if letter.isalnum())
+    return f"{identity(settings)}-at-{began}" if began else identity(settings)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _fingerprint(folder: Path) -> str:
@@ -59,15 +73,30 @@ def open_prices(settings: Settings) -> Prices:
     return Synthetic(settings.sim.seed, settings.sim.symbols)
 
 
-def open_exchange(settings: Settings, clock: Clock, account: Path | None) -> Exchange:
+def open_plan(settings: Settings, specs: Sequence[str] = ()) -> Plan | None:
+    """The faults of `sim.faults` and of `specs`, written as on the command line; None if nobody asks for any."""
+    if not settings.sim.faults and not specs:
+        return None
+    from tradebot.sim import fault_plan
+
+    return fault_plan.open_plan(settings.sim.faults, specs)
+
+
+def open_exchange(settings: Settings, clock: Clock, account: Path | None, plan: Plan | None = None) -> Exchange:
     """The simulated venue with its account file; None keeps the account in memory."""
-    return paper_exchange(settings, open_prices(settings), clock, account)
+    return paper_exchange(settings, open_prices(settings), clock, account, plan)
 
 
-def paper_exchange(settings: Settings, prices: Prices, clock: Clock, account: Path | None) -> Exchange:
-    """An exchange at any prices, with fee, spread and starting balance of `settings.paper`."""
+def paper_exchange(
+    settings: Settings, prices: Prices, clock: Clock, account: Path | None, plan: Plan | None = None
+) -> Exchange:
+    """An exchange at any prices, with fee, spread and starting balance of `settings.paper`, under a plan of faults."""
     from tradebot.sim.engine import Exchange, quote_of
 
+    if plan is not None:
+        from tradebot.sim.fault_prices import FaultyPrices
+
+        prices = FaultyPrices(prices, plan, clock)
     start = None
     if settings.paper.balance:
         now, known = clock.now(), prices.instruments()

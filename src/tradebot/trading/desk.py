@@ -29,6 +29,9 @@ Marks: TypeAlias = Mapping[str, Decimal]
 """Last price by symbol, in quote coin."""
 
 
+_LEFT_ALONE = "; the position is left alone, and keeps its place, until they agree"
+
+
 class Desk:
     """Trades `account` through `broker`. `quote` is the coin that everything is paid in.
 
@@ -53,6 +56,8 @@ class Desk:
         self.instruments = instruments
         self.quote = quote
         self.account = account
+        self.doubts: list[str] = []
+        """What did not add up at the last `reconcile` or `monitor`, a line each."""
         self._placement = Placement(broker, journal, clock, account)
 
     def positions(self) -> list[Position]:
@@ -71,7 +76,8 @@ class Desk:
         """
         resolved = [order for order in await self._placement.resolve() if order.settled]
         told = [_told(order) for order in [*resolved, *self.journal.unresolved(self.account)]]
-        return told + await self._audit()
+        self.doubts = await self._audit()
+        return told + self.doubts
 
     async def monitor(self, marks: Marks) -> list[Outcome]:
         """Settle what is in doubt and leave what has reached its stop, target or time; the orders that moved.
@@ -79,8 +85,7 @@ class Desk:
         Exits do not wait for the look-ups of other symbols. A position without a mark is left only
         when its time is over.
         """
-        if self._doubtful():
-            await self._audit()
+        self.doubts = await self._audit() if self._doubtful() else []
         self._tidy(marks)
         resolved, exits = await to_the_end(self._placement.resolve(), self._exit(self._due(marks), marks))
         settled = {order.symbol for order in resolved if order.settled}
@@ -267,6 +272,7 @@ class Desk:
                 self._placement.record(Judged(position.id, PositionEvent.HELD))
         return [
             f"{p.symbol}: {figure(p.quantity)} {p.base} held by the journal, {figure(total)} by the venue"
+            f"{_LEFT_ALONE if p.state is PositionState.IN_DOUBT else ''}"
             for p in self.positions()
             if (total := balances.get(p.base, Balance()).total) < p.quantity
         ]

@@ -235,11 +235,24 @@ class Journal:
             (account, fill.symbol, fill.trade_id, client_id, _text(fill)),
         )
         if not new.rowcount:
+            self._same(account, client_id, fill)
             return False
         order = self._order(account, client_id).booked(fill)
         self._put_order(account, order)
         self._put_position(account, self._position(account, order.position).booked(fill))
         return True
+
+    def _same(self, account: str, client_id: str, fill: Fill) -> None:
+        """A trade is booked once; another trade under its number means that the account is not the one we know."""
+        where = (account, fill.symbol, fill.trade_id)
+        known = self._db.execute(
+            "SELECT client_id FROM fills WHERE account = ? AND symbol = ? AND trade_id = ?", where
+        ).fetchone()
+        if known != (client_id,):
+            raise JournalError(
+                f"{self.path}: trade {fill.trade_id} of {fill.symbol} is booked for another order: the account "
+                f"'{account}' was made anew; move {self.path.name} away too, or bring the account back"
+            )
 
     def _order(self, account: str, client_id: str) -> Outcome:
         found = self.order(account, client_id)

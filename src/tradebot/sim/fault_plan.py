@@ -99,6 +99,11 @@ class Plan:
                     return True
         return False
 
+    @property
+    def skewed(self) -> bool:
+        """Whether the exchange's clock goes wrong at any time."""
+        return any(isinstance(each, fault_market.Skew) for each in self.faults)
+
     def skew(self, now: int) -> int:
         """By how many ms the exchange's clock goes wrong at the venue's time `now`."""
         return sum(each.offset(now) for each in self.faults if isinstance(each, fault_market.Skew))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -14,7 +14,7 @@ from tradebot.sim.exact import Exact, join
 from tradebot.sim.fault_market import LateKlines, Losing, OffGrid, RevisedKline, Standing, SymbolFault
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import MarketFault
-from tradebot.sim.prices import Prices
+from tradebot.sim.prices import Day, Prices
 
 _GRAINS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
 _FAR = 2**62
@@ -66,6 +66,18 @@ class FaultyPrices(Prices):
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
         """`exact` as floats."""
         return self.exact(symbol, interval, start, end, now).klines()
+
+    def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
+        """The source's."""
+        return self.source.steps(symbol, interval, start, end, now)
+
+    def expect(self, now: int) -> None:
+        """Only of the source: what is changed is made anew each time."""
+        self.source.expect(now)
+
+    def day(self, symbol: str, now: int) -> Day:
+        """24 hours of what the faults leave."""
+        return super().day(symbol, now) if self._about(symbol) else self.source.day(symbol, now)
 
     def price(self, symbol: str, now: int) -> Decimal:
         """The last price; while the market stands still, the close of the last bar before that."""

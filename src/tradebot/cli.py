@@ -49,6 +49,7 @@ KEYS: dict[str, tuple[str, str]] = {
     "clock": ("sim.clock", "real, stepped or scaled."),
     "speed": ("sim.speed", "Venue seconds in a real one, when scaled."),
     "latency": ("sim.latency_ms", "Delay of every reply, ms."),
+    "faults": ("sim.faults", "TOML file of faults that the exchange shall have."),
 }  # fmt: skip
 EVERYWHERE = ("data_dir", "venue", "base_url")
 LOOKING = (*EVERYWHERE, "symbols", "intervals", "bars")
@@ -305,17 +306,24 @@ def bench(
     terminal.emit("bench", document)
 
 
-@command("serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", on=sim_app)
+@command("serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", "faults", on=sim_app)
 def serve(
     settings: "Settings",
     terminal: Terminal,
+    *,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="One more fault, as 'latency ms=50'.", show_default=False)
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
 ) -> None:
     """Serve the simulated exchange over HTTP.  Example: tradebot sim serve --klines DIR --at 2018-01-20T00:00:00Z"""
     from tradebot import commands
 
-    raise Ended(128 + commands.serve(settings, host, port, lambda document: terminal.emit("serve", document)))
+    def emit(document: "Document") -> None:
+        terminal.emit("serve", document)
+
+    raise Ended(128 + commands.serve(settings, host, port, emit, fault or ()))
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -167,20 +167,26 @@ def strategies() -> Document:
     return {"schema": SCHEMA, "strategies": rows}
 
 
-def serve(settings: Settings, host: str, port: int, emit: Emit) -> int:
+def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence[str] = ()) -> int:
     """Serve the simulated exchange until a signal ends it, whose number is returned.
 
-    `emit` gets its address as soon as it listens.
+    `emit` gets its address as soon as it listens. `faults` are added to those of `sim.faults`; on
+    loopback they may also be set while it runs.
     """
     from tradebot import sim
     from tradebot.sim.app import create_app
+    from tradebot.sim.fault_plan import Plan
     from tradebot.sim.server import serve as listen
+    from tradebot.sim.sockets import Door
 
     clock = sim.sim_clock(settings)
-    exchange = sim.open_exchange(settings, clock, None)
+    loopback = host in ("127.0.0.1", "::1", "localhost")
+    plan = sim.open_plan(settings, faults) or (Plan() if loopback else None)
+    exchange = sim.open_exchange(settings, clock, None, plan)
 
     def ready(url: str) -> None:
         about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}
-        emit({"schema": SCHEMA, "url": url, **about, "loopback": host in ("127.0.0.1", "::1", "localhost")})
+        emit({"schema": SCHEMA, "url": url, **about, "faults": len(plan.faults) if plan else 0, "loopback": loopback})
 
-    return listen(create_app(exchange, latency_ms=settings.sim.latency_ms), host, port, ready=ready)
+    app = create_app(exchange, latency_ms=settings.sim.latency_ms)
+    return listen(app, host, port, ready, None if plan is None else Door(plan, clock))

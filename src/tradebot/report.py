@@ -211,6 +211,8 @@ def serve(document: Document) -> Iterable[Table | Text]:
     """Where the simulated exchange listens and what it trades."""
     yield Text(f"simulated exchange at {document['url']}: {document['symbols']} symbols, {document['clock']} clock,")
     yield Text(f"venue time {format_time(document['now'])} UTC; end it with Ctrl-C")
+    if document["faults"]:
+        yield Text(f"faults: {document['faults']}", style="yellow")
     if not document["loopback"]:
         yield Text("warning: anybody who reaches this address can trade here", style="yellow")
 

@@ -134,6 +134,10 @@ def _client(settings: Settings, clock: Clock, address: str, link: Link) -> Binan
 
 def _in_process(exchange: Exchange, latency_ms: float, wrap: Wrap | None = None) -> Link:
     transport: httpx.AsyncBaseTransport = httpx.ASGITransport(create_app(exchange, latency_ms=latency_ms))
+    if (plan := exchange.prices.plan) is not None:
+        from tradebot.sim.fault_transport import FaultTransport
+
+        transport = FaultTransport(transport, plan, exchange.clock)
     return Link(wrap(transport) if wrap else transport, Credentials(PAPER_KEY, PAPER_SECRET))
 
 
@@ -161,9 +165,13 @@ async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
 
 
 async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
-    venue, clock = venue_key(settings), sim.sim_clock(settings)
-    exchange = sim.open_exchange(settings, clock, _paper_file(settings, sim.account(settings)) if trading else None)
+    venue, clock, plan = venue_key(settings), sim.sim_clock(settings), sim.open_plan(settings)
+    account = _paper_file(settings, sim.account(settings)) if trading else None
+    exchange = sim.open_exchange(settings, clock, account, plan)
     stack.callback(exchange.close)
+    if plan is not None and plan.skewed and isinstance(clock, RealClock):
+        # Of two that share a clock none can be early or late for the other.
+        clock = RealClock(start=clock.now(), speed=clock.speed)
     link = _in_process(exchange, settings.sim.latency_ms, wrap)
     feed = await stack.enter_async_context(_client(settings, clock, "http://sim", link))
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
@@ -178,7 +186,9 @@ async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool,
     session = Session(settings, venue, clock, feed, store, instruments)
     if trading:
         session.marked = Marked(instruments)
-        exchange = sim.paper_exchange(settings, session.marked, clock, _paper_file(settings, venue))
+        exchange = sim.paper_exchange(
+            settings, session.marked, clock, _paper_file(settings, venue), sim.open_plan(settings)
+        )
         stack.callback(exchange.close)
         link = _in_process(exchange, settings.sim.latency_ms, wrap)
         session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))

@@ -52,7 +52,9 @@ def build(root: Path, plan: Plan) -> None:
         float(settings.trading.stop_loss), float(settings.trading.take_profit), settings.trading.max_hold_s * 1000,
         float(settings.paper.fee),
     )  # fmt: skip
-    trained = train(Dataset.join(list(stretches(plan, settings, barrier))), settings.strategy.name, barrier, plan.seed)
+    data = Dataset.join(list(stretches(plan, settings, barrier)))
+    # A demo should trade, so that there is something to see: most signals pass its threshold.
+    trained = train(data, settings.strategy.name, barrier, plan.seed, least_share=2 / 3)
     source, target, sidecar, document = (root / name for name in FILES)
     trained.booster.save_model(source)
     report = export(source, target)

@@ -46,3 +46,11 @@ def test_who_was_listed_within_the_day_has_a_shorter_one() -> None:
     TOGETHER.expect(YOUNG.listed - HOUR)
     with pytest.raises(MarketError, match="before its listing"):
         TOGETHER.day(symbol, YOUNG.listed - HOUR)
+
+
+def test_whole_days_are_kept_for_everyone() -> None:
+    source = Synthetic(1, 20)
+    source.expect(NOW)
+    asked = ("DOGEUSDT", "1d", NOW - 2 * DAY, NOW - DAY, NOW)
+    assert sum(1 for _ in source.steps(*asked)) == 0
+    assert source.exact(*asked).data.tolist() == ALONE.exact(*asked).data.tolist()

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
 from tradebot.sim import weights
+from tradebot.sim.deals import Deals
 from tradebot.sim.engine import Exchange
 from tradebot.sim.forms import LEGS
 from tradebot.sim.futures.engine import Futures
@@ -28,6 +29,7 @@ from tradebot.sim.signed import Answer, Signed
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
 
 _LARGEST_BODY = 64 << 10
+_LEVELS = ((100, 5), (500, 25), (1000, 50))  # depth: what up to so many levels weigh
 _MANY = (20, 100)  # ticker/24hr: from how many symbols on it weighs 40, then 80
 
 
@@ -165,6 +167,18 @@ def _day_weight(params: Params) -> int:
     return 2 if number <= _MANY[0] else 40 if number <= _MANY[1] else 80
 
 
+def _window_weight(params: Params) -> int:
+    """4 for each symbol, at most 200."""
+    return min(4 * (params.get("symbols", "").count(",") + 1), 200)
+
+
+def _depth_weight(params: Params) -> int:
+    """By the number of levels. (A malformed limit is refused later.)"""
+    limit = params.get("limit", "100")
+    levels = int(limit) if limit.isdecimal() else 0
+    return next((weight for most, weight in _LEVELS if levels <= most), 250)
+
+
 _RANGE = ("startTime", "endTime", "limit")
 _SYMBOLS = frozenset({"symbol", "symbols"})
 _INFO = _SYMBOLS | {"permissions", "symbolStatus", "showPermissionSets"}
@@ -184,7 +198,7 @@ _REPLACE = _ORDER | {
 }  # fmt: skip
 
 
-def market_calls(public: Public) -> dict[str, dict[str, Call]]:
+def market_calls(public: Public, deals: Deals) -> dict[str, dict[str, Call]]:
     """Paths of the market data, then methods."""
     one_or_all = _one_or_many(2, 4)
     klines = frozenset({"symbol", "interval", "timeZone", *_RANGE})
@@ -193,6 +207,14 @@ def market_calls(public: Public) -> dict[str, dict[str, Call]]:
         "time": Call(public.time, _fixed(1), frozenset()),
         "exchangeInfo": Call(public.exchange_info, _fixed(20), _INFO),
         "klines": Call(public.klines, _fixed(2), klines),
+        "uiKlines": Call(public.klines, _fixed(2), klines),
+        "depth": Call(public.depth, _depth_weight, frozenset({"symbol", "limit"})),
+        "avgPrice": Call(public.average, _fixed(2), frozenset({"symbol"})),
+        "trades": Call(deals.recent, _fixed(25), frozenset({"symbol", "limit"})),
+        "historicalTrades": Call(deals.historical, _fixed(25), frozenset({"symbol", "limit", "fromId"})),
+        "aggTrades": Call(deals.aggregated, _fixed(4), frozenset({"symbol", "fromId", *_RANGE})),
+        "ticker": Call(public.window, _window_weight, _SYMBOLS | {"windowSize", "type"}),
+        "ticker/tradingDay": Call(public.trading_day, _window_weight, _SYMBOLS | {"timeZone", "type"}),
         "ticker/24hr": Call(public.day, _day_weight, _SYMBOLS | {"type"}),
         "ticker/price": Call(public.price, one_or_all, _SYMBOLS),
         "ticker/bookTicker": Call(public.book, one_or_all, _SYMBOLS),
@@ -314,7 +336,7 @@ def create_app(
     from tradebot.sim.futures.routes import FUTURES_WEIGHT, futures_calls
 
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
-    paths = market_calls(Public(exchange, weight_limit)) | account_calls(Signed(exchange))
+    paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
     # The futures API is a host of its own: its weights are counted apart.
     futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)

@@ -64,11 +64,26 @@ class Board:
         for at, block in self._days.everyone(day):
             rows = block.shape[1]
             _slots(block, prices[:, at : at + rows], amounts[:, at : at + rows])
-            if part is not None:
+            if part is None:
+                self._keep_days(at, day, block, prices, amounts)
+            else:
                 minutes.append(block[:, :, part * _KEPT : (part + 1) * _KEPT].copy())
         self._slots[day] = prices, amounts
         if part is not None:
             self._minutes = day * (MINUTES // _KEPT) + part, np.concatenate(minutes, axis=1)
+
+    def _keep_days(self, at: int, day: int, block: Block, prices: Block, amounts: Times) -> None:
+        """Let everyone have the bars of a whole day, which a book's depth goes by."""
+        some = slice(at, at + block.shape[1])
+        typical = block[:4].sum(axis=0, dtype=np.int64) >> 2
+        bars = np.empty((10, block.shape[1], 1), np.int64)
+        bars[0], bars[1], bars[4] = day * DAY, prices[0, some, :1], block[3, :, -1:]
+        bars[2], bars[3] = prices[1, some].max(axis=1, keepdims=True), prices[2, some].min(axis=1, keepdims=True)
+        bars[5:8] = amounts[:, some].sum(axis=2, keepdims=True)
+        bars[8] = block[6].sum(axis=1, dtype=np.int64, keepdims=True)
+        bars[9] = (block[6] * typical).sum(axis=1, keepdims=True)
+        for place, coin in enumerate(self._coins[some]):
+            self._days.keep(coin, day, bars[:, place].copy())
 
     def _tell(self, now: int) -> Times:
         """`(7, coins)`: the bars that opened within 24 hours, and what runs."""

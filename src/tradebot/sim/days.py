@@ -130,11 +130,11 @@ class Days:
         """Coarse bars by day, a tile of days at a time; they are kept."""
         finer = {day: data for day in days if (data := self._finer(coin, day, bars)) is not None}
         if finer:
-            yield {day: self._keep(coin, day, grouped_bars(data, data.shape[1] // bars)) for day, data in finer.items()}
+            yield {day: self.keep(coin, day, grouped_bars(data, data.shape[1] // bars)) for day, data in finer.items()}
         for part, block in self.compute([(coin, day) for day in days if day not in finer]):
             whole = np.stack([path.expand(block[:, k], day * MINUTES) for k, (_, day) in enumerate(part)], axis=1)
             grouped = grouped_bars(whole, MINUTES // bars)
-            yield {day: self._keep(coin, day, np.ascontiguousarray(grouped[:, k])) for k, (_, day) in enumerate(part)}
+            yield {day: self.keep(coin, day, np.ascontiguousarray(grouped[:, k])) for k, (_, day) in enumerate(part)}
 
     def _finer(self, coin: Coin, day: int, bars: int) -> Times | None:
         """Finer bars of a day that are there already."""
@@ -144,7 +144,8 @@ class Days:
         block = self._blocks.get((symbol, day))
         return None if block is None else path.expand(block, day * MINUTES)
 
-    def _keep(self, coin: Coin, day: int, data: Times) -> Times:
+    def keep(self, coin: Coin, day: int, data: Times) -> Times:
+        """Keep the coarse bars of a day, `(10, 24)` or `(10, 1)`, which are returned."""
         return self._coarse.put((coin.instrument.symbol, day, data.shape[1]), data, data.nbytes + _OBJECT)
 
 

@@ -50,6 +50,16 @@ class Depth:
         """The best `count` levels of the bids (BUY) or asks (SELL)."""
         return list(islice(self._levels(side), count))
 
+    def best(self, side: Side) -> Level:
+        """The first of the `levels`, at a twentieth of the cost."""
+        price = self.quote.bid if side is Side.BUY else self.quote.ask
+        tick, step = self.tick or _UNIT, self.step or _UNIT
+        last = math.floor(float(price) * REACH / float(tick))
+        following = max(1, math.ceil(last * (1 / LEVELS) ** 2))
+        drawn = noise.word(noise.key(self.moment // SECOND, self.symbol, side), 0) & 0xFFFF
+        share = 0.5 + drawn / 65536.0
+        return price, max(int(float(self.size / step) * math.sqrt(following / (last + 1)) * share), 1) * step
+
     def facing(self, side: Side) -> Iterator[Level]:
         """What an order of this side meets, best price first."""
         return self._levels(side.opposite)

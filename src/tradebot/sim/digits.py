@@ -42,6 +42,14 @@ def _tables() -> _Tables:
     return _Tables(top, np.concatenate([top, digits]), np.concatenate([last, digits]))
 
 
+def text(value: int, places: int) -> str:
+    """`value / 10**places` with eight places, further ones cut off."""
+    if places > PLACES:
+        value, places = value // 10 ** (places - PLACES), PLACES
+    whole, part = divmod(value, 10**places)
+    return f"{whole}.{part * 10 ** (PLACES - places):08d}"
+
+
 class Template:
     """Text of rows with slots for numbers ≥ 0.
 

@@ -116,6 +116,17 @@ def price_within(bar: Times, length: int, elapsed: int) -> int:
     return _visited(bar, length, elapsed)[-1] if elapsed < length else int(bar[4])
 
 
+def prices_within(bar: Times, length: int, elapsed: Times) -> Times:
+    """`price_within` for many moments of one bar, each before its end."""
+    first, high, low, last = (int(value) for value in bar[1:5])
+    points = np.array([first, *((low, high) if _low_first(int(bar[0])) else (high, low)), last])
+    leg, rest = np.divmod(3 * elapsed, length)
+    # In two parts, of which neither passes 64 bits.
+    whole, part = np.divmod(points[leg + 1] - points[leg], length)
+    prices: Times = points[leg] + whole * rest + (2 * part * rest + length) // (2 * length)
+    return prices
+
+
 def partial(bar: Times, length: int, elapsed: int) -> Times:
     """The bar as it stood `elapsed` of `length` ms after it opened; amounts grow evenly."""
     if elapsed >= length:

@@ -22,6 +22,7 @@ Stream: TypeAlias = Bits | int  # a key, or an array of keys that broadcasts wit
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = tuple(np.uint64(shift) for shift in (30, 27, 31))
+_WORD = 2**64 - 1
 _LANES = np.uint64(0x0000FFFF0000FFFF)
 _LANE, _PAIR = np.uint64(16), np.uint64(32)
 # Four uniform 16-bit numbers: mean 2·65535, variance 4·(65536² − 1)/12 (Irwin–Hall).
@@ -49,6 +50,14 @@ def bits(stream: Stream, counter: Times) -> Bits:
     x *= _MIX[1]
     x ^= np.right_shift(x, _SHIFTS[2], out=other)
     return x
+
+
+def word(stream: int, counter: int) -> int:
+    """`bits` of one counter, without an array."""
+    x = (counter * int(_GOLDEN) + stream) & _WORD
+    for shift, factor in zip((30, 27), _MIX, strict=True):
+        x = ((x ^ (x >> shift)) * int(factor)) & _WORD
+    return x ^ (x >> 31)
 
 
 def lane(words: Bits, index: int) -> Small:

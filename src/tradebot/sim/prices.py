@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 # Finest first: a day is told from the finest bars that the source has.
 _GRAINS = ("5m", "1h", "1d")
+_FINE = ("1m", *_GRAINS)
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The bars of a symbol that opened within 24 hours; without any, `last` four times and no amounts."""
+    """The bars of a symbol that opened within 24 hours, or another time.
+
+    Without any, `last` four times and no amounts.
+    """
 
     open: Decimal
     high: Decimal
@@ -48,6 +52,19 @@ class Day:
             Decimal(numbers[5]).scaleb(-scale.quote, _WIDE),
         )
         return cls(opened, high, low, last, volume, value, numbers[6])
+
+    @classmethod
+    def since(cls, prices: Prices, symbol: str, start: int, now: int) -> Day:
+        """From the finest bars that opened at `start` or later; `MarketError` before the first trade."""
+        last = prices.price(symbol, now)
+        for grain in _GRAINS if now - start >= DAY - 1 else _FINE:
+            bars = prices.exact(symbol, grain, start, now, now)
+            if len(bars):
+                data = bars.data
+                ends = int(data[1, 0]), int(data[2].max()), int(data[3].min()), int(data[4, -1])
+                told = cls.of([*ends, *(int(amount) for amount in data[5:8].sum(axis=1))], bars.scale)
+                return replace(told, last=last)
+        return cls(last, last, last, last)
 
 
 class Prices(Protocol):
@@ -87,15 +104,7 @@ class Prices(Protocol):
 
     def day(self, symbol: str, now: int) -> Day:
         """24 hours up to this instant; `MarketError` before the first trade."""
-        last = self.price(symbol, now)
-        for grain in _GRAINS:
-            bars = self.exact(symbol, grain, now - DAY + 1, now, now)
-            if len(bars):
-                data = bars.data
-                ends = int(data[1, 0]), int(data[2].max()), int(data[3].min()), int(data[4, -1])
-                told = Day.of([*ends, *(int(amount) for amount in data[5:8].sum(axis=1))], bars.scale)
-                return replace(told, last=last)
-        return Day(last, last, last, last)
+        return Day.since(self, symbol, now - DAY + 1, now)
 
     def expect(self, now: int) -> None:
         """Be told that `price` and `day` of every symbol will be asked for at this instant."""

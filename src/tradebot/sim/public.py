@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from tradebot.clock import DAY
+from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
-from tradebot.sim import replies
+from tradebot.market.venue import Side
+from tradebot.sim import replies, tickers
 from tradebot.sim.candles import Candles, Page
+from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.engine import Exchange
-from tradebot.sim.exact import Exact
-from tradebot.sim.matching import EXACT
 from tradebot.sim.params import Params
-from tradebot.sim.refusals import Refused, invalid, missing
+from tradebot.sim.prices import Day
+from tradebot.sim.refusals import Refused, illegal, invalid, missing
 
-# Finest first: a day is told from the finest bars that the source has.
-_GRAINS = ("5m", "1h", "1d")
-_ZERO = replies.amount(Decimal(0))
+_AVERAGED = 5  # minutes
+_MOST = 100  # symbols that a ticker of a chosen window takes
+_MANY = 8  # symbols asked for at once, from which on all are looked up in one pass
+_WINDOW = r"^([1-9][0-9]?)([mhd])$"
+_UNITS = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
+_STATUSES = frozenset({"TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY"})
+_PERMISSION = r"^[A-Z0-9_]{1,20}$"
 
 
 class Public:
@@ -30,6 +35,7 @@ class Public:
     def __init__(self, exchange: Exchange, weight_limit: int) -> None:
         self.exchange = exchange
         self.candles = Candles(exchange.prices)
+        self._depths = Depths(exchange.prices)
         self._limits = [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
             _limit("ORDERS", "SECOND", 10, 100),
@@ -47,13 +53,32 @@ class Public:
         return {"serverTime": self.exchange.clock.now()}
 
     def exchange_info(self, params: Params) -> Any:
-        """Limits and symbols with their filters."""
+        """Limits and symbols with their filters; with `permissions` or `symbolStatus` those that fit."""
+        chosen = "permissions" in params or "symbolStatus" in params
+        if chosen and ("symbol" in params or "symbols" in params):
+            raise Refused(-1128, "Combination of optional parameters invalid.")
+        symbols = self._chosen(params) if chosen else self._asked(params) or self._all()
         return {
             "timezone": "UTC", "serverTime": self.exchange.clock.now(), "rateLimits": self._limits,
-            "exchangeFilters": [], "symbols": [self._describe(symbol) for symbol in self._asked(params) or self._all()],
+            "exchangeFilters": [], "symbols": [self._describe(symbol, params) for symbol in symbols],
         }  # fmt: skip
 
-    def _describe(self, symbol: str) -> orjson.Fragment:
+    def _chosen(self, params: Params) -> list[str]:
+        """The symbols with one of the permissions (all have SPOT) and the status that are asked for."""
+        status = params.get("symbolStatus")
+        if status is not None and status not in _STATUSES:
+            raise Refused(-1122, "Invalid symbolStatus.")
+        if "SPOT" not in _permissions(params):
+            return []
+        return [symbol for symbol, each in self.exchange.instruments().items() if status in (None, each.status)]
+
+    def _describe(self, symbol: str, params: Params) -> Any:
+        if params.get("showPermissionSets", "").lower() == "false":
+            told = orjson.loads(self._described_in_full(symbol).contents)
+            return told | {"permissionSets": []}
+        return self._described_in_full(symbol)
+
+    def _described_in_full(self, symbol: str) -> orjson.Fragment:
         if symbol not in self._described or not self.exchange.prices.settled:
             each = replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)
             self._described[symbol] = orjson.Fragment(orjson.dumps(each))
@@ -72,18 +97,66 @@ class Public:
 
     def day(self, params: Params) -> Any:
         """24 hours of one, several or all symbols; `type` is FULL or MINI."""
-        kind = params.get("type", "FULL")
-        if kind not in {"FULL", "MINI"}:
-            raise invalid("type")
-        return self._each(params, _mini if kind == "MINI" else _full)
+        prices = self.exchange.prices
+        if _kind(params) == "MINI":
+            return self._each(params, lambda s, now: tickers.mini(s, prices.day(s, now), now - DAY, now))
+        return self._each(params, lambda s, now: tickers.full(s, prices.day(s, now), self._depth(s, now), now))
+
+    def window(self, params: Params) -> Any:
+        """The last `windowSize` (1m to 59m, 1h to 23h, 1d to 7d; 1d if not sent) of up to 100 symbols."""
+        length = _length(params)
+        return self._since(params, lambda now: now - now % MINUTE - length)
+
+    def trading_day(self, params: Params) -> Any:
+        """The day since midnight UTC of up to 100 symbols."""
+        if params.get("timeZone", "0") != "0":
+            raise invalid("timeZone")
+        return self._since(params, lambda now: now - now % DAY)
+
+    def _since(self, params: Params, start: Callable[[int], int]) -> Any:
+        """What happened since a moment, of symbols that have to be named."""
+        kind, prices, names = _kind(params), self.exchange.prices, params.symbols()
+        if names is None:
+            raise missing("symbol")
+        if len(names) > _MOST:
+            raise invalid("symbols")
+        return self._each(params, lambda symbol, now: tickers.window(prices, symbol, start(now), kind, now))
 
     def price(self, params: Params) -> Any:
         """Last prices."""
-        return self._each(params, lambda exchange, symbol: {"price": replies.amount(exchange.last(symbol))})
+        prices = self.exchange.prices
+        return self._each(params, lambda s, now: {"symbol": s, "price": replies.amount(prices.price(s, now))})
 
     def book(self, params: Params) -> Any:
         """Best bids and asks."""
-        return self._each(params, _book)
+        return self._each(params, lambda symbol, now: {"symbol": symbol, **tickers.book(self._depth(symbol, now))})
+
+    def depth(self, params: Params) -> Any:
+        """The order book: up to `limit` levels of either side, best first. Its number is the venue's time."""
+        symbol = self.exchange.instrument(params.symbol()).symbol
+        limit, now = params.limit(100, 5000), self.exchange.clock.now()
+        try:
+            book = self._depth(symbol, now)
+        except MarketError:
+            return {"lastUpdateId": now, "bids": [], "asks": []}
+        bids, asks = (
+            [[replies.amount(price), replies.amount(size)] for price, size in book.levels(side, limit)] for side in Side
+        )
+        return {"lastUpdateId": now, "bids": bids, "asks": asks}
+
+    def _depth(self, symbol: str, now: int) -> Depth:
+        return self._depths.at(symbol, self.exchange.quote(symbol), now)
+
+    def average(self, params: Params) -> Any:
+        """The average price of five minutes."""
+        symbol = self.exchange.instrument(params.symbol()).symbol
+        now = self.exchange.clock.now()
+        try:
+            recent = Day.since(self.exchange.prices, symbol, now - _AVERAGED * MINUTE + 1, now)
+        except MarketError:
+            raise missing("symbol") from None
+        price = recent.quote_volume / recent.volume if recent.volume else recent.last
+        return {"mins": _AVERAGED, "price": replies.amount(price), "closeTime": now}
 
     def _all(self) -> Iterable[str]:
         return self.exchange.instruments()
@@ -93,12 +166,14 @@ class Public:
         names = params.symbols()
         return names and [self.exchange.instrument(name).symbol for name in names]
 
-    def _each(self, params: Params, tell: Callable[[Exchange, str], dict[str, Any]]) -> Any:
+    def _each(self, params: Params, tell: Callable[[str, int], dict[str, Any]]) -> Any:
         """An object for `symbol`, an array for `symbols` or all; symbols without a price are left out."""
-        found = []
-        for symbol in self._asked(params) or self._all():
+        asked, now, found = self._asked(params), self.exchange.clock.now(), []
+        if asked is None or len(asked) > _MANY:
+            self.exchange.prices.expect(now)
+        for symbol in asked or self._all():
             try:
-                found.append({"symbol": symbol} | tell(self.exchange, symbol))
+                found.append(tell(symbol, now))
             except MarketError:
                 continue
         if "symbol" not in params:
@@ -112,58 +187,31 @@ def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
     return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
 
 
-def _book(exchange: Exchange, symbol: str) -> dict[str, Any]:
-    quote = exchange.quote(symbol)
-    size = replies.amount(exchange.prices.instruments()[symbol].max_market_quantity)
-    return {
-        "bidPrice": replies.amount(quote.bid),
-        "bidQty": size,
-        "askPrice": replies.amount(quote.ask),
-        "askQty": size,
-    }
+def _kind(params: Params) -> str:
+    kind = params.get("type", "FULL")
+    if kind not in {"FULL", "MINI"}:
+        raise invalid("type")
+    return kind
 
 
-def _bars_of_day(exchange: Exchange, symbol: str, now: int) -> Exact:
-    """The finest bars that opened within the last 24 hours."""
-    for grain in _GRAINS:
-        bars = exchange.prices.exact(symbol, grain, now - DAY + 1, now, now)
-        if len(bars):
-            break
-    return bars
+def _length(params: Params) -> int:
+    """`windowSize` in ms."""
+    found = re.match(_WINDOW, params.get("windowSize", "1d"))
+    unit, most = _UNITS[found[2]] if found else (0, 0)
+    if found is None or int(found[1]) > most:
+        raise illegal("windowSize", "1m,2m,...,59m,1h,2h,...,23h,1d,2d,...,7d")
+    return int(found[1]) * unit
 
 
-def _number(scaled: int, places: int) -> Decimal:
-    return Decimal(scaled).scaleb(-places, EXACT)
-
-
-def _mini(exchange: Exchange, symbol: str) -> dict[str, Any]:
-    """Open, extremes, last and amounts of 24 hours; a symbol that did not trade repeats its last price."""
-    now = exchange.clock.now()
-    last = exchange.prices.price(symbol, now)
-    bars = _bars_of_day(exchange, symbol, now)
-    known = dict.fromkeys(("openPrice", "highPrice", "lowPrice"), replies.amount(last))
-    volume = quote_volume = Decimal(0)
-    trades = 0
-    if len(bars):
-        data, scale = bars.data, bars.scale
-        ends = (int(data[1, 0]), int(data[2].max()), int(data[3].min()))
-        known = {name: replies.amount(_number(end, scale.price)) for name, end in zip(known, ends, strict=True)}
-        volume, quote_volume = _number(int(data[5].sum()), scale.amount), _number(int(data[6].sum()), scale.quote)
-        trades = int(data[7].sum())
-    return {
-        **known, "lastPrice": replies.amount(last), "volume": replies.amount(volume),
-        "quoteVolume": replies.amount(quote_volume),
-        "openTime": now - DAY, "closeTime": now, "firstId": 0, "lastId": max(trades - 1, 0), "count": trades,
-    }  # fmt: skip
-
-
-def _full(exchange: Exchange, symbol: str) -> dict[str, Any]:
-    """`_mini` with changes, averages and the book."""
-    mini = _mini(exchange, symbol)
-    opened, last = Decimal(mini["openPrice"]), Decimal(mini["lastPrice"])
-    volume, quote_volume = Decimal(mini["volume"]), Decimal(mini["quoteVolume"])
-    return {
-        "priceChange": replies.amount(last - opened), "priceChangePercent": f"{(last / opened - 1) * 100:.3f}",
-        "weightedAvgPrice": replies.amount(quote_volume / volume) if volume else _ZERO,
-        "prevClosePrice": mini["openPrice"], "lastQty": _ZERO, **_book(exchange, symbol), **mini,
-    }  # fmt: skip
+def _permissions(params: Params) -> list[str]:
+    """One permission or a JSON array of them; SPOT if not sent."""
+    value = params.get("permissions", "SPOT")
+    names = [value]
+    if value.startswith("["):
+        try:
+            names = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            names = []
+    if not names or not all(isinstance(name, str) and re.match(_PERMISSION, name) for name in names):
+        raise illegal("permissions", _PERMISSION)
+    return names

@@ -53,8 +53,8 @@ def build(root: Path, plan: Plan) -> None:
         float(settings.paper.fee),
     )  # fmt: skip
     data = Dataset.join(list(stretches(plan, settings, barrier)))
-    # A demo should trade, so that there is something to see: most signals pass its threshold.
-    trained = train(data, settings.strategy.name, barrier, plan.seed, least_share=2 / 3)
+    # A demo should trade, so that there is something to see: nine of ten signals pass its threshold.
+    trained = train(data, settings.strategy.name, barrier, plan.seed, least_share=0.9)
     source, target, sidecar, document = (root / name for name in FILES)
     trained.booster.save_model(source)
     report = export(source, target)

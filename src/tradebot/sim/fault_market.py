@@ -130,6 +130,13 @@ class Delisted(SymbolFault):
         return None
 
 
+@fault("partial-fill")
+class PartialFill(MarketFault):
+    """The book gives a new order only a share of its quantity; what is left expires or rests, as its type says."""
+
+    share: Decimal = Field(Decimal("0.5"), ge=0, lt=1, description="How much of it.")
+
+
 @fault("skew")
 class Skew(Fault):
     """The exchange's clock goes wrong: the time that it tells, and the one that it checks timestamps by."""

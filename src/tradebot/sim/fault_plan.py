@@ -6,6 +6,7 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ class Plan:
                 if self._left_ms(index, fault, now) > 0:
                     return True
         return False
+
+    def liquidity(self, symbol: str, now: int) -> Decimal:
+        """The share of its quantity that the book gives a new order at the venue's time `now`."""
+        partial = [each for each in self.market if isinstance(each, fault_market.PartialFill)]
+        return min((each.share for each in partial if each.concerns(symbol) and each.in_force(now)), default=Decimal(1))
 
     @property
     def skewed(self) -> bool:

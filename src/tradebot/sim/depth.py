@@ -37,7 +37,10 @@ _UNIT = Decimal("0.00000001")
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Both sides of a book; `levels` of a side begin at the best price, each is (price, quantity)."""
+    """Both sides of a book; `levels` of a side begin at the best price, each is (price, quantity).
+
+    An order gets at most `share` of what it wants, whatever the levels hold.
+    """
 
     symbol: str
     quote: Quote
@@ -45,6 +48,11 @@ class Depth:
     tick: Decimal
     step: Decimal
     moment: int
+    share: Decimal = Decimal(1)
+
+    def given(self, wanted: Decimal, step: Decimal = ZERO) -> Decimal:
+        """What there is for an order that wants so much, on the `step` if there is one."""
+        return wanted if self.share == 1 else on_grid(EXACT.multiply(wanted, self.share), step, ROUND_DOWN)
 
     def levels(self, side: Side, count: int = LEVELS) -> list[Level]:
         """The best `count` levels of the bids (BUY) or asks (SELL)."""
@@ -99,7 +107,9 @@ class Depths:
     def at(self, symbol: str, quote: Quote, now: int) -> Depth:
         """The book around the best prices `quote` at the instant `now`."""
         instrument = self.prices.instruments()[symbol]
-        return Depth(symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now)
+        plan = self.prices.plan
+        share = Decimal(1) if plan is None else plan.liquidity(symbol, now)
+        return Depth(symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now, share)
 
     def _size(self, instrument: Instrument, quote: Quote, now: int) -> Decimal:
         """The amount of the base coin on one side."""

@@ -101,7 +101,7 @@ def _market(order: Order, market: Market) -> Proposal:
     depth = market.depth
     if order.quote_quantity is None:
         return at_market(order.side, order.quantity or ZERO, depth)
-    fills = walk(depth.facing(order.side), order.side, quote=order.quote_quantity, step=depth.step)
+    fills = walk(depth.facing(order.side), order.side, quote=depth.given(order.quote_quantity), step=depth.step)
     left = order.quote_quantity - sum((worth(*fill) for fill in fills), ZERO)
     short = not fills or left >= fills[-1][0] * (depth.step or UNIT)
     return _ended(_total(fills), fills, short)
@@ -109,7 +109,8 @@ def _market(order: Order, market: Market) -> Proposal:
 
 def at_market(side: Side, quantity: Decimal, depth: Depth, budget: Decimal | None = None) -> Proposal:
     """A quantity at the market; a buy may be bounded by what can be paid."""
-    fills = walk(depth.facing(side), side, quantity=quantity, quote=budget, step=depth.step)
+    there = depth.given(quantity, depth.step or UNIT)
+    fills = walk(depth.facing(side), side, quantity=there, quote=budget, step=depth.step)
     return _ended(quantity, fills, _total(fills) < quantity)
 
 
@@ -121,7 +122,8 @@ def _ended(quantity: Decimal, fills: tuple[Level, ...], short: bool) -> Proposal
 
 def at_limit(side: Side, quantity: Decimal, price: Decimal, time_in_force: str, depth: Depth) -> Proposal:
     """What the book has up to a price; the rest stays (GTC) or expires (IOC); FOK is all or nothing."""
-    fills = walk(depth.facing(side), side, quantity=quantity, limit=price, step=depth.step)
+    there = depth.given(quantity, depth.step or UNIT)
+    fills = walk(depth.facing(side), side, quantity=there, limit=price, step=depth.step)
     got = _total(fills)
     if got == quantity:
         return Proposal("FILLED", quantity, fills)

@@ -84,7 +84,7 @@ def cycles(process: subprocess.Popen[str], number: int) -> list[int]:
 
 @needs_proc
 def test_ten_cycles_keep_the_same_workers_and_leave_none(start: Callable[..., subprocess.Popen[str]]) -> None:
-    venue = start("sim", "serve", "--port", "0", "--json", "--listed", "4", "--clock", "stepped", "--at", AT)
+    venue = start("sim", "serve", "--port", "0", "--json", "--symbols", "4", "--clock", "stepped", "--at", AT)
     assert venue.stdout is not None
     url = json.loads(venue.stdout.readline())["url"]
     process = start("run", "--cycles", "10", "--json", "--venue", "binance", "--base-url", url, *POOL)

@@ -97,17 +97,25 @@ class Terminal:
             yield update
 
 
+def _flag(name: str) -> str:
+    return "--symbols" if name == "listed" else f"--{name.replace('_', '-')}"
+
+
 def _key_option(name: str) -> inspect.Parameter:
-    flag, (_, text) = f"--{name.replace('_', '-')}", KEYS[name]
+    flag, (_, text) = _flag(name), KEYS[name]
     hint = Annotated[
-        str | None, typer.Option(flag, help=text, show_default=False, metavar=name.rsplit("_", maxsplit=1)[-1].upper())
+        str | None, typer.Option(flag, help=text, show_default=False, metavar=flag.rsplit("-", maxsplit=1)[-1].upper())
     ]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
 
 
 def _common_options() -> list[inspect.Parameter]:
-    file = typer.Option("--config", help="Configuration file; default ./config.toml.", show_default=False)
-    keys = typer.Option("--set", help="Any key of config.toml, as pool.use=always.", show_default=False)
+    file = typer.Option(
+        "--config", metavar="PATH", help="Configuration file; default ./config.toml.", show_default=False
+    )
+    keys = typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any key of config.toml, as pool.use=always.", show_default=False
+    )
     options: dict[str, tuple[Any, Any, Any]] = {
         "config": (str | None, None, file),
         "set_": (list[str] | None, None, keys),
@@ -135,7 +143,7 @@ def _assignments(pairs: Iterable[str]) -> dict[str, tuple[str, Any]]:
 def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
     from tradebot.config import load
 
-    options = {KEYS[name][0]: (f"--{name.replace('_', '-')}", given.pop(name)) for name in names}
+    options = {KEYS[name][0]: (_flag(name), given.pop(name)) for name in names}
     debug, verbose = given.pop("debug"), given.pop("verbose")
     options["log_level"] = ("--verbose", "debug" if debug else "info" if verbose else None)
     return load(given.pop("config"), _assignments(given.pop("set_") or ()) | options)
@@ -218,7 +226,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
 OnceOption = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
 CyclesOption = Annotated[
-    int | None, typer.Option("--cycles", min=1, help="End after so many cycles.", show_default=False)
+    int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
 ]
 
 
@@ -292,10 +300,14 @@ def bench(
     settings: "Settings",
     terminal: Terminal,
     *,
-    symbols: Annotated[int, typer.Option("--symbols", min=1, max=2000, help="Symbols of the universe.")] = 30,
-    bars: Annotated[int, typer.Option("--bars", min=100, max=1000, help="Closed klines of each series.")] = 100,
-    latency: Annotated[float, typer.Option("--latency", min=0, help="Delay of every reply, ms.")] = 20.0,
-    cycles: Annotated[int, typer.Option("--cycles", min=5, max=13, help="Serial cycles.")] = 5,
+    symbols: Annotated[
+        int, typer.Option("--symbols", metavar="N", min=1, max=2000, help="Symbols of the universe.")
+    ] = 30,
+    bars: Annotated[
+        int, typer.Option("--bars", metavar="N", min=100, max=1000, help="Closed klines of each series.")
+    ] = 100,
+    latency: Annotated[float, typer.Option("--latency", metavar="MS", min=0, help="Delay of every reply, ms.")] = 20.0,
+    cycles: Annotated[int, typer.Option("--cycles", metavar="N", min=5, max=13, help="Serial cycles.")] = 5,
 ) -> None:
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50 --json"""
     from tradebot.bench import Workload, measure
@@ -314,8 +326,10 @@ def serve(
     fault: Annotated[
         list[str] | None, typer.Option("--fault", help="One more fault, as 'latency ms=50'.", show_default=False)
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = 8080,
 ) -> None:
     """Serve the simulated exchange over HTTP.  Example: tradebot sim serve --klines DIR --at 2018-01-20T00:00:00Z"""
     from tradebot import commands

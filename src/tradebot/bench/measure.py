@@ -87,7 +87,7 @@ def difference(serial: Sample, pipelined: Sample) -> str | None:
 async def served_venue(workload: Workload) -> AsyncIterator[str]:
     """Address of a simulated venue in a process of its own, its clock standing at `START`."""
     command = [sys.executable, "-m", "tradebot", "sim", "serve", "--json", "--port", "0", "--clock", "stepped"]
-    options = ["--at", str(START), "--listed", str(workload.symbols), "--latency", str(workload.latency_ms)]
+    options = ["--at", str(START), "--symbols", str(workload.symbols), "--latency", str(workload.latency_ms)]
     with tempfile.NamedTemporaryFile(prefix="tradebot-bench-", suffix=".toml") as defaults:
         options += ["--config", defaults.name]
         process = await asyncio.create_subprocess_exec(

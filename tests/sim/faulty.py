@@ -69,7 +69,9 @@ class Venue:
 
     async def buy(self, name: str = "", **params: Any) -> httpx.Response:
         order = {"symbol": "ETHUSDT", "side": "BUY", "type": "MARKET", "quoteOrderQty": 10}
-        return await self.signed("POST", "order", **order | {"newClientOrderId": name or uuid4().hex[:20]} | params)
+        return await self.signed(
+            "POST", "order", **_given(order | {"newClientOrderId": name or uuid4().hex[:20]} | params)
+        )
 
     def executed(self, name: str) -> bool:
         """The truth: whether the books hold an order of this client id."""
@@ -85,6 +87,10 @@ class Venue:
                 return True
             await asyncio.sleep(0.005)
         return False
+
+
+def _given(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value != ""}
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Case:
 
 
 async def order_status(venue: Venue, name: str) -> Any:
-    return (await venue.buy(name)).json()
+    return (await venue.buy(name, quoteOrderQty="", quantity="0.01")).json()
 
 
 async def info(venue: Venue, _: str) -> Any:
@@ -54,6 +54,10 @@ async def slowly(venue: Venue, name: str) -> float:
     begin = time.perf_counter()
     assert (await venue.buy(name)).status_code == 200
     return time.perf_counter() - begin
+
+
+def short_of(order: Any) -> float:
+    return round(float(order["executedQty"]) / float(order["origQty"]), 2)
 
 
 def says(text: str) -> Callable[[Any], bool]:
@@ -153,6 +157,10 @@ CASES: dict[str, list[Case]] = {
     "delisted": [
         Case("delisted", lambda row: row["code"] == -1121, False, info),
         Case("delisted symbol=ETHUSDT", (400, -1121), False),
+    ],
+    "partial-fill": [
+        Case("partial-fill share=0.4", lambda o: (o["status"], short_of(o)) == ("EXPIRED", 0.4), ask=order_status),
+        Case("partial-fill symbol=BTCUSDT", lambda o: (o["status"], short_of(o)) == ("FILLED", 1), ask=order_status),
     ],
     "skew": [Case("skew ms=6000", (400, -1021), False), Case("skew ms=-1500", (400, -1021), False)],
 }  # fmt: skip

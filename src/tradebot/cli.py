@@ -379,28 +379,34 @@ def _usage(error: TyperException) -> str:
     return f"{text}; see `{context.command_path if context else 'tradebot'} --help`"
 
 
+def _carry_out(arguments: list[str]) -> int:
+    """Run the command line; the exit code, whatever happens."""
+    try:
+        return int(typer.main.get_command(app).main(arguments, prog_name="tradebot", standalone_mode=False) or 0)
+    except TyperException as error:
+        _say(_usage(error))
+        return UsageError.exit_code
+    except TradebotError as error:
+        _say(str(error))
+        return error.exit_code
+    except Ended as ended:
+        return ended.code
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _say(f"input or output failed: {error}")
+        return 1
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code that the errors module defines."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _have_streams()
-    code = 0
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="tradebot", standalone_mode=False) or 0
-    except TyperException as error:
-        _say(_usage(error))
-        code = UsageError.exit_code
-    except TradebotError as error:
-        _say(str(error))
-        code = error.exit_code
-    except Ended as ended:
-        code = ended.code
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        _say(f"input or output failed: {error}")
-        code = 1
+        code = _carry_out(arguments)
     except Exception as error:
         if "--debug" in arguments:
             raise

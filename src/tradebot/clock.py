@@ -87,14 +87,17 @@ class RealClock:
         self._base = float(wall_ms() if start is None else start)
 
     def now(self) -> int:
+        """The venue's time, UTC ms."""
         return int(self._base + (monotonic_ms() - self._origin) * self.speed)
 
     async def sleep_until(self, moment: int) -> None:
+        """Return as soon as `now() >= moment`."""
         # A clock may be moved by `sync` while one sleeps, so look again at least once a second.
         while (left := (moment - self.now()) / self.speed) > 0:
             await asyncio.sleep(min(left / 1000 + 0.0005, 1.0))
 
     def sync(self, server_ms: int, rtt_ms: float) -> None:
+        """Set the offset so that `now()` is the server's time, half a round trip later."""
         self._base = server_ms + rtt_ms / 2 * self.speed
         self._origin = monotonic_ms()
 
@@ -111,6 +114,7 @@ class SteppedClock:
         self._moved = asyncio.Event()
 
     def now(self) -> int:
+        """The venue's time, UTC ms."""
         return self._now
 
     def advance(self, to: int) -> None:
@@ -121,6 +125,7 @@ class SteppedClock:
             self._moved = asyncio.Event()
 
     async def sleep_until(self, moment: int) -> None:
+        """Return when `now() >= moment`; with `drive` that is made so at once."""
         if self.drive:
             await asyncio.sleep(0)
             self.advance(moment)
@@ -128,4 +133,5 @@ class SteppedClock:
             await self._moved.wait()
 
     def sync(self, server_ms: int, rtt_ms: float) -> None:
+        """Follow a server that is ahead; how long the reply took does not matter to a clock that stands."""
         self.advance(server_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tradebot.config import Universe as Wanted
@@ -32,18 +32,22 @@ def _fixed(wanted: Wanted, instruments: Mapping[str, Instrument]) -> Universe:
         if name not in instruments:
             raise UnknownName(f"unknown symbol '{name}'{suggestion(name, instruments)}")
     quote = wanted.quote.upper() or common_quote(instruments[name] for name in names)
-    skipped = {
-        name: f"quote coin is {instruments[name].quote}, not {quote}"
-        for name in names
-        if instruments[name].quote != quote
-    }
-    skipped |= {name: f"venue status {instruments[name].status}" for name in names if not instruments[name].tradable}
     excluded = {symbol.upper() for symbol in wanted.exclude}
-    skipped |= dict.fromkeys(excluded & set(names), "excluded by universe.exclude")
+    reasons = {name: _unfit(instruments[name], quote, excluded) for name in names}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
     if len(skipped) == len(names):
         symbol, reason = next(iter(skipped.items()))
         raise MarketError(f"no symbol of the list can be traded: {symbol}: {reason}")
     return Universe(tuple(name for name in names if name not in skipped), quote, skipped)
+
+
+def _unfit(instrument: Instrument, quote: str, excluded: Collection[str]) -> str | None:
+    """Why a symbol of a fixed list is left out, or None."""
+    if instrument.symbol in excluded:
+        return "excluded by universe.exclude"
+    if not instrument.tradable:
+        return f"venue status {instrument.status}"
+    return None if instrument.quote == quote else f"quote coin is {instrument.quote}, not {quote}"
 
 
 async def choose(wanted: Wanted, instruments: Mapping[str, Instrument], feed: Feed) -> Universe:

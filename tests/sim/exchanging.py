@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import numpy as np
 from starlette.applications import Starlette
 
-from tradebot.clock import Clock, SteppedClock
+from tradebot.clock import MINUTE, Clock, SteppedClock
+from tradebot.errors import MarketError
+from tradebot.market.bars import FIELDS
 from tradebot.market.venue import Instrument
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET
 from tradebot.sim.engine import Exchange
+from tradebot.sim.exact import Exact, Scale, price_within
 from tradebot.sim.keys import sign
 from tradebot.sim.prices import Marked, Prices, Synthetic
 
@@ -44,6 +48,36 @@ def exchange(
     prices = marked() if prices is None else prices
     clock = SteppedClock(NOW) if clock is None else clock
     return Exchange(prices, clock, account, fee=D(fee), spread=D(spread), start=start)
+
+
+class Tape(Marked):
+    """ETHUSDT by the minute from `NOW`'s on: (open, high, low, close) of each; None leaves a hole."""
+
+    def __init__(self, *rows: Sequence[float] | None, interval: str = "1m", length: int = MINUTE) -> None:
+        super().__init__({"ETHUSDT": instrument()})
+        self.interval, self.length = interval, length
+        bars = [(place, row) for place, row in enumerate(rows) if row is not None]
+        self.data = np.zeros((len(FIELDS), len(bars)), np.int64)
+        self.data[0] = [self.opened(place) for place, _ in bars]
+        self.data[1:5] = np.rint(np.array([row for _, row in bars]).T * 100)
+
+    def opened(self, place: int) -> int:
+        """When a row opens."""
+        return NOW - NOW % self.length + place * self.length
+
+    def listed(self, symbol: str) -> int:
+        return int(self.data[0, 0])
+
+    def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        found = Exact(self.data, Scale(2, 3, 5))
+        return found.between(start, min(end, now)) if interval == self.interval else Exact.empty(found.scale)
+
+    def price(self, symbol: str, now: int) -> Decimal:
+        place = int(np.searchsorted(self.data[0], now, side="right")) - 1
+        if place < 0:
+            raise MarketError("not yet")
+        bar = self.data[:, place]
+        return Decimal(price_within(bar, self.length, now - int(bar[0]))).scaleb(-2)
 
 
 def synthetic(symbols: int = 3, now: int = NOW) -> Exchange:

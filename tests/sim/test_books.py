@@ -11,7 +11,7 @@ from exchanging import NOW
 
 from tradebot.errors import JournalError
 from tradebot.market.venue import Balance, Fill, OrderType, Side
-from tradebot.sim.books import Books, Entry, Slice
+from tradebot.sim.books import Books, Entry, OrderList, Slice
 
 ZERO, ONE = Decimal(0), Decimal(1)
 ENTRY = Entry(
@@ -74,7 +74,7 @@ def test_an_id_of_a_client_is_unique_among_open_orders_only(books: Books) -> Non
     first = books.enter(ENTRY)
     with pytest.raises(JournalError, match="UNIQUE"):
         books.enter(ENTRY)
-    books.close_order(first, "CANCELED", NOW + 1)
+    books.amend(replace(ENTRY, order_id=first, status="CANCELED"))
     second = books.enter(ENTRY)
     assert second > first
     assert books.order("ETHUSDT", None, "a-1") == replace(ENTRY, order_id=second)
@@ -124,6 +124,46 @@ def test_a_file_that_is_no_account_is_named_and_left_alone(tmp_path: Path) -> No
     with pytest.raises(JournalError, match=r"account\.db"):
         Books(path)
     assert path.read_text().startswith("this is not")
+
+
+def test_what_changes_of_an_order_is_written_down(books: Books) -> None:
+    number = books.enter(replace(ENTRY, stop_price=ONE, working=-1, strategy_id=5))
+    changed = replace(
+        ENTRY, order_id=number, stop_price=ONE, strategy_id=5, status="EXPIRED", executed=ONE, quote_executed=ONE,
+        updated=NOW + 5, working=NOW + 4, reason="OCO_TRIGGER",
+    )  # fmt: skip
+    books.amend(changed)
+    assert books.order("ETHUSDT", number, None) == changed
+
+
+def test_a_list_is_found_by_either_id_and_knows_its_orders(books: Books) -> None:
+    made = OrderList(0, "ETHUSDT", "list-1", NOW)
+    made = replace(made, list_id=books.enter_list(made))
+    for place in range(2):
+        books.enter(replace(ENTRY, client_id=str(place), list_id=made.list_id))
+    books.enter(replace(ENTRY, client_id="alone"))
+    assert books.order_list(made.list_id, None) == books.order_list(None, "list-1") == made
+    assert books.order_list(made.list_id, "other") is None
+    assert [leg.client_id for leg in books.legs(made.list_id)] == ["0", "1"]
+    assert books.lists(Slice("")) == [made]
+    assert (books.last_id("lists"), books.last_id("orders"), books.last_id("trades")) == (1, 3, 0)
+
+
+def test_the_log_tells_everything_in_order(books: Books) -> None:
+    entries = (replace(ENTRY, client_id=name) for name in "ab")
+    first, second = (replace(entry, order_id=books.enter(entry)) for entry in entries)
+    trade = replace(FILL, order_id=second.order_id)
+    trade = replace(trade, trade_id=books.book(trade))
+    books.tell(first, "NEW")
+    books.tell(replace(second, executed=ONE, status="FILLED"), "TRADE", trade.trade_id)
+    told = [(event.event, event.status, event.executed, event.fill, entry.client_id) for event, entry in books.log()]
+    assert told == [("NEW", "NEW", ZERO, None, "a"), ("TRADE", "FILLED", ONE, trade, "b")]
+
+
+def test_numbers_are_kept_by_name(books: Books) -> None:
+    books.keep("seen", NOW)
+    books.keep("seen", NOW + 1)
+    assert (books.note("seen"), books.note("other")) == (NOW + 1, None)
 
 
 def test_an_account_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tradebot.clock import SteppedClock
 from tradebot.errors import MarketError
-from tradebot.market.venue import Balance, Order, OrderType, Side
+from tradebot.market.venue import Balance, Order, Side
 from tradebot.sim.books import Slice
 from tradebot.sim.coins import LISTED
 from tradebot.sim.engine import Exchange, quote_of, usual_balance
@@ -137,11 +137,6 @@ def test_a_market_that_is_closed_takes_no_orders() -> None:
     assert refused(exchange(marked(status="BREAK")), market(Side.BUY, "1")) == (-2010, "Market is closed.")
     silent = Marked({"ETHUSDT": instrument()})
     assert refused(exchange(silent), market(Side.BUY, "1")) == (-2010, "Market is closed.")
-
-
-def test_other_types_than_market_are_not_simulated() -> None:
-    order = Order("ETHUSDT", Side.BUY, "a", OrderType.LIMIT, quantity=D(1), price=D(1), time_in_force="GTC")
-    assert refused(exchange(), order)[0] == -1116
 
 
 def test_symbols_are_on_offer_from_their_listing_on() -> None:

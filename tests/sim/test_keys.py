@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import base64
 import re
+from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from exchanging import NOW
 
+from tradebot.errors import ConfigError
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, check_signature, check_time, payload, sign
 from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused
@@ -51,6 +56,32 @@ def test_one_changed_byte_is_refused() -> None:
     assert refused(SIGNED.replace(b"quantity=1", b"quantity=2")) == (-1022, 400)
     assert refused(SIGNED[:-1] + b"2") == (-1022, 400)
     assert refused(SIGNED + "ä".encode()) == (-1022, 400)
+
+
+def test_an_ed25519_key_is_told_by_its_pem_and_never_by_its_length() -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def check_with(credential: str, signature: bytes) -> None:
+        query = QUERY + b"&signature=" + quote(signature, safe="").encode()
+        check_signature({KEY: credential}, KEY, Params(query), payload(query, b""))
+
+    signature = base64.b64encode(private.sign(QUERY))
+    check_with(pem, signature)
+    for wrong in (base64.b64encode(private.sign(QUERY + b"1")), signature.lower(), b"%%%", SIGNATURE.encode()):
+        with pytest.raises(Refused, match="-1022"):
+            check_with(pem, wrong)
+    with pytest.raises(Refused, match="-1022"):
+        check_with("x" * 32, signature)
+    with pytest.raises(ConfigError, match="Ed25519"):
+        check_with("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", signature)
+
+
+def test_who_signed_is_known_then() -> None:
+    params = Params(SIGNED)
+    assert params.key == ""
+    check_signature({KEY: SECRET}, KEY, params, payload(SIGNED, b""))
+    assert params.key == KEY
 
 
 def test_keys_are_checked_for_form_and_then_for_being_known() -> None:

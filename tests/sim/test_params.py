@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 
@@ -30,6 +31,8 @@ def test_percent_encoding_is_undone() -> None:
         (b"", lambda p: p.symbol(), -1102),
         (b"symbol=", lambda p: p.symbol(), -1102),
         (b"symbol=eth-usdt", lambda p: p.symbol(), -1100),
+        (b"symbol=ETH%20", lambda p: p.symbol(), -1100),
+        (b"yes=maybe", lambda p: p.flag("yes"), -1100),
         (b"limit=", lambda p: p.limit(5, 9), -1105),
         (b"limit=-1", lambda p: p.limit(5, 9), -1100),
         (b"limit=1.5", lambda p: p.limit(5, 9), -1100),
@@ -62,6 +65,16 @@ def test_what_is_sent_well_is_read() -> None:
     assert params.time("startTime") == params.time("endTime") == 1_700_000_000_000, "microseconds are taken too"
     assert params.amount("quantity") == Decimal("0.10")
     assert params.one_of("side", Side, Refused(-1117, "")) is Side.SELL
+
+
+@pytest.mark.parametrize("name", ["ETHUSDT", "1000SATSUSDT", "A-B_C.D", "\uff11\uff12\uff13", "\u5e01\u5b89USDT"])
+def test_symbols_may_hold_letters_and_digits_of_any_script(name: str) -> None:
+    assert Params(f"symbol={quote(name)}".encode()).symbol() == name
+
+
+def test_yes_and_no_are_words_in_any_case() -> None:
+    params = Params(b"a=true&b=FALSE&c=True")
+    assert [params.flag(name) for name in "abcd"] == [True, False, True, False]
 
 
 def test_what_is_not_sent_is_none() -> None:

@@ -22,3 +22,8 @@ def test_refusals_have_the_venues_codes_and_texts(refused: Refused, code: int, t
     assert (refused.code, refused.status, refused.headers) == (code, 400, {})
     assert text in refused.text
     assert str(refused) == f"{code}: {refused.text}"
+
+
+def test_a_refusal_may_carry_more_than_code_and_text() -> None:
+    assert Refused(-1, "no").body() == {"code": -1, "msg": "no"}
+    assert Refused(-1, "no", data=[1]).body() == {"code": -1, "msg": "no", "data": [1]}

@@ -14,8 +14,11 @@ from tradebot.clock import HOUR, MINUTE
 from tradebot.market.bars import Klines
 from tradebot.market.venue import Balance, Fill, OrderType, Side
 from tradebot.sim import replies
-from tradebot.sim.books import Entry
+from tradebot.sim.books import Entry, Event, OrderList
+from tradebot.sim.counts import WINDOWS
 from tradebot.sim.exact import Exact, Scale
+from tradebot.sim.filters import Limits
+from tradebot.sim.ledger import Fees
 
 ENTRY = Entry(
     7,
@@ -33,6 +36,7 @@ ENTRY = Entry(
     NOW,
     NOW + 1,
 )
+FEES = Fees(D("0.001"), D("0.0005"))
 FILL = Fill(3, "ETHUSDT", 7, Side.BUY, D("2000.4"), D("0.5"), D("0.0005"), "ETH", NOW)
 
 
@@ -106,21 +110,70 @@ def test_a_cancel_tells_both_ids() -> None:
 
 
 def test_a_trade_says_who_bought_and_for_how_much() -> None:
-    told = replies.trade(FILL, D("1000.2"))
+    told = replies.trade(FILL)
     assert (told["id"], told["orderId"], told["quoteQty"], told["isBuyer"]) == (3, 7, "1000.20000000", True)
-    assert replies.trade(replace(FILL, side=Side.SELL), D(1))["isBuyer"] is False
+    assert (told["orderListId"], replies.trade(FILL, 4)["orderListId"]) == (-1, 4)
+    assert replies.trade(replace(FILL, side=Side.SELL))["isBuyer"] is False
 
 
 def test_the_account_can_leave_out_what_is_not_held() -> None:
     held = {"BTC": Balance(), "ETH": Balance(D(1), D(2))}
-    assert [each["asset"] for each in replies.account(held, D("0.001"), NOW, zeros=True)["balances"]] == ["BTC", "ETH"]
-    (eth,) = replies.account(held, D("0.001"), NOW, zeros=False)["balances"]
+    assert [each["asset"] for each in replies.account(held, FEES, NOW, zeros=True)["balances"]] == ["BTC", "ETH"]
+    (eth,) = replies.account(held, FEES, NOW, zeros=False)["balances"]
     assert eth == {"asset": "ETH", "free": "1.00000000", "locked": "2.00000000"}
 
 
 def test_rules_without_a_bound_are_zero() -> None:
-    told = replies.instrument(instrument(step=D(0), max_market_quantity=D(0)), ["MARKET"])
+    told = replies.instrument(instrument(step=D(0), max_market_quantity=D(0)), Limits())
     filters = {each["filterType"]: each for each in told["filters"]}
     assert filters["LOT_SIZE"]["stepSize"] == filters["MARKET_LOT_SIZE"]["maxQty"] == "0.00000000"
     assert filters["NOTIONAL"]["minNotional"] == "5.00000000"
-    assert (told["baseAsset"], told["quoteAsset"], told["orderTypes"]) == ("ETH", "USDT", ["MARKET"])
+    assert (told["baseAsset"], told["quoteAsset"], told["orderTypes"]) == ("ETH", "USDT", list(OrderType))
+
+
+def test_what_an_order_does_not_have_is_not_told() -> None:
+    plain = replies.order(ENTRY)
+    assert not plain.keys() & {"stopPrice", "strategyId", "strategyType", "expiryReason"}
+    more = replace(ENTRY, stop_price=D(9), strategy_id=1, strategy_type=1_000_000, reason="OCO_TRIGGER", working=-1)
+    told = replies.order(more)
+    assert told.items() - plain.items() == {
+        ("stopPrice", "9.00000000"), ("strategyId", 1), ("strategyType", 1_000_000), ("expiryReason", "OCO_TRIGGER"),
+        ("workingTime", -1),
+    }  # fmt: skip
+    assert (replies.queried(more)["isWorking"], replies.queried(ENTRY)["isWorking"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "going"), [(("NEW", "NEW"), True), (("EXPIRED", "NEW"), True), (("FILLED", "EXPIRED"), False)]
+)
+def test_a_list_goes_on_while_one_of_its_orders_does(statuses: tuple[str, str], going: bool) -> None:
+    legs = [replace(ENTRY, order_id=place, status=status, updated=NOW + place) for place, status in enumerate(statuses)]
+    told = replies.listed(OrderList(3, "ETHUSDT", "l-1", NOW), legs)
+    states = ("EXEC_STARTED", "EXECUTING") if going else ("ALL_DONE", "ALL_DONE")
+    assert (told["listStatusType"], told["listOrderStatus"]) == states
+    assert (told["orderListId"], told["contingencyType"], told["transactionTime"]) == (3, "OCO", NOW + 1)
+    assert [each["orderId"] for each in told["orders"]] == [0, 1]
+
+
+def test_fees_are_told_in_three_places() -> None:
+    rates = replies.account({}, FEES, NOW, zeros=True)
+    assert (rates["makerCommission"], rates["takerCommission"]) == (5, 10)
+    told = replies.commission("ETHUSDT", FEES)
+    assert told["standardCommission"] == rates["commissionRates"]
+    assert told["standardCommission"]["maker"] == "0.00050000"
+    assert replies.tested(FEES)["standardCommissionForOrder"] == {"maker": "0.00050000", "taker": "0.00100000"}
+
+
+def test_the_limits_of_orders_are_told_with_what_is_used() -> None:
+    told = replies.rate_limits(dict.fromkeys(WINDOWS, 3))
+    assert [(each["interval"], each["intervalNum"], each["limit"], each["count"]) for each in told] == [
+        ("SECOND", 10, 100, 3), ("DAY", 1, 200_000, 3),
+    ]  # fmt: skip
+
+
+def test_a_line_of_the_log_carries_its_trade() -> None:
+    event = Event(1, NOW, "TRADE", 7, "PARTIALLY_FILLED", D("0.1"), FILL)
+    told = replies.happened(event, ENTRY)
+    assert (told["event"], told["status"], told["executedQty"]) == ("TRADE", "PARTIALLY_FILLED", "0.10000000")
+    assert told["trade"]["id"] == 3
+    assert "trade" not in replies.happened(replace(event, fill=None), ENTRY)

@@ -25,6 +25,7 @@ from tradebot.sim.params import Params
 from tradebot.sim.public import Public
 from tradebot.sim.refusals import Refused
 from tradebot.sim.signed import Answer, Signed
+from tradebot.sim.truth import Truth
 
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
 
@@ -325,26 +326,32 @@ class _Nowhere:
 
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
-    weight_limit: int = weights.LIMIT,
+    weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
 ) -> Starlette:  # fmt: skip
-    """The app. `credentials` are secrets by API key (default: the paper pair); `latency_ms` delays every reply.
+    """The app. `credentials` are HMAC secrets or Ed25519 public keys (PEM) by API key (default: the paper pair).
+
+    `latency_ms` delays every reply. `accounts` gives some of the keys an exchange, and so an account, of
+    their own, at the same prices and clock.
 
     At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
     `/sim/faults`; what happens to requests is for `fault_transport` or `sockets` to enact.
     """
-    secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
+    # The futures routes are made of this module's calls.
     from tradebot.sim.futures.routes import FUTURES_WEIGHT, futures_calls
 
+    secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
-    paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange))
+    paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
     # The futures API is a host of its own: its weights are counted apart.
     futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
-    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Futures(exchange)).items()]
+    traders = {key: Futures(each) for key, each in (accounts or {}).items()}
+    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Futures(exchange), traders).items()]
     if (plan := exchange.prices.plan) is not None:
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
         from tradebot.sim.control import FaultControl
 
         routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
+    routes.append(Route("/sim/log", Truth(exchange, accounts or {}, gate.send)))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
     return Starlette(routes=routes)

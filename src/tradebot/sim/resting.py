@@ -110,7 +110,7 @@ class Path(Track):
     def _chunks(self, symbol: str, grain: str, after: int, until: int) -> Iterator[Exact]:
         """Whole bars, also the one that runs: what it will be is known to the exchange alone."""
         length = INTERVALS[grain]
-        start = after + 1 - length
+        start = max(after + 1, self.prices.listed(symbol)) - length
         while start <= until:
             end = min(start + _BARS * length, until)
             bars = self.prices.exact(symbol, grain, start, end, end + length)
@@ -148,7 +148,7 @@ class Bars(Track):
     """Klines of one symbol whose prices came in an unknown order: stops are taken to come before limits.
 
     Only bars count that opened after the instant from which is asked. What happened in a bar is
-    stamped with its open time.
+    stamped with its open time: what it opened beyond, a ms later the stops, another ms later the limits.
     """
 
     def __init__(self, klines: Klines, tick: Decimal) -> None:
@@ -162,7 +162,9 @@ class Bars(Track):
             extreme = self._price(_LOW if level.falling else _HIGH, place)
             if level.met(extreme):
                 opened = self._price(COLUMN["open"], place)
-                return Touch(int(times[place]), opened if level.met(opened) else level.price)
+                if level.met(opened):
+                    return Touch(int(times[place]), opened)
+                return Touch(int(times[place]) + 1 + level.through, level.price)
         return None
 
     def _price(self, row: int, place: int) -> Decimal:

@@ -37,7 +37,7 @@ class Trader(Client):
 
     async def call(self, method: str, path: str, **params: Any) -> httpx.Response:
         """A signed futures request; the path without `/fapi/`."""
-        query = urlencode({**params, "timestamp": self.clock.now()})
+        query = urlencode({"timestamp": self.clock.now(), **params})
         url = f"/fapi/{path}?{query}&signature={sign(PAPER_SECRET, query.encode())}"
         return await self.http.request(method, url, headers={"X-MBX-APIKEY": PAPER_KEY})
 

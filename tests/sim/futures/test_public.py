@@ -76,6 +76,16 @@ async def test_best_prices_carry_their_time(connect: Connect) -> None:
     assert [each["symbol"] for each in await trader.told("v1/ticker/bookTicker")] == ["ETHUSDT", "BTCUSDT"]
 
 
+async def test_the_order_book_comes_in_a_few_sizes(connect: Connect) -> None:
+    trader = connect(exchange(spread="0.001"))
+    book = await trader.told("v1/depth", symbol="ETHUSDT", limit=5)
+    assert (len(book["bids"]), len(book["asks"]), book["T"]) == (5, 5, NOW)
+    assert (book["bids"][0][0], book["asks"][0][0]) == ("1999.00000000", "2001.00000000")
+    prices = [D(price) for price, _ in book["asks"]]
+    assert prices == sorted(prices)
+    assert refusal(await trader.get("/fapi/v1/depth", symbol="ETHUSDT", limit=7)) == (400, -4021)
+
+
 async def test_premium_tells_mark_index_and_the_rate_that_will_be_paid(connect: Connect) -> None:
     trader = connect()
     one = await trader.told("v1/premiumIndex", symbol="ETHUSDT")

@@ -24,6 +24,7 @@ def weight(method: str, path: str, query: str = "") -> int:
         ("GET", "v1/exchangeInfo", "", 1), ("GET", "v1/premiumIndex", "", 10),
         ("GET", "v1/premiumIndex", "symbol=A", 1),
         ("GET", "v1/ticker/24hr", "", 40), ("GET", "v2/ticker/price", "", 2), ("GET", "v1/ticker/bookTicker", "", 5),
+        ("GET", "v1/depth", "limit=50", 2), ("GET", "v1/depth", "", 10), ("GET", "v1/depth", "limit=1000", 20),
         ("POST", "v1/order", "", 0), ("DELETE", "v1/order", "", 1), ("GET", "v1/openOrders", "", 40),
         ("GET", "v1/openOrders", "symbol=A", 1), ("GET", "v1/allOrders", "", 5), ("GET", "v1/userTrades", "", 5),
         ("GET", "v3/positionRisk", "", 5), ("GET", "v3/balance", "", 5), ("GET", "v1/positionSide/dual", "", 30),

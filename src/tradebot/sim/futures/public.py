@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
+from tradebot.market.venue import Side
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.engine import Exchange
 from tradebot.sim.futures.contracts import Contracts, describe
@@ -19,6 +20,8 @@ from tradebot.sim.refusals import Refused, missing
 from tradebot.sim.replies import amount
 
 WEIGHT_LIMIT = 2_400
+# Sizes of the order book with their weights.
+DEPTHS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 _SPOT_ONLY = ("bidPrice", "bidQty", "askPrice", "askQty", "prevClosePrice")
 
 
@@ -76,6 +79,19 @@ class ContractData:
         told = self.spot.book(params)
         now = self.contracts.clock.now()
         return told | {"time": now} if "symbol" in params else [each | {"time": now} for each in told]
+
+    def depth(self, params: Params) -> Any:
+        """The order book, best prices first; of a few sizes only."""
+        symbol, limit = self.contracts.instrument(params.symbol()).symbol, params.limit(500, 1000)
+        if limit not in DEPTHS:
+            raise Refused(-4021, f"Invalid depth limit, known: {', '.join(map(str, DEPTHS))}.")
+        now, last = self.contracts.clock.now(), self.contracts.last(symbol)
+        book = self.contracts.depth(symbol, last, now)
+        bids, asks = (
+            [[amount(price), amount(size)] for price, size in book.levels(side, limit)]
+            for side in (Side.BUY, Side.SELL)
+        )
+        return {"lastUpdateId": now, "E": now, "T": now, "bids": bids, "asks": asks}
 
     def premium(self, params: Params) -> Any:
         """Mark and index price, the rate that will be paid next, and when."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from tradebot.sim.app import Call
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.futures.holdings import Holdings
-from tradebot.sim.futures.public import WEIGHT_LIMIT, ContractData
+from tradebot.sim.futures.public import DEPTHS, WEIGHT_LIMIT, ContractData
 from tradebot.sim.futures.signed import Trading
 from tradebot.sim.keys import SIGNING
 from tradebot.sim.params import Params
@@ -32,11 +32,20 @@ _WHICH = ("symbol", "orderId", "origClientOrderId")
 _WHICH_ALGO = ("symbol", "algoId", "clientAlgoId")
 
 
-def rows_weight(params: Params) -> int:
-    """The weight of a page of klines. (A malformed limit is refused later.)"""
+def _rows(params: Params) -> int:
+    """The limit that is asked for, else the usual one. (A malformed one is refused later.)"""
     asked = params.get("limit", "500")
-    rows = int(asked) if asked.isdecimal() else 500
-    return next((weight for most, weight in _BY_ROWS if rows <= most), 10)
+    return int(asked) if asked.isdecimal() else 500
+
+
+def rows_weight(params: Params) -> int:
+    """The weight of a page of klines."""
+    return next((weight for most, weight in _BY_ROWS if _rows(params) <= most), 10)
+
+
+def depth_weight(params: Params) -> int:
+    """The weight of an order book."""
+    return DEPTHS.get(_rows(params), DEPTHS[5])
 
 
 def _fixed(weight: int) -> Callable[[Params], int]:
@@ -62,6 +71,7 @@ def market_calls(data: ContractData) -> dict[str, dict[str, Call]]:
         "v1/time": Call(data.spot.time, _fixed(1), frozenset()),
         "v1/exchangeInfo": Call(data.exchange_info, _fixed(1), frozenset()),
         "v1/klines": Call(data.klines, rows_weight, frozenset({"symbol", "interval", *_RANGE})),
+        "v1/depth": Call(data.depth, depth_weight, frozenset({"symbol", "limit"})),
         "v1/premiumIndex": Call(data.premium, _one_or_all(1, 10), one),
         "v1/fundingRate": Call(data.funding_rates, _fixed(1), frozenset({"symbol", *_RANGE})),
         "v1/ticker/24hr": Call(data.day, _one_or_all(1, 40), one),

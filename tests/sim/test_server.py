@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -80,3 +81,34 @@ def test_an_address_that_cannot_be_had_is_one_clear_line(host: str, port: int) -
 
 async def _nothing(scope: object, receive: object, send: object) -> None:
     raise AssertionError("never served")
+
+
+def test_the_served_exchange_has_the_faults_of_file_and_command_line(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[[fault]]\nkind = 'restricted'\npath = 'ping'\n")
+    options = ["--port", "0", "--json", "--faults", str(plan), "--fault", "dropped path=time nth=2"]
+    command = [sys.executable, "-m", "tradebot", "sim", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        document = json.loads(served.stdout.readline())
+        assert document["faults"] == 2
+        with httpx.Client(base_url=document["url"]) as client:
+            assert client.get("/api/v3/ping").status_code == 451
+            assert client.get("/api/v3/time").status_code == 200
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.get("/api/v3/time")
+            assert [hit["kind"] for hit in client.get("/sim/faults").json()["hits"]] == ["restricted", "dropped"]
+            assert client.post("/sim/faults", json={}).status_code == 200
+            assert client.get("/api/v3/ping").status_code == 200
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(5) == 143
+
+
+@pytest.mark.parametrize(("fault", "message"), [("latncy", "did you mean 'latency'"), ("latency mss=1", "mean 'ms'")])
+def test_a_malformed_fault_is_one_line_before_anything_listens(fault: str, message: str) -> None:
+    command = [sys.executable, "-m", "tradebot", "sim", "serve", "--port", "0", "--fault", fault]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr

@@ -11,7 +11,7 @@ import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
@@ -19,8 +19,8 @@ from tradebot.sim import weights
 from tradebot.sim.deals import Deals
 from tradebot.sim.engine import Exchange
 from tradebot.sim.forms import LEGS
-from tradebot.sim.futures.engine import Futures
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
+from tradebot.sim.later import Later
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
 from tradebot.sim.refusals import Refused
@@ -336,17 +336,20 @@ def create_app(
     At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
     `/sim/faults`; what happens to requests is for `fault_transport` or `sockets` to enact.
     """
-    # The futures routes are made of this module's calls.
-    from tradebot.sim.futures.routes import FUTURES_WEIGHT, futures_calls
-
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
-    # The futures API is a host of its own: its weights are counted apart.
-    futures = Gate(exchange, secrets, weights.Weights(FUTURES_WEIGHT), latency_ms)
-    traders = {key: Futures(each) for key, each in (accounts or {}).items()}
-    routes += [Route(path, Path(futures, calls)) for path, calls in futures_calls(Futures(exchange), traders).items()]
+
+    def futures() -> ASGIApp:  # which most sessions never ask for
+        from tradebot.sim.futures.routes import futures_api
+
+        def counted(limit: int) -> Gate:
+            return Gate(exchange, secrets, weights.Weights(limit), latency_ms)
+
+        return futures_api(exchange, accounts or {}, counted, _Nowhere(gate))
+
+    routes.append(Route("/fapi/{rest:path}", Later(futures)))
     if (plan := exchange.prices.plan) is not None:
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
         from tradebot.sim.control import FaultControl

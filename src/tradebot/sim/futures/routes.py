@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from tradebot.sim.app import Call
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from tradebot.sim.app import Call, Gate, Path
+from tradebot.sim.engine import Exchange
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.futures.holdings import Holdings
 from tradebot.sim.futures.public import DEPTHS, WEIGHT_LIMIT, ContractData
@@ -14,7 +18,6 @@ from tradebot.sim.keys import SIGNING
 from tradebot.sim.params import Params
 
 A = TypeVar("A")
-FUTURES_WEIGHT = WEIGHT_LIMIT
 # klines: up to this limit the weight is that; above the last one it is 10.
 _BY_ROWS = ((99, 1), (499, 2), (1000, 5))
 _RANGE = ("startTime", "endTime", "limit")
@@ -144,3 +147,17 @@ def futures_calls(futures: Futures, accounts: Mapping[str, Futures] | None = Non
     trading = _by_key(Trading(futures), {key: Trading(each) for key, each in others.items()})
     holdings = _by_key(Holdings(futures), {key: Holdings(each) for key, each in others.items()})
     return market_calls(ContractData(futures.contracts)) | trading_calls(trading) | account_calls(holdings)
+
+
+def futures_api(
+    exchange: Exchange, accounts: Mapping[str, Exchange], gate: Callable[[int], Gate], nowhere: ASGIApp
+) -> Router:
+    """The futures API as an app. `gate` makes a gate of that weight limit: it is a host of its own.
+
+    `nowhere` answers any other path.
+    """
+    opened = gate(WEIGHT_LIMIT)
+    calls = futures_calls(Futures(exchange), {key: Futures(each) for key, each in accounts.items()})
+    return Router(
+        [Route(path, Path(opened, each)) for path, each in calls.items()], redirect_slashes=False, default=nowhere
+    )

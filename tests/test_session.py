@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from tradebot.clock import MINUTE, RealClock, SteppedClock, parse_time
 from tradebot.config import Settings
-from tradebot.errors import ConfigError, UnknownName, VenueUnreachable
+from tradebot.errors import ConfigError, OrderUnknown, UnknownName, VenueUnreachable
 from tradebot.market.venue import Order, Side
 from tradebot.session import FollowedClock, account_key, open_session, venue_key
 
@@ -113,3 +114,54 @@ async def test_a_venue_that_is_not_there_is_unreachable(make_settings: MakeSetti
     with pytest.raises(VenueUnreachable, match=r"127\.0\.0\.1:9"):
         async with open_session(remote(make_settings, "http://127.0.0.1:9", venue__retries=0)):
             pass
+
+
+def plan(folder: Path, text: str) -> str:
+    file = folder / "plan.toml"
+    file.write_text(text)
+    return str(file)
+
+
+DROPPED = "[[fault]]\nkind = 'executed-dropped'\npath = 'order'\nmethod = 'POST'\nnth = 1\n"
+
+
+async def test_the_simulated_venue_has_the_faults_of_the_settings(make_settings: MakeSettings, tmp_path: Path) -> None:
+    settings = make_settings(sim__faults=plan(tmp_path, DROPPED))
+    async with open_session(settings, trading=True) as session:
+        assert session.broker is not None
+        with pytest.raises(OrderUnknown):
+            await session.broker.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
+        report = await session.broker.order("BTCUSDT", "one")
+        assert report is not None
+        assert report.executed > 0
+
+
+async def test_a_paper_account_has_them_too(make_settings: MakeSettings, tmp_path: Path) -> None:
+    file = plan(tmp_path, DROPPED)
+    async with (
+        served(make_settings()) as url,
+        open_session(remote(make_settings, url, sim__faults=file), trading=True) as session,
+    ):
+        assert session.broker is not None
+        session.mark(await session.feed.prices())
+        with pytest.raises(OrderUnknown):
+            await session.broker.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
+
+
+async def test_a_clock_that_goes_wrong_is_not_the_programs_own(make_settings: MakeSettings, tmp_path: Path) -> None:
+    file = plan(tmp_path, "[[fault]]\nkind = 'skew'\nms = 60000\n")
+    settings = make_settings(sim__faults=file, sim__clock="real")
+    async with open_session(settings, trading=True) as session:
+        assert session.broker is not None
+        before = session.clock.now()
+        assert await session.broker.balances()
+        assert 59_000 < session.clock.now() - before < 65_000
+        assert await session.feed.time() - before < 65_000, "each look at the clock finds the same"
+
+
+def test_faults_of_the_market_make_it_another_venue(make_settings: MakeSettings, tmp_path: Path) -> None:
+    plain = venue_key(make_settings())
+    assert venue_key(make_settings(sim__faults=plan(tmp_path, DROPPED))) == plain
+    holes = venue_key(make_settings(sim__faults=plan(tmp_path, "[[fault]]\nkind = 'holes'\n")))
+    assert holes.startswith(f"{plain}-faults-")
+    assert venue_key(make_settings(sim__faults=plan(tmp_path, "seed = 2\n[[fault]]\nkind = 'holes'\n"))) != holes

@@ -79,10 +79,13 @@ class Public:
         return self._described_in_full(symbol)
 
     def _described_in_full(self, symbol: str) -> orjson.Fragment:
-        if symbol not in self._described or not self.exchange.prices.settled:
+        known, settled = self._described.get(symbol), self.exchange.prices.settled
+        if known is None or not settled:
             each = replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)
-            self._described[symbol] = orjson.Fragment(orjson.dumps(each))
-        return self._described[symbol]
+            known = orjson.Fragment(orjson.dumps(each))
+            if settled:
+                self._described[symbol] = known
+        return known
 
     def klines(self, params: Params) -> Any:
         """Bars, oldest first; the open one is the last."""

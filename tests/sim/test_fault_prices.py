@@ -200,6 +200,8 @@ async def test_filters_change_while_clients_hold_on_to_the_old_ones(venue: Venue
     new = (await venue.get("exchangeInfo", symbol=SYMBOL)).json()
     assert old["symbols"] != new["symbols"]
     assert (await venue.buy(quoteOrderQty=60)).status_code == 200
+    await venue.under()
+    assert (await venue.get("exchangeInfo", symbol=SYMBOL)).json()["symbols"] == old["symbols"]
 
 
 async def test_a_symbol_is_halted_and_comes_back(venue: Venue) -> None:

@@ -9,7 +9,7 @@ from exchanging import D, instrument, marked
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tradebot.market.venue import Order, OrderType, Side
+from tradebot.market.venue import ZERO, Order, OrderType, Side
 from tradebot.sim.depth import Depths, Level
 from tradebot.sim.matching import Quote
 from tradebot.sim.proposals import NEEDS, Market, Proposal, at_market, check_fields, propose, quantity_of
@@ -24,6 +24,9 @@ class Shelf:
 
     step = D("0.001")
     quote = Quote(D(99), D(100))
+
+    def given(self, wanted: Decimal, step: Decimal = ZERO) -> Decimal:
+        return wanted
 
     def facing(self, side: Side) -> Iterable[Level]:
         prices = (100, 101, 105) if side is BUY else (99, 98, 90)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
-from exchanging import NOW, Client, D, exchange, refusal
+from exchanging import NOW, Client, D, exchange, instrument, marked, refusal, synthetic
 
-from tradebot.clock import DAY
+from tradebot.clock import DAY, SteppedClock
+from tradebot.sim.prices import Marked
 
 Connect = Callable[..., Client]
 
@@ -188,3 +191,307 @@ async def test_the_account_tells_its_rates_and_can_leave_out_zeros(connect: Conn
     assert account["canTrade"]
     assert account["commissionRates"]["taker"] == "0.00100000"
     assert set(await balances(client)) == {"USDT", "BNB"}
+
+
+LIMIT = {"type": "LIMIT", "timeInForce": "GTC", "quantity": 1, "price": 1900}
+OCO = {
+    "symbol": "ETHUSDT", "side": "SELL", "quantity": "0.5", "aboveType": "LIMIT_MAKER", "abovePrice": 2100,
+    "belowType": "STOP_LOSS_LIMIT", "belowStopPrice": 1900, "belowPrice": 1890, "belowTimeInForce": "GTC",
+}  # fmt: skip
+RICH = {"USDT": D(10_000), "ETH": D(3)}
+
+
+@pytest.mark.parametrize(
+    ("order", "fields"),
+    [
+        ({"type": "MARKET", "quantity": 1}, {"fills"}),
+        (LIMIT, {"fills"}),
+        ({"type": "LIMIT_MAKER", "quantity": 1, "price": 1900}, set()),
+        ({"type": "STOP_LOSS", "quantity": 1, "stopPrice": 2100}, set()),
+        ({"type": "TAKE_PROFIT", "quantity": 1, "stopPrice": 1900}, set()),
+        ({**LIMIT, "type": "STOP_LOSS_LIMIT", "stopPrice": 2100}, set()),
+        ({**LIMIT, "type": "TAKE_PROFIT_LIMIT", "stopPrice": 1900}, set()),
+    ],
+)
+async def test_every_type_is_taken_and_only_the_common_ones_are_told_in_full(
+    connect: Connect, order: dict[str, Any], fields: set[str]
+) -> None:
+    told = (await connect().buy(**order)).json()
+    assert told.keys() >= fields
+    assert ("status" in told) == bool(fields)
+    assert {"symbol", "orderId", "clientOrderId", "transactTime"} <= told.keys()
+
+
+async def test_a_waiting_stop_says_that_it_does_not_work_yet(connect: Connect) -> None:
+    stop = {"type": "STOP_LOSS", "quantity": 1, "stopPrice": 2100, "newOrderRespType": "RESULT"}
+    told = (await connect().buy(**stop, strategyId=7, strategyType=1_000_000)).json()
+    assert (told["status"], told["workingTime"], told["stopPrice"]) == ("NEW", -1, "2100.00000000")
+    assert (told["strategyId"], told["strategyType"]) == (7, 1_000_000)
+
+
+async def test_an_order_that_only_partly_finds_somebody_expires_with_what_it_got(connect: Connect) -> None:
+    client = connect(
+        exchange(marked(max_quantity=D(0), max_market_quantity=D(0), min_notional=D(1)), start={"USDT": D(10**8)})
+    )
+    told = (await client.buy(quantity=500)).json()
+    assert (told["status"], told["expiryReason"]) == ("EXPIRED", "INSUFFICIENT_LIQUIDITY")
+    prices = [D(fill["price"]) for fill in told["fills"]]
+    assert len(prices) > 100
+    assert prices == sorted(prices)
+    assert sum(D(fill["qty"]) for fill in told["fills"]) == D(told["executedQty"]) < 500
+    again = (await client.buy(quantity=500)).json()
+    assert again["executedQty"] == told["executedQty"], "the same instant has the same book"
+    part = await client.buy(**{**LIMIT, "quantity": 400, "price": 2000, "timeInForce": "IOC"})
+    assert (part.json()["status"], part.json()["expiryReason"]) == ("EXPIRED", "UNFILLED_IOC_QUANTITY_EXPIRED")
+    assert 0 < D(part.json()["executedQty"]) < 400
+
+
+async def test_test_orders_check_and_do_nothing(connect: Connect) -> None:
+    client = connect()
+    test = {"symbol": "ETHUSDT", "side": "BUY", "type": "MARKET"}
+    assert (await client.signed("POST", "order/test", **test, quantity=100)).json() == {}, "no balance is looked at"
+    told = (await client.signed("POST", "order/test", **test, quantity=1, computeCommissionRates="true")).json()
+    assert told["standardCommissionForOrder"] == {"maker": "0.00100000", "taker": "0.00100000"}
+    assert refusal(await client.signed("POST", "order/test", **test, quantity="0.0001")) == (400, -1013)
+    assert refusal(await client.signed("POST", "order/test", **test)) == (400, -1102)
+    assert (await client.signed("GET", "allOrders", symbol="ETHUSDT")).json() == []
+
+
+async def test_an_oco_is_placed_seen_and_canceled_as_one(connect: Connect) -> None:
+    client = connect(exchange(start=RICH))
+    reply = await client.signed("POST", "orderList/oco", **OCO, listClientOrderId="l-1")
+    made = reply.json()
+    assert [each["type"] for each in made["orderReports"]] == ["LIMIT_MAKER", "STOP_LOSS_LIMIT"]
+    assert (made["contingencyType"], made["listOrderStatus"]) == ("OCO", "EXECUTING")
+    assert reply.headers["X-MBX-ORDER-COUNT-10S"] == "2"
+    whole = {key: value for key, value in made.items() if key != "orderReports"}
+    assert (await client.signed("GET", "orderList", origClientOrderId="l-1")).json() == whole
+    assert (await client.signed("GET", "openOrderList")).json() == [whole]
+    opened = (await client.signed("GET", "openOrders")).json()
+    assert [each["orderListId"] for each in opened] == [made["orderListId"]] * 2
+    gone = (await client.signed("DELETE", "order", symbol="ETHUSDT", orderId=opened[1]["orderId"])).json()
+    assert (gone["orderId"], gone["status"]) == (opened[1]["orderId"], "CANCELED")
+    assert (
+        (await client.signed("GET", "openOrders")).json() == (await client.signed("GET", "openOrderList")).json() == []
+    )
+    (listed,) = (await client.signed("GET", "allOrderList")).json()
+    assert (listed["listStatusType"], listed["listOrderStatus"]) == ("ALL_DONE", "ALL_DONE")
+    nothing = await client.signed("DELETE", "orderList", symbol="ETHUSDT", listClientOrderId="l-1")
+    assert refusal(nothing) == (400, -2011)
+    assert (await balances(client))["ETH"] == ("3.00000000", "0.00000000")
+
+
+async def test_a_list_is_canceled_by_its_own_id_with_a_report_for_each_order(connect: Connect) -> None:
+    client = connect(exchange(start=RICH))
+    made = (await client.signed("POST", "orderList/oco", **OCO)).json()
+    gone = (await client.signed("DELETE", "orderList", symbol="ETHUSDT", orderListId=made["orderListId"])).json()
+    assert [each["status"] for each in gone["orderReports"]] == ["CANCELED", "CANCELED"]
+    assert gone["listStatusType"] == "ALL_DONE"
+    assert refusal(await client.signed("GET", "orderList", orderListId=99)) == (400, -2013)
+    assert refusal(await client.signed("GET", "orderList")) == (400, -1102)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"aboveType": "STOP_LOSS_LIMIT", "belowType": "LIMIT_MAKER"}, -1014),
+        ({"aboveType": "MARKET"}, -1014),
+        ({"side": "BUY"}, -1014),
+        ({"abovePrice": ""}, -1105),
+        ({"aboveTimeInForce": "GTC"}, -1106),
+        ({"belowStopPrice": "1900.001"}, -1013),
+        ({"belowStopPrice": 2050}, -2010),
+        ({"abovePrice": 1950}, -2010),
+        ({"quantity": 4}, -2010),
+        ({"aboveClientOrderId": "x", "belowClientOrderId": "x"}, -2010),
+        ({"quantity": ""}, -1102),
+        ({"aboveIcebergQty": 1}, -2010),
+        ({"price": 1}, -1104),
+    ],
+)
+async def test_an_oco_that_makes_no_sense_is_refused(connect: Connect, changes: dict[str, Any], code: int) -> None:
+    client = connect(exchange(start=RICH))
+    assert refusal(await client.signed("POST", "orderList/oco", **{**OCO, **changes})) == (400, code)
+    assert (await client.signed("GET", "openOrders")).json() == []
+    assert (await balances(client))["ETH"] == ("3.00000000", "0.00000000")
+
+
+async def test_all_of_a_symbol_is_canceled_lists_as_lists(connect: Connect) -> None:
+    client = connect(exchange(start=RICH))
+    await client.buy(**LIMIT)
+    await client.signed("POST", "orderList/oco", **OCO)
+    order, listed = (await client.signed("DELETE", "openOrders", symbol="ETHUSDT")).json()
+    assert (order["type"], order["status"]) == ("LIMIT", "CANCELED")
+    assert (listed["contingencyType"], len(listed["orderReports"])) == ("OCO", 2)
+    assert refusal(await client.signed("DELETE", "openOrders", symbol="ETHUSDT")) == (400, -2011)
+
+
+async def test_a_cancel_can_be_restricted_to_a_status(connect: Connect) -> None:
+    client = connect()
+    await client.buy(**LIMIT, newClientOrderId="a")
+    which = {"symbol": "ETHUSDT", "origClientOrderId": "a"}
+    only = await client.signed("DELETE", "order", **which, cancelRestrictions="ONLY_PARTIALLY_FILLED")
+    assert refusal(only) == (400, -2011)
+    assert refusal(await client.signed("DELETE", "order", **which, cancelRestrictions="ONLY_OLD")) == (400, -1145)
+    assert (await client.signed("DELETE", "order", **which, cancelRestrictions="ONLY_NEW")).status_code == 200
+
+
+async def test_ids_that_disagree_are_told_apart_from_orders_that_are_not_there(connect: Connect) -> None:
+    client = connect()
+    number = (await client.buy(**LIMIT, newClientOrderId="a")).json()["orderId"]
+    wrong = {"symbol": "ETHUSDT", "orderId": number, "origClientOrderId": "b"}
+    assert refusal(await client.signed("GET", "order", **wrong)) == (400, -2039)
+    assert refusal(await client.buy(**LIMIT, newClientOrderId="a")) == (400, -2010)
+
+
+@pytest.mark.parametrize(
+    ("mode", "cancels", "places", "answer"),
+    [
+        ("STOP_ON_FAILURE", True, True, (200, None, "SUCCESS", "SUCCESS")),
+        ("STOP_ON_FAILURE", True, False, (409, -2021, "SUCCESS", "FAILURE")),
+        ("STOP_ON_FAILURE", False, True, (400, -2022, "FAILURE", "NOT_ATTEMPTED")),
+        ("ALLOW_FAILURE", False, True, (409, -2021, "FAILURE", "SUCCESS")),
+        ("ALLOW_FAILURE", False, False, (400, -2022, "FAILURE", "FAILURE")),
+    ],
+)
+async def test_an_order_is_replaced_wholly_or_in_halves(
+    connect: Connect, mode: str, cancels: bool, places: bool, answer: tuple[Any, ...]
+) -> None:
+    client = connect()
+    await client.buy(**LIMIT, newClientOrderId="old")
+    which = {"cancelOrigClientOrderId": "old" if cancels else "none", "newClientOrderId": "new"}
+    order = LIMIT | ({} if places else {"quantity": 100})
+    reply = await client.signed(
+        "POST", "order/cancelReplace", symbol="ETHUSDT", side="BUY", cancelReplaceMode=mode, **which, **order
+    )
+    told = reply.json()
+    data = told.get("data", told)
+    assert (reply.status_code, told.get("code"), data["cancelResult"], data["newOrderResult"]) == answer
+    opened = {each["clientOrderId"] for each in (await client.signed("GET", "openOrders")).json()}
+    old = set() if cancels else {"old"}
+    assert opened == old | ({"new"} if answer[3] == "SUCCESS" else set())
+
+
+async def test_orders_are_counted_until_they_are_filled(connect: Connect) -> None:
+    venue = exchange()
+    client = connect(venue)
+
+    async def counts() -> list[int]:
+        return [each["count"] for each in (await client.signed("GET", "rateLimit/order")).json()]
+
+    first = await client.buy(**LIMIT)
+    second = await client.buy(quantity="0.5")
+    assert [reply.headers["X-MBX-ORDER-COUNT-10S"] for reply in (first, second)] == ["1", "2"]
+    assert second.headers["X-MBX-ORDER-COUNT-1D"] == "2"
+    assert await counts() == [1, 1], "what was filled no longer counts"
+    refused = await client.buy(quantity=100)
+    assert "X-MBX-ORDER-COUNT-10S" not in refused.headers
+    venue.clock.advance(NOW + 10_000)  # type: ignore[attr-defined]
+    assert await counts() == [0, 1]
+
+
+async def test_too_many_orders_are_turned_away_until_the_next_window(connect: Connect) -> None:
+    venue = exchange(start={"USDT": D(10**6)})
+    client = connect(venue)
+    small = LIMIT | {"quantity": "0.01"}
+    for _ in range(100):
+        assert (await client.buy(**small)).status_code == 200
+    no = await client.buy(**small)
+    assert refusal(no) == (429, -1015)
+    wait = int(no.headers["Retry-After"])
+    venue.clock.advance(NOW + wait * 1000)  # type: ignore[attr-defined]
+    assert (await client.buy(**small)).status_code == 200
+
+
+async def test_fees_and_rights_are_told(connect: Connect) -> None:
+    client = connect()
+    told = (await client.signed("GET", "account/commission", symbol="ETHUSDT")).json()
+    assert told["standardCommission"]["taker"] == "0.00100000"
+    assert refusal(await client.signed("GET", "account/commission", symbol="NO")) == (400, -1121)
+    rights = (await client.signed("GET", "../../sapi/v1/account/apiRestrictions")).json()
+    assert (rights["enableReading"], rights["enableSpotAndMarginTrading"], rights["enableWithdrawals"]) == (
+        True, True, False
+    )  # fmt: skip
+
+
+async def test_two_keys_can_have_accounts_of_their_own(connect: Connect) -> None:
+    from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
+
+    prices, other = marked(), "k" * 64
+    first = exchange(prices)
+    second = exchange(prices, first.clock, start={"USDT": D(50)})
+    credentials = {PAPER_KEY: PAPER_SECRET, other: "hush"}
+    client = connect(first, credentials=credentials, accounts={other: second})
+    await client.buy(quantity=1)
+    theirs = (await client.signed("GET", "account", key=other, secret="hush")).json()
+    assert [(each["asset"], each["free"]) for each in theirs["balances"]] == [("USDT", "50.00000000")]
+    assert len(await client.json("/sim/log")) == 2
+    assert await client.json("/sim/log", key=other) == []
+    second.close()
+
+
+EXAMPLE_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+EXAMPLE_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+EXAMPLES = {
+    "LTCBTC": "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71",
+    "%EF%BC%91%EF%BC%92%EF%BC%93%EF%BC%94%EF%BC%95%EF%BC%96": (
+        "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3"
+    ),
+}
+
+
+@pytest.mark.parametrize("symbol", EXAMPLES)
+@pytest.mark.parametrize(
+    ("change", "late", "answer"),
+    [
+        (("", ""), 0, (200, "NEW")),
+        (("quantity=1", "quantity=2"), 0, (400, -1022)),
+        (("", ""), 5001, (400, -1021)),
+        (("", ""), -1000, (400, -1021)),
+    ],
+)
+async def test_the_venues_own_examples_of_signing_are_orders_here_too(
+    connect: Connect, symbol: str, change: tuple[str, str], late: int, answer: tuple[int, Any]
+) -> None:
+    stamp = 1_499_827_319_559
+    name = unquote(symbol)
+    rules = {"symbol": name, "base": name[:3], "quote": name[3:], "min_notional": D("0.0001")}
+    prices = Marked({name: replace(instrument(), **rules)})
+    prices.mark({name: D("0.2")})
+    venue = exchange(prices, SteppedClock(stamp + late), start={name[3:]: D(1)})
+    client = connect(venue, credentials={EXAMPLE_KEY: EXAMPLE_SECRET})
+    query = (
+        f"symbol={symbol}&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp={stamp}"
+    )
+    url = f"/api/v3/order?{query.replace(*change) if change[0] else query}&signature={EXAMPLES[symbol]}"
+    reply = await client.http.post(url, headers={"X-MBX-APIKEY": EXAMPLE_KEY})
+    told = reply.json()
+    assert (reply.status_code, told.get("status", told.get("code"))) == answer
+    strange = await client.http.post(url, headers={"X-MBX-APIKEY": "x" * 64})
+    assert refusal(strange) == (401, -2015)
+
+
+async def test_the_same_orders_have_the_same_bytes(connect: Connect) -> None:
+    async def story() -> list[bytes]:
+        venue = synthetic()
+        client = connect(venue)
+        said = []
+        for step in range(6):
+            side = {"symbol": "ETHUSDT", "side": "BUY"}
+            last = venue.last("ETHUSDT")
+            price = {"price": f"{last * D('0.999'):.2f}"}
+            replies = [
+                await client.signed("POST", "order", **side, type="MARKET", quantity="0.1"),
+                await client.signed("POST", "order", **side, **(LIMIT | price | {"quantity": "0.2"})),
+                await client.signed("DELETE", "order", symbol="ETHUSDT", orderId=2 * step),
+                await client.signed("GET", "account"),
+                await client.signed("GET", "allOrders", symbol="ETHUSDT"),
+                await client.get("/sim/log"),
+            ]
+            said += [reply.content for reply in replies]
+            venue.clock.advance(venue.clock.now() + 20 * 60_000)  # type: ignore[attr-defined]
+        return said
+
+    first, second = await story(), await story()
+    assert first == second
+    assert b'"isMaker":true' in first[-1]

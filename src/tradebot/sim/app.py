@@ -267,6 +267,9 @@ def account_calls(signed: Signed) -> dict[str, dict[str, Call]]:
         "/api/v3/account/commission": {"GET": call(signed.commission, _fixed(20), "symbol")},
         "/api/v3/rateLimit/order": {"GET": call(signed.order_limits, _fixed(40))},
         "/sapi/v1/account/apiRestrictions": {"GET": call(signed.restrictions, _fixed(1))},
+        # Clients that hold a key ask for these while they load markets; no signature is needed.
+        "/sapi/v1/margin/allPairs": {"GET": Call(signed.no_margin, _fixed(1), SIGNING)},
+        "/sapi/v1/margin/isolated/allPairs": {"GET": Call(signed.no_margin, _fixed(1), SIGNING)},
     }
 
 

@@ -182,6 +182,10 @@ class Signed:
         exchange.open_orders()  # what was filled meanwhile no longer counts
         return replies.rate_limits(exchange.counts.used(exchange.clock.now()))
 
+    def no_margin(self, params: Params) -> Any:
+        """The symbols that are traded on margin: none."""
+        return []
+
     def restrictions(self, params: Params) -> Any:
         """What a key may do."""
         return replies.RESTRICTIONS

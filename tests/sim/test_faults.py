@@ -215,6 +215,39 @@ async def test_a_client_meets_the_fault_and_the_books_hold_the_truth(venue: Venu
     await venue.reached()
 
 
+RANDOM = (
+    "latency jitter_ms=3 rate=0.3",
+    "dropped rate=0.1",
+    "dropped how=reset rate=0.1 path=klines",
+    "html rate=0.2",
+    "executed-dropped rate=0.3 method=POST",
+    "limited rate=0.1",
+    "truncated rate=0.2",
+    "banned seconds=1 nth=25",
+)
+
+
+async def test_both_enactors_do_the_same_to_the_same_requests(url_of: tuple[Venue, str]) -> None:
+    met: list[Any] = []
+    for venue, client in ((local := Venue(), in_process(local)), (url_of[0], on_socket(url_of[1]))):
+        venue.http = client
+        async with client:
+            await venue.under(*map(parse_spec, RANDOM), seed=11)
+            replies = [await reply_to(venue, number) for number in range(30)]
+            met.append((replies, list(venue.plan.hits)))
+            venue.plan.replace(())
+    assert met[0] == met[1]
+    assert len({hit.kind for hit in met[0][1]}) >= 6
+
+
+async def reply_to(venue: Venue, number: int) -> str:
+    try:
+        reply = await (venue.buy() if number % 3 else venue.get("klines", symbol="ETHUSDT", interval="1m"))
+    except httpx.TransportError as error:
+        return type(error).__name__
+    return f"{reply.status_code} {reply.content[:1]!r}"
+
+
 def test_the_page_about_faults_lists_each_with_its_text_keys_and_an_example() -> None:
     table = DOCS.read_text().partition("## The faults")[2]
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", table, re.MULTILINE))

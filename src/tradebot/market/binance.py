@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from types import TracebackType
@@ -221,12 +221,17 @@ class BinanceClient(Feed, Broker):
         return await self._control("POST", orjson.dumps({"now": to}))
 
     async def _control(self, method: str, body: bytes) -> int:
-        request = self._http.build_request(method, self._base + "/sim/clock", content=body, timeout=self._read_times)
-        with self._named():
-            reply = wire.parsed(await self._exchange(request))
-            with wire.reading("sim clock"):
-                self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
-                return int(reply["now"])
+        url = self._base + "/sim/clock"
+
+        async def once() -> int:
+            request = self._http.build_request(method, url, content=body, timeout=self._read_times)
+            with self._named():
+                reply = wire.parsed(await self._exchange(request))
+                with wire.reading("sim clock"):
+                    self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
+                    return int(reply["now"])
+
+        return await self._patiently("sim clock", once)  # to say a time twice does no harm
 
     # --- one request
 
@@ -236,16 +241,24 @@ class BinanceClient(Feed, Broker):
         """Ask, and ask again where that can help."""
         endpoint = self.profile.endpoints[name]
         cost = endpoint.weight if weight is None else weight
+
+        async def once() -> T:
+            await self._admit(cost)
+            self.weight += cost
+            reply = await self._ask(endpoint, parameters, self._read_times)
+            with self._named():
+                return parse(reply)
+
+        return await self._patiently(name, once)
+
+    async def _patiently(self, name: str, once: Callable[[], Awaitable[T]]) -> T:
+        """Do it, and again, up to `retries` times, where that can help."""
         seed = f"{self._seed}/{self.requests}"
         attempt = 0
         while True:
             attempt += 1
             try:
-                await self._admit(cost)
-                self.weight += cost
-                reply = await self._ask(endpoint, parameters, self._read_times)
-                with self._named():
-                    return parse(reply)
+                return await once()
             except MarketError as fault:
                 delay = retry_delay_ms(fault, attempt, seed)
                 if delay is None or attempt > self._retries or _too_long(fault):

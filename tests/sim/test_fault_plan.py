@@ -105,6 +105,18 @@ def test_a_ban_holds_for_all_requests_until_its_end_in_venue_time() -> None:
     assert f"until {NOW + MINUTE}".encode() in outcome.reply.body
 
 
+def test_a_ban_goes_before_whatever_else_would_decide() -> None:
+    plan = Plan([Html(), Banned(seconds=60, path="klines", nth=1), Dropped()])
+    for call, kind in ((ORDER, "html"), (KLINES, "html"), (ORDER, "html")):
+        plan.meet(call, NOW)
+        assert plan.hits[-1].kind == kind
+    plan = Plan([Html(nth=2, times=9), Banned(seconds=60, nth=1)])
+    struck(plan, ORDER, ORDER)
+    assert [hit.kind for hit in plan.hits] == ["banned", "banned"]
+    struck(plan, ORDER, now=NOW + MINUTE)
+    assert plan.hits[-1].kind == "html"
+
+
 def test_a_ban_counts_down() -> None:
     plan = Plan([Banned(seconds=60)])
     plan.meet(PING, NOW)
@@ -117,6 +129,7 @@ def test_a_ban_counts_down() -> None:
 def test_the_door_is_shut_by_time_alone() -> None:
     plan = Plan([Refused(since=NOW, until=NOW + SECOND), Refused(path="order"), Limited()])
     assert [plan.shut(at) for at in (NOW - 1, NOW, NOW + SECOND)] == [False, True, False]
+    assert plan.document()["faults"][0]["struck"] == 0, "nothing was asked"
 
 
 def test_the_door_is_shut_for_so_many_real_ms_and_then_not_again() -> None:

@@ -61,6 +61,7 @@ class Plan:
         self.requests = 0
         self.hits.clear()
         self.market = tuple(each for each in self.faults if isinstance(each, MarketFault))
+        self._of_requests = [(i, each) for i, each in enumerate(self.faults) if isinstance(each, RequestFault)]
         self._struck = [0] * len(self.faults)
         self._seen = [0] * len(self.faults)
         self._ends: dict[int, float] = {}
@@ -70,15 +71,15 @@ class Plan:
     def meet(self, call: Call, now: int) -> Outcome | None:
         """What becomes of a request at the venue's time `now`; None if nothing happens to it.
 
-        The first fault that decides is enacted, and all that only add to a reply. Every fault
-        counts all requests that are such as it names, whoever hits them.
+        The first fault that decides is enacted (one that lasts goes before the others), and all
+        that only add to a reply. Every fault counts all requests that are such as it names,
+        whoever hits them.
         """
         self.requests += 1
         outcome, decided = Outcome(), False
         enacted: list[int] = []
-        for index, fault in enumerate(self.faults):
-            if not isinstance(fault, RequestFault) or not self._is_due(index, fault, call, now):
-                continue
+        due = [(i, each) for i, each in self._of_requests if self._is_due(i, each, call, now)]
+        for index, fault in sorted(due, key=lambda each: self._left_ms(*each, now) <= 0):
             if fault.decides and decided:
                 continue
             decided |= fault.decides
@@ -93,10 +94,11 @@ class Plan:
         """Whether nobody listens, as far as the time tells: what a server does before anything is asked."""
         for index, fault in enumerate(self.faults):
             if isinstance(fault, fault_kinds.Refused):
-                if fault.foreseen and fault.in_force(now) and self._may_start(index, fault):
-                    self._strike(index, fault, now)
-                    return True
                 if self._left_ms(index, fault, now) > 0:
+                    return True
+                if fault.foreseen and fault.in_force(now) and self._may_start(index, fault):
+                    if fault.lasts_ms:
+                        self._strike(index, fault, now)
                     return True
         return False
 

@@ -79,7 +79,7 @@ class Plan:
         outcome, decided = Outcome(), False
         enacted: list[int] = []
         due = [(i, each) for i, each in self._of_requests if self._is_due(i, each, call, now)]
-        for index, fault in sorted(due, key=lambda each: self._left_ms(*each, now) <= 0):
+        for index, fault in sorted(due, key=lambda each: self._left_ms(each[0], each[1], now) <= 0):
             if fault.decides and decided:
                 continue
             decided |= fault.decides

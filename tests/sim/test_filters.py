@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradebot.market.venue import OrderType, Side
-from tradebot.sim.filters import EXCHANGE, SYMBOL, Candidate, Limits, Listing, Load, check, describe
+from tradebot.sim.filters import EXCHANGE, SYMBOL, Candidate, Limits, Listing, Load, check, describe, describe_exchange
 from tradebot.sim.refusals import Refused
 
 T = OrderType
@@ -79,19 +79,19 @@ def test_without_rules_everything_passes() -> None:
     free = instrument(**dict.fromkeys(("tick", "step", "min_quantity", "max_quantity", "min_notional"), D(0)))
     many = Load(999, 999, 999, D(999), 999, 999, 999)
     check(Candidate(free, Side.BUY, T.STOP_LOSS_LIMIT, D("0.123456789"), D("1e-9"), D(5), D(2000), many, none))
-    names = [each["filterType"] for each in describe(SYMBOL, Listing(free, none))]
+    names = [each["filterType"] for each in describe(Listing(free, none))]
     assert names == ["PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL"]
-    assert describe(EXCHANGE, Listing(free, none)) == []
+    assert describe_exchange(none) == []
 
 
 def test_the_exchange_shows_the_filters_that_it_applies() -> None:
-    shown = {each.pop("filterType"): each for each in describe(SYMBOL, Listing(instrument(), LIMITS))}
+    shown = {each.pop("filterType"): each for each in describe(Listing(instrument(), LIMITS))}
     assert list(shown) == list(SYMBOL)
     assert shown["PRICE_FILTER"]["tickSize"] == "0.01000000"
     assert shown["LOT_SIZE"] == {"minQty": "0.00100000", "maxQty": "9000.00000000", "stepSize": "0.00100000"}
     assert shown["MAX_NUM_ALGO_ORDERS"] == {"maxNumAlgoOrders": 2}
     assert shown["MAX_POSITION"] == {"maxPosition": "10.00000000"}
-    assert [each["filterType"] for each in describe(EXCHANGE, Listing(instrument(), LIMITS))] == list(EXCHANGE)
+    assert [each["filterType"] for each in describe_exchange(LIMITS)] == list(EXCHANGE)
 
 
 @given(st.decimals(min_value=D("0.001"), max_value=D(9000), places=8))

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from exchanging import NOW, D, Tape, exchange, marked
+from exchanging import NOW, D, Tape, exchange, instrument, marked
 
 from tradebot.clock import MINUTE, SteppedClock
 from tradebot.market.bars import FIELDS, Klines
-from tradebot.market.venue import Balance, Order, OrderType, Side
+from tradebot.market.venue import Balance, Instrument, Order, OrderType, Side
 from tradebot.sim.books import Entry, Slice
 from tradebot.sim.engine import Exchange
 
@@ -281,3 +282,44 @@ def test_an_amount_is_never_lost_to_rounding() -> None:
     held = made.balances()
     value = Decimal("0.333") * D("1777.77")
     assert held["USDT"] == Balance(D("777.77777777") - value)
+
+
+class Changing(Tape):
+    """A tape whose symbol can be halted or taken off the list."""
+
+    rules: Mapping[str, Instrument]
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self.rules
+
+
+def changing(*rows: Any) -> tuple[Exchange, Changing]:
+    tape = Changing(FLAT, *rows)
+    tape.rules = {"ETHUSDT": instrument()}
+    return Exchange(tape, SteppedClock(tape.opened(0)), None, fee=D(0), spread=D(0), start=START), tape
+
+
+def test_a_halted_symbol_fills_nothing_and_goes_on_from_where_trading_does() -> None:
+    made, tape = changing((2000, 2000, 1900, 2000), FLAT, (2000, 2000, 1940, 2000))
+    first, _ = made.place(order(BUY, T.LIMIT, price=1950))
+    tape.rules = {"ETHUSDT": instrument(status="BREAK")}
+    later(made, 2.5)
+    assert now(made, first).status == "NEW"
+    tape.rules = {"ETHUSDT": instrument()}
+    later(made, 1.5)
+    (fill,) = made.trades(Slice("ETHUSDT"))
+    assert fill.time >= tape.opened(3)
+
+
+def test_orders_of_a_symbol_that_is_delisted_expire_and_free_what_they_locked() -> None:
+    made, tape = changing(FLAT)
+    made.place(order(BUY, T.LIMIT, price=1950))
+    oco(made)
+    rules, tape.rules = tape.rules, {}
+    later(made, 1)
+    assert made.open_orders() == []
+    assert made.balances() == {asset: Balance(amount) for asset, amount in START.items()}
+    tape.rules = rules
+    assert {(entry.status, entry.reason) for entry in made.orders(Slice("ETHUSDT"))} == {
+        ("EXPIRED", "EXCHANGE_CANCELED")
+    }

@@ -88,6 +88,7 @@ class Exchange:
             self._books, self._ledger, lambda symbol: prices.instruments()[symbol], self._book_at,
             lambda entry: self.counts.give_back(MADE, entry.updated),
         )  # fmt: skip
+        self._rules: dict[str, Instrument] = {}  # of symbols with open orders, should they be delisted
         # A clock that was set back since then begins anew.
         self._seen = min(self._books.note(_SEEN) or clock.now(), clock.now())
         if self._books.new:
@@ -144,11 +145,26 @@ class Exchange:
         """Follow the prices to the venue's time, which is returned."""
         now = self.clock.now()
         if now > self._seen and (waiting := self._books.open_orders()):
+            known = self.prices.instruments()
+            self._rules |= {entry.symbol: known[entry.symbol] for entry in waiting if entry.symbol in known}
+            # Where nothing is traded nothing happens to orders, until trading goes on from there.
+            open_for = {symbol for symbol, each in known.items() if each.tradable}
+            trading = [(entry, self._seen) for entry in waiting if entry.symbol in open_for]
             with self._books.transaction():
-                if self._progress.play(self._path, [(entry, self._seen) for entry in waiting], now):
+                happened = self._progress.play(self._path, trading, now)
+                if self._give_up(known) or happened:
                     self._books.keep(_SEEN, now)
         self._seen = max(now, self._seen)
         return now
+
+    def _give_up(self, known: Mapping[str, Instrument]) -> bool:
+        """Orders of symbols that are no longer listed expire; whether there were any."""
+        gone = [entry for entry in self._books.open_orders() if entry.symbol in self._rules.keys() - known.keys()]
+        ended: set[int] = set()
+        for entry in gone:
+            if entry.order_id not in ended:
+                ended |= {each.order_id for each in self._end(entry, "EXPIRED", "EXCHANGE_CANCELED")}
+        return bool(gone)
 
     def play(self, symbol: str, klines: Klines) -> None:
         """Show resting orders of a symbol what became of prices that are set from outside.
@@ -224,6 +240,7 @@ class Exchange:
             raise rejected(CLOSED) from None
         if not instrument.tradable:
             raise rejected(CLOSED)
+        self._rules[symbol] = instrument
         return instrument, market
 
     def _admit(self, orders: Sequence[Order], instrument: Instrument, market: Market) -> None:
@@ -301,13 +318,14 @@ class Exchange:
             self._end(legs[0])
             return known, self._books.legs(known.list_id)
 
-    def _end(self, entry: Entry) -> list[Entry]:
-        """Cancel an open order and those in its list; the order itself comes first."""
+    def _end(self, entry: Entry, status: str = "CANCELED", reason: str = "") -> list[Entry]:
+        """End an open order and those in its list; the order itself comes first."""
         legs = [] if entry.list_id == ALONE else self._books.legs(entry.list_id)
         group = [entry, *(leg for leg in legs if leg.open and leg.order_id != entry.order_id)]
         now = self.clock.now()
-        gone = [replace(each, status="CANCELED", updated=now) for each in group]
-        return self._ledger.settle(self.prices.instruments()[entry.symbol], group, gone)[0]
+        gone = [replace(each, status=status, reason=reason, updated=now) for each in group]
+        rules = self.prices.instruments().get(entry.symbol) or self._rules[entry.symbol]
+        return self._ledger.settle(rules, group, gone)[0]
 
     # -- questions
 

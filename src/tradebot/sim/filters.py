@@ -205,7 +205,16 @@ def check(order: Candidate) -> None:
             raise filtered(name)
 
 
-def describe(rules: Mapping[str, Filter], listing: Listing) -> list[Facts]:
-    """Filters as exchangeInfo shows them: `SYMBOL` with a symbol, `EXCHANGE` once."""
+def describe(listing: Listing) -> list[Facts]:
+    """The filters of a symbol as exchangeInfo shows them."""
+    return _told(SYMBOL, listing)
+
+
+def describe_exchange(limits: Limits) -> list[Facts]:
+    """The filters that hold over all symbols, as exchangeInfo shows them."""
+    return _told(EXCHANGE, Listing(Instrument("", "", ""), limits))
+
+
+def _told(rules: Mapping[str, Filter], listing: Listing) -> list[Facts]:
     told = ((name, rule.tells(listing)) for name, rule in rules.items())
     return [{"filterType": name, **facts} for name, facts in told if facts is not None]

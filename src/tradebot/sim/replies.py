@@ -212,7 +212,7 @@ def instrument(each: Instrument, limits: Limits) -> dict[str, Any]:
         "symbol": each.symbol, "status": each.status, "baseAsset": each.base, "quoteAsset": each.quote,
         **dict.fromkeys((*precisions, "baseCommissionPrecision", "quoteCommissionPrecision"), PLACES),
         "orderTypes": list(OrderType), **dict.fromkeys(refused, False), **dict.fromkeys(offered, True),
-        "isSpotTradingAllowed": each.spot, "filters": filters.describe(filters.SYMBOL, Listing(each, limits)),
+        "isSpotTradingAllowed": each.spot, "filters": filters.describe(Listing(each, limits)),
         "permissions": [], "permissionSets": [["SPOT"]], "defaultSelfTradePreventionMode": "NONE",
         "allowedSelfTradePreventionModes": ["NONE"],
     }  # fmt: skip

@@ -26,6 +26,7 @@ class ReplyFault(RequestFault):
         return call.path.rpartition("/")[2] in self.where and super(ReplyFault, whole).meets(call, now)
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The true reply, changed."""
         return Outcome(edits=(self._edit,))
 
     def _edit(self, call: Call, reply: Reply) -> Reply:
@@ -68,6 +69,7 @@ class UnknownStatus(ReplyFault):
     status: str = Field("UNDER_REVIEW", description="The word.")
 
     def changed(self, body: Any) -> Any:
+        """Another status in each order and symbol."""
         for row in self._rows(body, lambda row: _is_order(row) or _is_symbol(row)):
             for name in row.keys() & {"status", "algoStatus"}:
                 row[name] = self.status
@@ -82,6 +84,7 @@ class UnknownFields(ReplyFault):
     name: str = Field("unheardOf", description="Name of the field; the filter is called UNHEARD_OF.")
 
     def changed(self, body: Any) -> Any:
+        """One field more in each order and symbol."""
         for row in self._rows(body, lambda row: _is_order(row) or _is_symbol(row)):
             row[self.name] = {"of": ["any", 1, None]}
             if _is_symbol(row):
@@ -96,6 +99,7 @@ class DuplicatedTrades(ReplyFault):
     where: ClassVar[frozenset[str]] = frozenset({"myTrades", "userTrades"})
 
     def changed(self, body: Any) -> Any:
+        """Each trade and the same once more."""
         if not isinstance(body, list):
             return body
         return [row for row in body for _ in range(2 if self.concerns(row.get("symbol", "")) else 1)]

@@ -47,6 +47,7 @@ class Latency(RequestFault):
     jitter_ms: float = Field(0.0, ge=0, description="Up to so much more, at random.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """A delay, by luck longer."""
         return Outcome(delay_ms=self.ms + self.jitter_ms * strike.luck)
 
 
@@ -61,10 +62,12 @@ class Refused(RequestFault):
 
     @property
     def lasts_ms(self) -> float:
+        """How long the door stays closed, real ms."""
         return self.ms
 
     @property
     def most(self) -> int:
+        """With `ms` it happens once."""
         return self.times or (1 if self.nth or self.ms else 0)
 
     @property
@@ -73,6 +76,7 @@ class Refused(RequestFault):
         return self == type(self)(since=self.since, until=self.until, ms=self.ms)
 
     def outcome(self, strike: Strike) -> Outcome:
+        """No connection, and so no request."""
         return Outcome(executed=False, wire=Wire.REFUSED)
 
 
@@ -83,6 +87,7 @@ class Dropped(RequestFault):
     how: Literal["close", "reset"] = Field("close", description="An orderly end without a reply, or a reset.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """No reply to a request that was never taken."""
         return Outcome(executed=False, wire=_lost(self.how))
 
 
@@ -94,6 +99,7 @@ class ExecutedDropped(RequestFault):
     later_ms: float = Field(0.0, ge=0, description="Carried out only so many real ms after the loss.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The deed without the reply."""
         return Outcome(wire=_lost(self.how), later_ms=self.later_ms)
 
 
@@ -109,6 +115,7 @@ class Limited(RequestFault):
     what: Literal["weight", "orders"] = Field("weight", description="Too much of what: code -1003 or -1015.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The refusal alone."""
         code, text = LIMITS[self.what]
         reply = refusal(429, code, text, (("retry-after", str(self.seconds)),))
         return Outcome(executed=False, reply=reply)
@@ -125,9 +132,11 @@ class Banned(RequestFault):
 
     @property
     def lasts_ms(self) -> float:
+        """The length of the ban, venue ms."""
         return float(self.seconds * SECOND)
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The refusal; Retry-After counts down to the end of the ban."""
         text = (
             f"Way too much request weight used; IP banned until {strike.now + strike.left_ms:.0f}. "
             "Please use WebSocket Streams for live updates to avoid bans."
@@ -143,6 +152,7 @@ class BackendTimeout(RequestFault):
     executed: bool = Field(False, description="Whether the request was carried out.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """A reply that leaves it open what was done."""
         text = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
         return Outcome(executed=self.executed, reply=refusal(503, -1007, text))
 
@@ -156,6 +166,7 @@ class ServerError(RequestFault):
     executed: bool = Field(False, description="Whether the request was carried out.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """A reply that leaves it open what was done."""
         text = {
             -1001: "Internal error; unable to process your request. Please try again.",
             -1006: "An unexpected response was received from the message bus. Execution status unknown.",
@@ -181,6 +192,7 @@ class Unavailable(RequestFault):
         return self
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The text, and what it stands for."""
         return Outcome(executed=self.executed, reply=refusal(503, *UNAVAILABLE[self.says]))
 
 
@@ -189,6 +201,7 @@ class Forbidden(RequestFault):
     """HTTP 403 with HTML, as a firewall in front of the exchange answers."""
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The page alone."""
         return Outcome(executed=False, reply=page(403, "ERROR: The request could not be satisfied"))
 
 
@@ -197,6 +210,7 @@ class Restricted(RequestFault):
     """HTTP 451: the venue does not serve this location."""
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The refusal alone."""
         text = "Service unavailable from a restricted location according to 'b. Eligibility' in the terms."
         return Outcome(executed=False, reply=refusal(451, 0, text))
 
@@ -208,6 +222,7 @@ class Html(RequestFault):
     executed: bool = Field(False, description="Whether the request was carried out.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The page, after the deed if there is one."""
         return Outcome(executed=self.executed, reply=page(200, "Checking your browser"))
 
 
@@ -219,6 +234,7 @@ class Truncated(RequestFault):
     clean: bool = Field(False, description="The headers agree with the short body; else the connection is lost in it.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The beginning of the true reply."""
         return Outcome(wire=Wire.WHOLE if self.clean else Wire.CUT, share=self.share)
 
 
@@ -231,4 +247,5 @@ class SlowBody(RequestFault):
     pause_ms: float = Field(20.0, ge=0, description="Before each piece, real ms.")
 
     def outcome(self, strike: Strike) -> Outcome:
+        """The true reply in pieces."""
         return Outcome(pieces=self.pieces, pause_ms=self.pause_ms)

@@ -47,6 +47,7 @@ class Holes(Losing):
         return value
 
     def lost(self, symbol: str, opens: Times, seed: int) -> Mask:
+        """Whole stretches of `interval`, by the seed, the symbol and their open time."""
         drawn = bits(key(seed, "holes", symbol, self.interval), opens // INTERVALS[self.interval]) >> np.uint64(11)
         mask: Mask = super().lost(symbol, opens, seed) & (drawn < self.rate * 2.0**53)
         return mask
@@ -106,6 +107,7 @@ class Filters(SymbolFault):
     min_notional: Decimal | None = Field(None, ge=0, description="New least value of an order.")
 
     def changed(self, instrument: Instrument) -> Instrument | None:
+        """The symbol with those of its rules that are given."""
         new = self.model_dump(
             include={"tick", "step", "min_quantity", "max_quantity", "min_notional"}, exclude_none=True
         )
@@ -119,6 +121,7 @@ class Halted(Standing, SymbolFault):
     status: Literal["HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY"] = Field("HALT", description="Its status.")
 
     def changed(self, instrument: Instrument) -> Instrument | None:
+        """The symbol in another status."""
         return replace(instrument, status=self.status)
 
 
@@ -127,6 +130,7 @@ class Delisted(SymbolFault):
     """A symbol is no longer there: -1121 to whoever asks for it."""
 
     def changed(self, instrument: Instrument) -> Instrument | None:
+        """Nothing."""
         return None
 
 

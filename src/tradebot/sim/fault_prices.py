@@ -118,22 +118,26 @@ class FaultyPrices(Prices):
         if not losing or not len(whole):
             return whole
         # Bars that no fault reaches are as the source has them.
-        first = open_of(interval, min(each.since or 0 for each in losing))
-        last = max(_FAR if each.until is None else each.until for each in losing)
-        begin, stop = max(first, int(whole.data[0, 0])), min(last, int(whole.data[0, -1]) + 1)
+        reached = open_of(interval, min(each.since or 0 for each in losing))
+        begin = max(reached, int(whole.data[0, 0]))
+        stop = min(max(each.until or _FAR for each in losing), int(whole.data[0, -1]) + 1)
         if begin >= stop:
             return whole
+        middle = self._rest(symbol, interval, begin, next_open(interval, stop - 1) - 1, now)
+        parts = [whole.between(0, begin - 1), middle.rescaled(whole.scale), whole.between(stop, _FAR)]
+        return join(parts, whole.scale)
+
+    def _rest(self, symbol: str, interval: str, begin: int, end: int, now: int) -> Exact:
+        """Whole bars, made of those of the finest ones that are not lost."""
         grain = self._grain(symbol)
-        length, finest = INTERVALS.get(interval, 28 * DAY), INTERVALS[grain]
-        fine = self.source.exact(
-            symbol, grain if length > finest else interval, begin, next_open(interval, stop - 1) - 1, now
-        )
+        coarse = INTERVALS.get(interval, 28 * DAY) > INTERVALS[grain]
+        fine = self.source.exact(symbol, grain if coarse else interval, begin, end, now)
         lost = np.zeros(len(fine), np.bool_)
-        for each in losing:
-            lost |= each.lost(symbol, fine.data[0], self._plan.seed)
+        for each in self._about(symbol):
+            if isinstance(each, Losing):
+                lost |= each.lost(symbol, fine.data[0], self._plan.seed)
         rest = Exact(fine.data[:, ~lost], fine.scale)
-        middle = (rest.aggregate(interval) if length > finest else rest).rescaled(whole.scale)
-        return join([whole.between(0, begin - 1), middle, whole.between(stop, _FAR)], whole.scale)
+        return rest.aggregate(interval) if coarse else rest
 
     def _grain(self, symbol: str) -> str:
         """The finest interval from a minute on that the source has of a symbol."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exchanging import NOW, D, exchange, instrument, marked, synthetic
@@ -10,12 +12,13 @@ from hypothesis import strategies as st
 
 from tradebot.clock import SteppedClock
 from tradebot.errors import MarketError
-from tradebot.market.venue import Balance, Order, Side
+from tradebot.market.venue import Balance, Order, OrderType, Side
 from tradebot.sim.books import Slice
 from tradebot.sim.coins import LISTED
 from tradebot.sim.engine import Exchange, quote_of, usual_balance
+from tradebot.sim.filters import Limits
 from tradebot.sim.prices import Marked
-from tradebot.sim.refusals import Refused
+from tradebot.sim.refusals import INSUFFICIENT, Refused
 
 
 def market(
@@ -190,3 +193,53 @@ def test_the_clock_stamps_what_happens() -> None:
     venue.clock.advance(NOW + 5000)
     entry, (fill,) = venue.place(market(Side.BUY, "1"))
     assert entry.created == entry.updated == fill.time == NOW + 5000
+
+
+def limited(**rules: Any) -> Exchange:
+    start = {"USDT": D(10_000), "ETH": D(1)}
+    return Exchange(
+        marked(), SteppedClock(NOW), None, fee=D(0), spread=D(0), start=start, limits=Limits(**rules)
+    )  # fmt: skip
+
+
+def resting(name: str, kind: OrderType = OrderType.LIMIT_MAKER, symbol: str = "ETHUSDT") -> Order:
+    if kind is OrderType.STOP_LOSS:
+        return Order(symbol, Side.BUY, name, kind, D("0.1"), stop_price=D(50_000))
+    return Order(symbol, Side.BUY, name, kind, D("0.1"), price=D(1900 if symbol == "ETHUSDT" else 39_000))
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed", "one_more", "name"),
+    [
+        ({"orders": 2}, ["a", "b"], resting("c"), "MAX_NUM_ORDERS"),
+        ({"exchange_orders": 2}, ["a", "b"], resting("c", symbol="BTCUSDT"), "EXCHANGE_MAX_NUM_ORDERS"),
+        ({"algo_orders": 0, "orders": 1}, ["a"], resting("b", OrderType.STOP_LOSS), "MAX_NUM_ORDERS"),
+        ({"position": D("1.25")}, ["a", "b"], resting("c"), "MAX_POSITION"),
+    ],
+)
+def test_what_is_open_counts_against_the_filters(
+    rules: dict[str, Any], allowed: list[str], one_more: Order, name: str
+) -> None:
+    venue = limited(**rules)
+    for each in allowed:
+        venue.place(resting(each))
+    assert refused(venue, one_more) == (-1013, f"Filter failure: {name}")
+    venue.cancel("ETHUSDT", None, allowed[0])
+    venue.place(one_more)
+
+
+def test_only_so_many_stops_may_wait() -> None:
+    venue = limited(algo_orders=1, up=D(0), down=D(0))
+    stop = Order("ETHUSDT", Side.SELL, "a", OrderType.STOP_LOSS, D("0.1"), stop_price=D(1900))
+    venue.place(stop)
+    assert refused(venue, replace(stop, client_id="b")) == (-1013, "Filter failure: MAX_NUM_ALGO_ORDERS")
+    venue.place(resting("c"))
+
+
+def test_an_order_is_gone_from_the_market_with_all_that_it_locked() -> None:
+    venue = exchange()
+    entry, _ = venue.place(resting("a"))
+    assert venue.balances()["USDT"] == Balance(D(9810), D(190))
+    gone = venue.cancel("ETHUSDT", entry.order_id, None)
+    assert (gone.status, venue.balances()["USDT"]) == ("CANCELED", Balance(D(10_000)))
+    assert refused(venue, replace(resting("a"), quantity=D(6))) == (-2010, INSUFFICIENT)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import AT
+from tradebot.clock import RealClock
+from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.venue import Order, Side
+from tradebot.sim.app import PAPER_KEY, PAPER_SECRET
 
 PROC = Path("/proc")
 SMALL = ("--set", "sim.symbols=4")
@@ -140,6 +147,33 @@ def test_the_served_venue_ends_with_its_signal(start: Callable[..., subprocess.P
     assert document["loopback"] is True
     process.terminate()
     assert process.wait(5) == 143
+
+
+def test_the_served_venue_keeps_its_accounts_over_a_restart(start: Callable[..., subprocess.Popen[str]]) -> None:
+    def funds(port: str) -> dict[str, Decimal]:
+        venue = start("sim", "serve", "--port", port, "--json", "--symbols", "2")
+        assert venue.stdout is not None
+        url = json.loads(venue.stdout.readline())["url"]
+        found = asyncio.run(trade(url))
+        venue.terminate()
+        assert venue.wait(5) == 143
+        return found
+
+    async def trade(url: str) -> dict[str, Decimal]:
+        clock = RealClock()
+        paper = Credentials(PAPER_KEY, PAPER_SECRET)
+        async with BinanceClient(VENUES["binance"], clock=clock, base_url=url, credentials=paper) as client:
+            await client.time()
+            before = (await client.balances())["USDT"].free
+            await client.submit(Order("BTCUSDT", Side.BUY, f"at-{clock.now()}", quote_quantity=Decimal(100)))
+            return {"before": before, "after": (await client.balances())["USDT"].free}
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    first, second = funds(port), funds(port)
+    assert first["before"] == Decimal(10_000)
+    assert second["before"] == first["after"] < first["before"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

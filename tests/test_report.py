@@ -50,7 +50,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "source": "a", "onnx": "b", "features": 31, "rows_checked": 10_000, "max_abs_diff": 1e-7, "sha256": "c",
         "notes": ["a note"]},
     "strategies": {"strategies": [{"name": "trend", "text": "follows", "parameters": "a=1.0"}]},
-    "serve": {"url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "faults": 0, "loopback": False},
+    "serve": {
+        "url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "state": None, "faults": 0,
+        "loopback": False},
     "bench": BENCH,
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tradebot import sim
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import STRATEGIES, make
 from tradebot.clock import monotonic_ms
@@ -167,13 +168,24 @@ def strategies() -> Document:
     return {"schema": SCHEMA, "strategies": rows}
 
 
+def served_state(settings: Settings, port: int) -> Path | None:
+    """File of accounts and orders of a served exchange, by its prices and port; none for port 0, which is any."""
+    if not port:
+        return None
+    folder = settings.data_path / "venue"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise TradingError(f"served exchange {folder}: {error.strerror}; use another --data-dir") from None
+    return folder / f"{sim.account(settings)}-{port}.db"
+
+
 def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence[str] = ()) -> int:
     """Serve the simulated exchange until a signal ends it, whose number is returned.
 
     `emit` gets its address as soon as it listens. `faults` are added to those of `sim.faults`; on
     loopback they may also be set while it runs.
     """
-    from tradebot import sim
     from tradebot.sim.app import create_app
     from tradebot.sim.fault_plan import Plan
     from tradebot.sim.server import serve as listen
@@ -182,11 +194,16 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
     clock = sim.sim_clock(settings)
     loopback = host in ("127.0.0.1", "::1", "localhost")
     plan = sim.open_plan(settings, faults) or (Plan() if loopback else None)
-    exchange = sim.open_exchange(settings, clock, None, plan)
+    state = served_state(settings, port)
+    exchange = sim.open_exchange(settings, clock, state, plan)
 
     def ready(url: str) -> None:
         about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}
-        emit({"schema": SCHEMA, "url": url, **about, "faults": len(plan.faults) if plan else 0, "loopback": loopback})
+        about |= {"faults": len(plan.faults) if plan else 0, "state": str(state) if state else None}
+        emit({"schema": SCHEMA, "url": url, **about, "loopback": loopback})
 
     app = create_app(exchange, latency_ms=settings.sim.latency_ms)
-    return listen(app, host, port, ready, None if plan is None else Door(plan, clock))
+    try:
+        return listen(app, host, port, ready, None if plan is None else Door(plan, clock))
+    finally:
+        exchange.close()

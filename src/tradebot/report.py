@@ -211,6 +211,8 @@ def serve(document: Document) -> Iterable[Table | Text]:
     """Where the simulated exchange listens and what it trades."""
     yield Text(f"simulated exchange at {document['url']}: {document['symbols']} symbols, {document['clock']} clock,")
     yield Text(f"venue time {format_time(document['now'])} UTC; end it with Ctrl-C")
+    kept = f"kept in {document['state']}" if document["state"] else "forgotten at its end (port 0)"
+    yield Text(f"accounts and orders are {kept}", style="dim")
     if document["faults"]:
         yield Text(f"faults: {document['faults']}", style="yellow")
     if not document["loopback"]:

@@ -38,3 +38,12 @@ def test_it_never_holds_more_than_its_limit(puts: list[tuple[int, int]]) -> None
         held[name] = size
         assert cache.size <= 20
         assert cache.size == sum(size for name, size in held.items() if cache.get(name) is not None)
+
+
+def test_looking_whether_something_is_there_does_not_count_as_use() -> None:
+    cache: Cache[str] = Cache(2)
+    cache.put("a", "x", 1)
+    cache.put("b", "y", 1)
+    assert "a" in cache
+    cache.put("c", "z", 1)
+    assert "a" not in cache

@@ -132,3 +132,20 @@ def test_following_the_last_open_time_reads_everything(holed: Playback) -> None:
         found += opens(page)
         at = found[-1] + 1
     assert found == [FIRST + k * STEP for k in range(80) if k not in HOLES]
+
+
+@pytest.mark.parametrize(
+    ("page", "steps"),
+    [
+        (Page("ETHUSDT", "5m", None, None, 1000), 0),
+        (Page("ETHUSDT", "1h", None, None, 200), 0),
+        (Page("ETHUSDT", "1d", NOW - 100 * DAY, None, 16), 0),
+        (Page("ETHUSDT", "1d", NOW - 100 * DAY, None, 40), 5),
+        (Page("ETHUSDT", "1w", None, NOW - 50 * DAY, 1000), 1),
+    ],
+)
+def test_long_pages_can_be_worked_through_in_steps(page: Page, steps: int) -> None:
+    candles, alone = Candles(Synthetic(1, 2)), Candles(PRICES)
+    done = sum(1 for _ in candles.steps(page, NOW))
+    assert done == steps if page.limit < 1000 or not steps else done > 200
+    assert candles.body(page, NOW) == alone.body(page, NOW)

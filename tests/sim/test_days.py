@@ -44,8 +44,10 @@ def test_a_day_is_computed_once_and_its_neighbours_with_it() -> None:
     for coin in COINS[:TILE]:
         assert days.minutes(coin, FIRST, FIRST).tolist() == direct(coin, FIRST, FIRST).tolist()
     assert days.rows == TILE
+    days.minutes(COINS[TILE], FIRST, FIRST)
+    assert days.rows == 2 * TILE, "who has come so far goes on"
     days.minutes(COINS[-1], FIRST, FIRST)
-    assert days.rows == TILE + 1, "nobody comes after the last one"
+    assert days.rows == 2 * TILE + 1, "who asks for one somewhere else does not"
 
 
 def test_long_ranges_bring_no_company() -> None:

@@ -34,6 +34,13 @@ def test_lanes_are_the_four_parts_of_a_word() -> None:
     assert [int(noise.lane(word, place)[0]) for place in range(4)] == [0x4444, 0x3333, 0x2222, 0x1111]
 
 
+def test_a_word_and_a_fraction_are_those_of_the_arrays() -> None:
+    stream = noise.key(5, "x")
+    words = noise.bits(stream, np.arange(50))
+    assert [noise.word(stream, place) for place in range(50)] == words.tolist()
+    assert (noise.fraction(words, 2) == noise.lane(words, 2) / 65536).all()
+
+
 def test_normals_have_mean_zero_and_variance_one() -> None:
     values = noise.normals(noise.key(1, "x"), INDEX)
     assert abs(values.mean()) < 0.01

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
-from tradebot.sim import weights
+from tradebot.sim import units, weights
 from tradebot.sim.deals import Deals
 from tradebot.sim.engine import Exchange
 from tradebot.sim.forms import LEGS
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.later import Later
 from tradebot.sim.params import Params
-from tradebot.sim.public import Public
+from tradebot.sim.public import InSteps, Public
 from tradebot.sim.refusals import Refused
 from tradebot.sim.signed import Answer, Signed
 from tradebot.sim.truth import Truth
@@ -67,6 +67,8 @@ class Gate:
         headers: dict[str, str] = {}
         try:
             status, content = 200, self._carry_out(request, calls, body, headers, client)
+            if isinstance(content, InSteps):
+                content = await _worked_through(content)
         except Refused as no:
             status, content = no.status, no.body()
             headers |= no.headers
@@ -76,6 +78,8 @@ class Gate:
         headers.setdefault("X-MBX-USED-WEIGHT-1M", str(self._weights.add(client, 0, now)))
         if skew := self._skew(now):
             content = _told_wrong(content, skew)
+        if status == 200 and units.asked(request.scope["headers"]):
+            content = units.in_microseconds(content)
         await self.send(send, status, content, headers)
 
     def _skew(self, now: int) -> int:
@@ -119,6 +123,12 @@ class Gate:
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fixed + given})
         await send({"type": "http.response.body", "body": body})
+
+
+async def _worked_through(work: InSteps) -> Any:
+    for _ in work.steps:
+        await asyncio.sleep(0)
+    return work.result()
 
 
 def _told_wrong(content: Any, skew: int) -> Any:
@@ -327,6 +337,19 @@ class _Nowhere:
         await self.gate.send(send, no.status, {"code": no.code, "msg": no.text}, {})
 
 
+class App(Starlette):
+    """Looks paths up; only those with a pattern go through Starlette's router."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        super().__init__(routes=list(routes))
+        self._exact = {route.path: route.app for route in routes if "{" not in route.path}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        found = self._exact.get(scope["path"]) if scope["type"] == "http" else None
+        await (super().__call__ if found is None else found)(scope, receive, send)
+
+
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
@@ -360,4 +383,4 @@ def create_app(
         routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
     routes.append(Route("/sim/log", Truth(exchange, accounts or {}, gate.send)))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
-    return Starlette(routes=routes)
+    return App(routes)

@@ -42,10 +42,10 @@ class Board:
         if now == self._now:
             return
         today, minute = now // DAY, now % DAY // MINUTE
+        self._slots = {day: slots for day, slots in self._slots.items() if day in (today - 1, today)}
         for day in (today - 1, today):
             if day not in self._slots or (day == today and self._minutes[0] != now // MINUTE // _KEPT):
                 self._read(day, minute // _KEPT if day == today else None)
-        self._slots = {day: self._slots[day] for day in (today - 1, today)}
         told = self._tell(now).T.tolist()
         old = (self._listed <= (today - 1) * DAY).tolist()
         self._told = {symbol: told[place] for symbol, place in self._place.items() if old[place]}
@@ -64,9 +64,8 @@ class Board:
         for at, block in self._days.everyone(day):
             rows = block.shape[1]
             _slots(block, prices[:, at : at + rows], amounts[:, at : at + rows])
-            if part is None:
-                self._keep_days(at, day, block, prices, amounts)
-            else:
+            self._keep_days(at, day, block, prices, amounts)
+            if part is not None:
                 minutes.append(block[:, :, part * _KEPT : (part + 1) * _KEPT].copy())
         self._slots[day] = prices, amounts
         if part is not None:
@@ -114,18 +113,24 @@ class Board:
 
 
 def _slots(block: Block, prices: Block, amounts: Times) -> None:
-    """Make the bars of a tile; `grouped_bars` of `expand` would do it too, with twice the work."""
-    flat = block.reshape(len(path.BLOCK), -1)
-    starts = np.arange(0, flat.shape[1], SLOT)
-    opened, high, low, close, volume, trades = flat[:6]
+    """Make the bars of a tile; `grouped_bars` of `expand` would do it too, with three times the work."""
+    opened, high, low, close, volume, trades = block[:6]
     typical = opened + high
     typical += low
     typical += close
     typical >>= 2
-    shape = prices.shape[1:]
-    prices[0] = block[0, :, ::SLOT]
-    prices[1] = np.maximum.reduceat(high, starts).reshape(shape)
-    prices[2] = np.minimum.reduceat(low, starts).reshape(shape)
-    amounts[0] = np.add.reduceat(volume, starts, dtype=np.int64).reshape(shape)
-    amounts[1] = np.add.reduceat(np.multiply(volume, typical, dtype=np.int64), starts).reshape(shape)
-    amounts[2] = np.add.reduceat(trades, starts).reshape(shape)
+    prices[0] = opened[:, ::SLOT]
+    prices[1] = _folded(np.maximum, high)
+    prices[2] = _folded(np.minimum, low)
+    amounts[0] = _folded(np.add, volume.astype(np.int64))
+    amounts[1] = _folded(np.add, np.multiply(volume, typical, dtype=np.int64))
+    amounts[2] = _folded(np.add, trades)
+
+
+def _folded(combine: np.ufunc, row: Block) -> Block:
+    """Each `SLOT` neighbours combined: for so few, one after another is faster than `reduceat`."""
+    parts = [row[:, place::SLOT] for place in range(SLOT)]
+    folded: Block = combine(parts[0], parts[1])
+    for part in parts[2:]:
+        combine(folded, part, out=folded)
+    return folded

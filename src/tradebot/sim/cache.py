@@ -20,6 +20,9 @@ class Cache(Generic[V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._entries
+
     def get(self, name: Hashable) -> V | None:
         """The value, which thereby counts as used; None if there is none."""
         entry = self._entries.get(name)

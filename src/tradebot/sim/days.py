@@ -16,8 +16,9 @@ from tradebot.sim.path import MINUTES, Block
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
 TILE = 8
 _BATCH = 64  # rows of which everything but the minutes is computed at once
-_MARKETS = 12 << 20
-_COARSE = 16 << 20
+_MARKETS = 8 << 20
+_COARSE = {24: 8 << 20, 1: 4 << 20}
+_WORKSPACE = 8 << 20
 _BLOCK = len(path.BLOCK) * MINUTES * 4
 _OBJECT = 200  # bytes that an array takes besides its values
 
@@ -30,9 +31,13 @@ class Days:
         self._coins = coins
         self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
         self._blocks: Cache[Block] = Cache(memory)
-        self._coarse: Cache[Times] = Cache(min(memory, _COARSE))
+        # Apart, so that no page of hours drives out the days of everyone.
+        self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
         self._markets: Cache[path.Market] = Cache(_MARKETS)
         self._table = path.Table.of(seed, coins)
+        # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
+        # freed one large block, which is never touched, it keeps that much.
+        np.empty(_WORKSPACE, np.uint8)
 
     def minutes(self, coin: Coin, first: int, last: int) -> Block:
         """The minutes of whole days, `(7, minutes)`."""
@@ -55,8 +60,13 @@ class Days:
         return filled
 
     def _company(self, coin: Coin, days: Sequence[int]) -> list[Coin]:
-        """The coin and those after it in the list that lack these days too, as many as one tile holds."""
+        """The coin and those after it in the list that lack these days too, as many as one tile holds.
+
+        Only for who seems to go through the list: the coin before this one is known already.
+        """
         place = self._place[coin.instrument.symbol]
+        if place and (self._coins[place - 1].instrument.symbol, days[-1]) not in self._blocks:
+            return [coin]
         after = self._coins[place + 1 : place + TILE // len(days)]
         return [coin, *(each for each in after if self._blocks.get((each.instrument.symbol, days[-1])) is None)]
 
@@ -113,7 +123,7 @@ class Days:
     def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
         """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
         symbol = coin.instrument.symbol
-        found = {day: self._coarse.get((symbol, day, bars)) for day in range(first, last + 1)}
+        found = {day: self._coarse[bars].get((symbol, day)) for day in range(first, last + 1)}
         missing = [day for day, data in found.items() if data is None]
         for tile in self._make(coin, missing, bars):
             found |= tile
@@ -122,7 +132,7 @@ class Days:
     def steps(self, coin: Coin, first: int, last: int, bars: int) -> Iterator[None]:
         """Compute what `coarse` lacks, some milliseconds at a step."""
         symbol = coin.instrument.symbol
-        missing = [day for day in range(first, last + 1) if self._coarse.get((symbol, day, bars)) is None]
+        missing = [day for day in range(first, last + 1) if self._coarse[bars].get((symbol, day)) is None]
         for _ in self._make(coin, missing, bars):
             yield
 
@@ -139,14 +149,14 @@ class Days:
     def _finer(self, coin: Coin, day: int, bars: int) -> Times | None:
         """Finer bars of a day that are there already."""
         symbol = coin.instrument.symbol
-        if bars == 1 and (hours := self._coarse.get((symbol, day, 24))) is not None:
+        if bars == 1 and (hours := self._coarse[24].get((symbol, day))) is not None:
             return hours
         block = self._blocks.get((symbol, day))
         return None if block is None else path.expand(block, day * MINUTES)
 
     def keep(self, coin: Coin, day: int, data: Times) -> Times:
         """Keep the coarse bars of a day, `(10, 24)` or `(10, 1)`, which are returned."""
-        return self._coarse.put((coin.instrument.symbol, day, data.shape[1]), data, data.nbytes + _OBJECT)
+        return self._coarse[data.shape[1]].put((coin.instrument.symbol, day), data, data.nbytes + _OBJECT)
 
 
 def grouped_bars(bars: Times, size: int) -> Times:

@@ -60,10 +60,19 @@ def word(stream: int, counter: int) -> int:
     return x ^ (x >> 31)
 
 
+def _lane(words: Bits, index: int) -> NDArray[np.uint16]:
+    # A lane is two bytes in a row, whose place in the word depends on the machine.
+    return np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")[..., index::4]
+
+
 def lane(words: Bits, index: int) -> Small:
     """Uniform integers 0…65535: one of the four 16-bit lanes of each word."""
-    # A lane is two bytes in a row, whose place in the word depends on the machine.
-    return np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")[..., index::4].astype(np.int32)
+    return _lane(words, index).astype(np.int32)
+
+
+def fraction(words: Bits, index: int) -> Floats:
+    """`lane` / 65536, exactly."""
+    return np.multiply(_lane(words, index), 1 / 65536, dtype=np.float64)
 
 
 def shocks(stream: Stream, counter: Times) -> Small:

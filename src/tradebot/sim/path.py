@@ -231,7 +231,7 @@ def minutes(table: Table, days: Times, at: Nodes, market: Market) -> Block:
     spread += own.scale
 
     words = noise.bits(table.stream("shape"), days[:, None] * MINUTES + _MINUTE_STEPS)
-    upper, lower, size, lean = (noise.lane(words, place) / 65536.0 for place in range(4))
+    upper, lower, size, lean = (noise.fraction(words, place) for place in range(4))
     high, low = _extremes(opened, close, spread * close, upper, lower)
     amount, trades = _amounts(table, _activity(table, own, spread, size), close)
     taken = _share(own.move, lean)

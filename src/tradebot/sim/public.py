@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,8 +13,9 @@ from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
 from tradebot.market.venue import Side
-from tradebot.sim import replies, tickers
+from tradebot.sim import filters, replies, tickers
 from tradebot.sim.candles import Candles, Page
+from tradebot.sim.counts import WINDOWS
 from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.engine import Exchange
 from tradebot.sim.params import Params
@@ -29,6 +31,14 @@ _STATUSES = frozenset({"TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY"})
 _PERMISSION = r"^[A-Z0-9_]{1,20}$"
 
 
+@dataclass(frozen=True, slots=True)
+class InSteps:
+    """An answer that may take long: whoever sends it works through `steps`, and serves others between them."""
+
+    steps: Iterator[None]
+    result: Callable[[], Any]
+
+
 class Public:
     """The handlers of the market data endpoints; each takes the parameters and returns the body."""
 
@@ -38,8 +48,7 @@ class Public:
         self._depths = Depths(exchange.prices)
         self._limits = [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
-            _limit("ORDERS", "SECOND", 10, 100),
-            _limit("ORDERS", "DAY", 1, 200_000),
+            *(_limit("ORDERS", each.interval, each.number, each.limit) for each in WINDOWS),
             _limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
         ]
         self._described: dict[str, orjson.Fragment] = {}
@@ -60,7 +69,8 @@ class Public:
         symbols = self._chosen(params) if chosen else self._asked(params) or self._all()
         return {
             "timezone": "UTC", "serverTime": self.exchange.clock.now(), "rateLimits": self._limits,
-            "exchangeFilters": [], "symbols": [self._describe(symbol, params) for symbol in symbols],
+            "exchangeFilters": filters.describe_exchange(self.exchange.limits),
+            "symbols": [self._describe(symbol, params) for symbol in symbols],
         }  # fmt: skip
 
     def _chosen(self, params: Params) -> list[str]:
@@ -96,7 +106,8 @@ class Public:
         if params.get("timeZone", "0") != "0":
             raise invalid("timeZone")
         page = Page(symbol, interval, params.time("startTime"), params.time("endTime"), params.limit(500, 1000))
-        return self.candles.body(page, self.exchange.clock.now())
+        now = self.exchange.clock.now()
+        return InSteps(self.candles.steps(page, now), lambda: self.candles.body(page, now))
 
     def day(self, params: Params) -> Any:
         """24 hours of one, several or all symbols; `type` is FULL or MINI."""

@@ -196,6 +196,7 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
     plan = sim.open_plan(settings, faults) or (Plan() if loopback else None)
     state = served_state(settings, port)
     exchange = sim.open_exchange(settings, clock, state, plan)
+    exchange.prices.expect(clock.now())  # or the first to ask for all symbols would wait for it
 
     def ready(url: str) -> None:
         about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}

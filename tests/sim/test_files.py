@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,3 +144,83 @@ def test_an_empty_file_has_no_bars(tmp_path: Path) -> None:
     assert len(read_klines(write(tmp_path, HEADER))) == 0
     (tmp_path / "ETHBTC-5m.csv").write_text("")
     assert len(read_klines(tmp_path / "ETHBTC-5m.csv")) == 0
+
+
+def parquet(folder: Path, **columns: pa.Array) -> Path:
+    path = folder / "ETHBTC-5m.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+TIMES = [1515560100000, 1515560400000]
+PRICES = {name: pa.array(["0.0984", "0.0985"]) for name in ("open", "high", "low", "close")}
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array(TIMES),
+        pa.array(TIMES, pa.timestamp("ms")),
+        pa.array([each * 1000 for each in TIMES], pa.timestamp("us", "UTC")),
+        pa.array([each * 1_000_000 for each in TIMES], pa.timestamp("ns")),
+        pa.array([each * 1000 for each in TIMES]),
+    ],
+)
+def test_parquet_has_its_times_as_numbers_or_timestamps(tmp_path: Path, times: pa.Array) -> None:
+    path = parquet(tmp_path, open_time=times, volume=pa.array([1.5, 0.00000001]), **PRICES)
+    assert read_klines(path).data[0].tolist() == TIMES
+
+
+def test_parquet_and_csv_are_the_same_series_to_the_last_digit(tmp_path: Path) -> None:
+    cells = ["0.09840000", "0.09947660", "0.09828605", "0.09947660", "1820.54447418"]
+    wanted = read_klines(write(tmp_path, HEADER, ROW))
+    names = HEADER.split(",")
+    for kind in (str, float, Decimal):
+        values = {name: pa.array([kind(cell)]) for name, cell in zip(names[1:], cells, strict=True)}
+        found = read_klines(parquet(tmp_path, **values, open_time=pa.array(TIMES[:1])))
+        assert (found.data.tolist(), found.scale) == (wanted.data.tolist(), wanted.scale)
+
+
+def test_parquet_knows_the_names_of_columns_that_others_use(tmp_path: Path) -> None:
+    asked = {"open_time": pa.array(TIMES), **PRICES, "volume": pa.array([2, 3]), "Number of trades": pa.array([7, 8])}
+    assert read_klines(parquet(tmp_path, **asked)).klines()["trades"].tolist() == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "problem"),
+    [
+        ("high", pa.array(["1", "x"]), "row 2, column 3 (high): 'x' is not a number"),
+        ("volume", pa.array([1.0, None]), "row 2, column 6 (volume): '' is not a number"),
+        ("volume", pa.array([1.0, float("nan")]), "row 2, column 6 (volume): 'nan' is not a number"),
+        ("low", pa.array([1e-9, 1.0]), "row 1, column 4 (low): '1e-09' has more than 8 decimal places"),
+        ("open_time", pa.array([5, 6]), "row 1, column 1 (open_time): '5' is not a time in ms"),
+    ],
+)
+def test_a_bad_value_of_parquet_is_named_with_row_and_column(
+    tmp_path: Path, column: str, values: pa.Array, problem: str
+) -> None:
+    columns = {"open_time": pa.array(TIMES), **PRICES, "volume": pa.array([1.0, 2.0]), column: values}
+    path = parquet(tmp_path, **columns)
+    with pytest.raises(BadKlines) as caught:
+        read_klines(path)
+    assert str(caught.value) == f"{path} {problem}; mend or remove the row"
+
+
+def test_parquet_without_a_column_or_without_sense_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadKlines, match=r"ETHBTC-5m\.parquet row 1: column 'volume' is missing"):
+        read_klines(parquet(tmp_path, open_time=pa.array(TIMES), **PRICES))
+    (tmp_path / "ETHBTC-5m.parquet").write_text("PAR1 not really")
+    with pytest.raises(BadKlines, match=r"ETHBTC-5m\.parquet: cannot be read"):
+        read_klines(tmp_path / "ETHBTC-5m.parquet")
+
+
+def test_without_pyarrow_parquet_says_what_to_install(tmp_path: Path) -> None:
+    path = parquet(tmp_path, open_time=pa.array(TIMES), volume=pa.array([1.0, 2.0]), **PRICES)
+    # A process in which that package cannot be imported.
+    program = (
+        "import sys, pathlib; sys.modules['pyarrow'] = None\n"
+        "from tradebot.sim.files import read_klines\n"
+        "read_klines(pathlib.Path(sys.argv[1]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert "install it, for example as tradebot[parquet]" in ended.stderr

@@ -3,6 +3,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tradebot.clock import DAY, HOUR, MINUTE, parse_time
@@ -174,3 +176,20 @@ def test_real_coarse_bars_are_exact_aggregates(real_klines: Path) -> None:
         assert (
             played.klines("TRXBTC", interval, 0, now - 1, now).data.tolist() == aggregate(fine, interval).data.tolist()
         )
+
+
+def test_a_folder_may_mix_kinds_of_files_and_seconds_make_every_interval(tmp_path: Path) -> None:
+    seconds = [START + k * 1000 for k in range(0, 7200, 7)]
+    moving = pa.array([(200 + k % 50) / 100 for k in range(len(seconds))])
+    prices = dict.fromkeys(("open", "high", "low", "close"), moving)
+    table = pa.table({"open_time": pa.array(seconds), **prices, "volume": pa.array([1.25] * len(seconds))})
+    pq.write_table(table, tmp_path / "ETHUSDT-1s.parquet")
+    write(tmp_path, "LTCUSDT-1m.csv", *[f"{START + k * MINUTE},90,91,89,90,3.5" for k in range(120)])
+    played = Playback(tmp_path)
+    fine = played.klines("ETHUSDT", "1s", 0, LATE, LATE)
+    assert fine.open_time.tolist() == seconds
+    for interval in ("1m", "3m", "5m", "15m", "1h", "4h", "1d"):
+        coarse = played.klines("ETHUSDT", interval, 0, LATE, LATE)
+        assert coarse.data.tolist() == aggregate(fine, interval).data.tolist()
+    assert len(played.klines("LTCUSDT", "1s", 0, LATE, LATE)) == 0
+    assert len(played.klines("LTCUSDT", "1h", 0, LATE, LATE)) == 2

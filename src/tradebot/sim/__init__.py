@@ -45,7 +45,7 @@ def _digest(text: str) -> str:
 def _fingerprint(folder: Path) -> str:
     told = hashlib.sha256()
     if folder.is_dir():
-        for path in sorted(folder.glob("*.csv")):
+        for path in sorted(each for each in folder.iterdir() if each.suffix in {".csv", ".parquet"}):
             stat = path.stat()
             told.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return told.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tradebot.clock import DAY
@@ -11,6 +12,7 @@ from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.prices import Prices
 
+_LONG = 20 * DAY
 _OVERHEAD = 200  # bytes that a cache entry takes besides its rows
 
 
@@ -31,9 +33,18 @@ class Page:
 class Candles:
     """Serves pages; memory is bounded, closed rows are formatted once."""
 
-    def __init__(self, prices: Prices, *, memory: int = 48 << 20) -> None:
+    def __init__(self, prices: Prices, *, memory: int = 24 << 20) -> None:
         self.prices = prices
         self._closed: Cache[tuple[bytes, int]] = Cache(memory)
+
+    def steps(self, page: Page, now: int) -> Iterator[None]:
+        """Do what `body` of a page over many days takes long for, bit by bit."""
+        reach = page.limit * _length(page.interval)
+        if reach < _LONG:
+            return
+        end = now if page.end is None else min(page.end, now)
+        start = end - reach if page.start is None else max(page.start, self.prices.listed(page.symbol))
+        yield from self.prices.steps(page.symbol, page.interval, start, min(start + reach, end), now)
 
     def body(self, page: Page, now: int) -> bytes:
         """The page as the body of a reply."""

@@ -1,14 +1,15 @@
-"""Kline files: CSV with a header as in `open_time,open,high,low,close,volume`, or the venue's archive rows.
+"""Kline files: CSV with a header as in `open_time,open,high,low,close,volume`, the venue's archive rows, or Parquet.
 
-Every number is kept to its last digit. Where a file does not say: quote volume is
-volume × (open + high + low + close) / 4 rounded to eight places, trades 0, the takers' half.
+Every number is kept to its last digit; a float of Parquet is the shortest decimal that reads as it.
+Where a file does not say: quote volume is volume × (open + high + low + close) / 4 rounded to eight
+places, trades 0, the takers' half.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
@@ -31,34 +32,23 @@ _LARGEST = 2**62
 
 
 class _Table:
-    """The cells of a file by column, with what is needed to say where one stands."""
+    """The cells of a file by column, as text, with what is needed to say where one stands."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Mapping[str, Sequence[str]], names: Sequence[str], place: str) -> None:
         self.path = path
-        rows = _rows(path)
-        self.first_line = 1
-        self.names: Sequence[str] = _ARCHIVE[: len(rows[0])] if rows else REQUIRED
-        if rows and not "".join(rows[0][:1]).strip().lstrip("-").isdigit():
-            header = [cell.strip().lower().replace(" ", "_") for cell in rows.pop(0)]
-            self.names, self.first_line = [_ALIASES.get(name, name) for name in header], 2
-        self._check_shape(rows)
-        self.columns = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
-
-    def _check_shape(self, rows: Sequence[Sequence[str]]) -> None:
-        if missing := [name for name in REQUIRED if name not in self.names]:
+        self.columns = columns
+        self.names = names
+        self._word, first = place.split()
+        self._first = int(first)
+        if missing := [name for name in REQUIRED if name not in names]:
             header = ",".join(REQUIRED)
-            raise BadKlines(f"{self.path} line 1: column '{missing[0]}' is missing; the header is {header}")
-        for place, row in enumerate(rows):
-            if len(row) != len(self.names):
-                column = min(len(row), len(self.names)) + 1
-                where = f"{self.path} line {place + self.first_line}, column {column}"
-                raise BadKlines(f"{where}: {len(row)} values instead of {len(self.names)}; mend or remove the line")
+            raise BadKlines(f"{path} {self._word} 1: column '{missing[0]}' is missing; the header is {header}")
 
     def bad(self, place: int, name: str, problem: str) -> BadKlines:
         """The error for the cell in data row `place`."""
         column = list(self.names).index(name) + 1
-        where = f"{self.path} line {place + self.first_line}, column {column} ({name})"
-        return BadKlines(f"{where}: {self.columns[name][place]!r} {problem}; mend or remove the line")
+        where = f"{self.path} {self._word} {place + self._first}, column {column} ({name})"
+        return BadKlines(f"{where}: {self.columns[name][place]!r} {problem}; mend or remove the {self._word}")
 
     def integers(self, name: str, read: Callable[[str], int]) -> list[int]:
         """A column through `read`; a `ValueError` of it becomes the error of its cell."""
@@ -70,6 +60,29 @@ class _Table:
             raise self.bad(place, name, _complaint(cells[place])) from None
 
 
+def _known(header: Iterable[str]) -> list[str]:
+    """Names of columns as we call them."""
+    plain = [cell.strip().lower().replace(" ", "_") for cell in header]
+    return [_ALIASES.get(name, name) for name in plain]
+
+
+def _from_csv(path: Path) -> _Table:
+    rows = _rows(path)
+    first = 1
+    names: Sequence[str] = _ARCHIVE[: len(rows[0])] if rows else REQUIRED
+    if rows and not "".join(rows[0][:1]).strip().lstrip("-").isdigit():
+        names, first = _known(rows.pop(0)), 2
+    table = _Table(path, {}, names, f"line {first}")
+    for place, row in enumerate(rows):
+        if len(row) != len(names):
+            column = min(len(row), len(names)) + 1
+            where = f"{path} line {place + first}, column {column}"
+            raise BadKlines(f"{where}: {len(row)} values instead of {len(names)}; mend or remove the line")
+    if rows:
+        table.columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return table
+
+
 def _rows(path: Path) -> list[list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -79,6 +92,25 @@ def _rows(path: Path) -> list[list[str]]:
     while rows and not rows[-1]:
         rows.pop()
     return rows
+
+
+def _from_parquet(path: Path) -> _Table:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise BadKlines(f"{path}: Parquet is read by pyarrow; install it, for example as tradebot[parquet]") from None
+    try:
+        # One file, whatever its folder is called: no partitions are looked for in the path.
+        table = parquet.ParquetFile(path).read()
+    except (OSError, arrow.ArrowException) as error:
+        raise BadKlines(f"{path}: cannot be read: {error}") from None
+    columns = {}
+    for name, column in zip(_known(table.column_names), table.columns, strict=True):
+        if arrow.types.is_timestamp(column.type):
+            column = column.cast(arrow.timestamp("us")).cast("int64")  # noqa: PLW2901
+        columns[name] = ["" if value is None else str(value) for value in column.to_pylist()]
+    return _Table(path, columns, [*columns], "row 1")
 
 
 def _scaled(text: str) -> int:
@@ -163,9 +195,9 @@ def _fill(columns: dict[str, list[int]]) -> None:
 
 
 def read_klines(path: Path) -> Exact:
-    """The series of a file, oldest first; `BadKlines` names the file, the line and the column."""
-    table = _Table(path)
-    if not table.columns:
+    """The series of a file, oldest first; `BadKlines` names the file, the line (of Parquet the row) and the column."""
+    table = _from_parquet(path) if path.suffix == ".parquet" else _from_csv(path)
+    if not table.columns or not len(table.columns["open_time"]):
         return Exact.empty(Scale(0, 0, 0))
     columns = {"open_time": table.integers("open_time", _moment)}
     for name in FIELDS[1:]:

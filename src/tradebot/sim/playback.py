@@ -19,7 +19,7 @@ from tradebot.sim.files import read_klines
 from tradebot.sim.prices import Prices
 
 # SYMBOL-INTERVAL.csv, and the venue's archives SYMBOL-INTERVAL-2024-01.csv, which follow each other.
-_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{4,20})-(?P<interval>\d+[A-Za-z]+)(-\d{4}-\d{2}(-\d{2})?)?\.csv")
+_NAME = re.compile(r"(?P<symbol>[A-Z0-9]{4,20})-(?P<interval>\d+[A-Za-z]+)(-\d{4}-\d{2}(-\d{2})?)?\.(csv|parquet)")
 # Longer names first: BTCFDUSD is quoted in FDUSD, not in USD.
 _LEAST = {
     "FDUSD": "5", "USDT": "5", "USDC": "5", "BUSD": "5", "TUSD": "5", "USDP": "5", "BTC": "0.0001", "ETH": "0.001",

@@ -108,6 +108,7 @@ class Prices(Protocol):
 
     def expect(self, now: int) -> None:
         """Be told that `price` and `day` of every symbol will be asked for at this instant."""
+        return
 
 
 class Synthetic(Prices):

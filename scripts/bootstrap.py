@@ -18,7 +18,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-HEAVY = ("scipy", "sklearn", "pandas", "onnx", "onnxmltools", "skl2onnx", "xgboost", "mypy", "hypothesis", "pip")
+HEAVY = (
+    "scipy",
+    "sklearn",
+    "pandas",
+    "onnx",
+    "onnxmltools",
+    "skl2onnx",
+    "xgboost",
+    "ccxt",
+    "mypy",
+    "hypothesis",
+    "pip",
+)
 
 
 def built_from(kind: str) -> bool:
@@ -42,7 +54,7 @@ def install(kind: str) -> None:
     site = next((VENV / "lib").glob("python3*/site-packages"))
     (site / "tradebot.pth").write_text(f"{ROOT / 'src'}\n")
     # What every start imports is compiled now, by all processors; what only training needs, when it is used.
-    compiled = [str(python), "-m", "compileall", "-q", "-j", "0", "-x", rf"/({'|'.join(HEAVY)}|tests)/"]
+    compiled = [str(python), "-m", "compileall", "-qq", "-j", "0", "-x", rf"/({'|'.join(HEAVY)}|tests)/"]
     subprocess.run([*compiled, str(site), str(ROOT / "src")], check=False)
     for part in ("run", kind):  # the development lock holds every line of the other
         shutil.copyfile(ROOT / "requirements" / f"{part}.txt", VENV / f"{part}.txt")

@@ -199,9 +199,18 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
     exchange.prices.expect(clock.now())  # or the first to ask for all symbols would wait for it
 
     def ready(url: str) -> None:
-        about = {"symbols": len(exchange.prices.instruments()), "clock": settings.sim.clock, "now": clock.now()}
-        about |= {"faults": len(plan.faults) if plan else 0, "state": str(state) if state else None}
-        emit({"schema": SCHEMA, "url": url, **about, "loopback": loopback})
+        emit(
+            {
+                "schema": SCHEMA,
+                "url": url,
+                "symbols": len(exchange.prices.instruments()),
+                "clock": settings.sim.clock,
+                "now": clock.now(),
+                "state": str(state) if state else None,
+                "faults": len(plan.faults) if plan else 0,
+                "loopback": loopback,
+            }
+        )
 
     app = create_app(exchange, latency_ms=settings.sim.latency_ms)
     try:

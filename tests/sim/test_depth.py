@@ -116,3 +116,12 @@ def test_the_rules_of_a_symbol_without_steps_give_eight_places() -> None:
     depth = Depths(prices).at("ETHUSDT", QUOTE, NOW)
     assert walk(depth.facing(Side.BUY), Side.BUY, quote=D(100), step=depth.step) == ((QUOTE.ask, D("0.04999000")),)
     assert instrument(tick=D(0)).tick == depth.tick
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("tick", ["0.01", "5"])
+def test_the_best_level_alone_is_the_first_of_all(side: Side, tick: str) -> None:
+    source = marked(tick=D(tick))
+    for moment in range(NOW, NOW + 20_000, 977):
+        depth = Depths(source).at("ETHUSDT", around(D(2000), D("0.001"), D(tick)), moment)
+        assert [depth.best(side)] == depth.levels(side, 1)

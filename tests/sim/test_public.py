@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 from exchanging import NOW, Client, D, exchange, instrument, refusal, synthetic
 
-from tradebot.clock import DAY, HOUR
+from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import Klines, open_of
 from tradebot.sim.coins import LISTED
 from tradebot.sim.prices import Marked
@@ -159,3 +160,127 @@ async def test_the_same_request_at_the_same_time_has_the_same_bytes(connect: Con
         bodies.append([(await client.get(f"/api/v3/{path}")).content for path in paths])
     assert bodies[0] == bodies[1]
     assert all(orjson.loads(body) for body in bodies[0])
+
+
+async def test_charts_get_the_same_klines(connect: Connect) -> None:
+    client, asked = connect(synthetic()), {"symbol": "ETHUSDT", "interval": "1h", "limit": 7}
+    assert await client.json("/api/v3/uiKlines", **asked) == await client.json("/api/v3/klines", **asked)
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [("1m", "5m"), ("5m", "30m"), ("15m", "4h"), ("1h", "1d"), ("1d", "1w")])
+async def test_coarser_klines_are_exact_sums_of_finer_ones(connect: Connect, fine: str, coarse: str) -> None:
+    client = connect(synthetic())
+    last = (await client.json("/api/v3/klines", symbol="ETHUSDT", interval=coarse, limit=2))[0]
+    bounds = {"startTime": last[0], "endTime": last[6]}
+    parts = await client.json("/api/v3/klines", symbol="ETHUSDT", interval=fine, **bounds, limit=1000)
+    assert (last[1], last[4]) == (parts[0][1], parts[-1][4])
+    assert Decimal(last[2]) == max(Decimal(part[2]) for part in parts)
+    assert Decimal(last[3]) == min(Decimal(part[3]) for part in parts)
+    for place in (5, 7, 9, 10):
+        assert Decimal(last[place]) == sum(Decimal(part[place]) for part in parts)
+    assert last[8] == sum(part[8] for part in parts)
+
+
+async def test_the_book_has_as_many_levels_as_asked_for_best_first(connect: Connect) -> None:
+    client = connect(synthetic())
+    depth = await client.json("/api/v3/depth", symbol="ETHUSDT", limit=7)
+    assert [len(depth[side]) for side in ("bids", "asks")] == [7, 7]
+    whole = await client.json("/api/v3/depth", symbol="ETHUSDT")
+    assert len(whole["bids"]) == 100
+    assert whole["bids"][:7] == depth["bids"]
+    ticker = await client.json("/api/v3/ticker/bookTicker", symbol="ETHUSDT")
+    assert [ticker["bidPrice"], ticker["bidQty"]] == depth["bids"][0]
+    assert [ticker["askPrice"], ticker["askQty"]] == depth["asks"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "weight"),
+    [
+        ("depth", {"symbol": "ETHUSDT"}, 5), ("depth", {"symbol": "ETHUSDT", "limit": 100}, 5),
+        ("depth", {"symbol": "ETHUSDT", "limit": 101}, 25), ("depth", {"symbol": "ETHUSDT", "limit": 500}, 25),
+        ("depth", {"symbol": "ETHUSDT", "limit": 1000}, 50), ("depth", {"symbol": "ETHUSDT", "limit": 5000}, 250),
+        ("trades", {"symbol": "ETHUSDT"}, 25), ("historicalTrades", {"symbol": "ETHUSDT"}, 25),
+        ("aggTrades", {"symbol": "ETHUSDT"}, 4), ("avgPrice", {"symbol": "ETHUSDT"}, 2),
+        ("uiKlines", {"symbol": "ETHUSDT", "interval": "1h"}, 2), ("ticker", {"symbol": "ETHUSDT"}, 4),
+        ("ticker", {"symbols": '["ETHUSDT","BTCUSDT"]'}, 8), ("ticker/tradingDay", {"symbol": "ETHUSDT"}, 4),
+    ],
+)  # fmt: skip
+async def test_market_data_weighs_what_the_venue_says(
+    connect: Connect, path: str, params: dict[str, object], weight: int
+) -> None:
+    reply = await connect(synthetic()).get(f"/api/v3/{path}", **params)
+    assert (reply.status_code, int(reply.headers["X-MBX-USED-WEIGHT-1M"])) == (200, weight)
+
+
+async def test_the_average_is_that_of_five_minutes(connect: Connect) -> None:
+    venue = synthetic()
+    told = await connect(venue).json("/api/v3/avgPrice", symbol="ETHUSDT")
+    bars = venue.prices.klines("ETHUSDT", "1m", NOW - 5 * MINUTE + 1, NOW, NOW)
+    assert float(told["price"]) == pytest.approx(bars["quote_volume"].sum() / bars["volume"].sum())
+    assert (told["mins"], told["closeTime"]) == (5, NOW)
+    assert (await connect().json("/api/v3/avgPrice", symbol="ETHUSDT"))["price"] == "2000.00000000"
+
+
+async def test_the_trading_day_began_at_midnight(connect: Connect) -> None:
+    told = await connect(synthetic()).json("/api/v3/ticker/tradingDay", symbols='["ETHUSDT","BTCUSDT"]')
+    assert [each["openTime"] for each in told] == [NOW - NOW % DAY] * 2
+
+
+async def test_a_window_begins_on_a_whole_minute(connect: Connect) -> None:
+    client = connect(synthetic())
+    for size, length in (("1m", MINUTE), ("59m", 59 * MINUTE), ("23h", 23 * HOUR), ("7d", 7 * DAY)):
+        told = await client.json("/api/v3/ticker", symbol="ETHUSDT", windowSize=size)
+        assert told["openTime"] == NOW - NOW % MINUTE - length
+    assert await client.json("/api/v3/ticker", symbol="ETHUSDT") == await client.json(
+        "/api/v3/ticker", symbol="ETHUSDT", windowSize="1d"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code"),
+    [
+        ("ticker", {}, -1102), ("ticker", {"symbol": "ETHUSDT", "windowSize": "60m"}, -1100),
+        ("ticker", {"symbol": "ETHUSDT", "windowSize": "8d"}, -1100),
+        ("ticker", {"symbol": "ETHUSDT", "windowSize": "1w"}, -1100), ("ticker", {"symbol": "NOSUCH"}, -1121),
+        ("ticker", {"symbols": "[" + ",".join(['"ETHUSDT"'] * 101) + "]"}, -1130),
+        ("ticker/tradingDay", {"symbol": "ETHUSDT", "timeZone": "8"}, -1130),
+        ("depth", {}, -1102), ("depth", {"symbol": "NOSUCH"}, -1121),
+        ("depth", {"symbol": "ETHUSDT", "limit": "x"}, -1100),
+        ("avgPrice", {"symbol": "NOSUCH"}, -1121),
+        ("exchangeInfo", {"symbol": "ETHUSDT", "permissions": "SPOT"}, -1128),
+        ("exchangeInfo", {"symbol": "ETHUSDT", "symbolStatus": "TRADING"}, -1128),
+        ("exchangeInfo", {"symbolStatus": "ASLEEP"}, -1122), ("exchangeInfo", {"permissions": "[]"}, -1100),
+        ("exchangeInfo", {"permissions": '["a b"]'}, -1100),
+    ],
+)  # fmt: skip
+async def test_market_data_that_cannot_be_had_is_refused(
+    connect: Connect, path: str, params: dict[str, object], code: int
+) -> None:
+    assert refusal(await connect(synthetic()).get(f"/api/v3/{path}", **params)) == (400, code)
+
+
+async def test_exchange_info_by_permission_and_status(connect: Connect) -> None:
+    client = connect(synthetic())
+
+    async def found(**asked: str) -> list[str]:
+        return [each["symbol"] for each in (await client.json("/api/v3/exchangeInfo", **asked))["symbols"]]
+
+    everything = await found()
+    assert await found(permissions="SPOT") == await found(permissions='["MARGIN","SPOT"]') == everything
+    assert await found(permissions="MARGIN") == []
+    assert (await found(symbolStatus="TRADING"), await found(symbolStatus="HALT")) == (everything, [])
+    bare = await client.json("/api/v3/exchangeInfo", symbol="ETHUSDT", showPermissionSets="false")
+    assert bare["symbols"][0]["permissionSets"] == []
+
+
+async def test_a_long_page_leaves_others_their_turn(connect: Connect) -> None:
+    client = connect(synthetic())
+    order = []
+
+    async def ask(name: str, path: str, **params: object) -> None:
+        await client.json(path, **params)
+        order.append(name)
+
+    long = ask("weeks", "/api/v3/klines", symbol="ETHUSDT", interval="1w", limit=1000)
+    await asyncio.gather(long, *(ask("time", "/api/v3/time") for _ in range(5)))
+    assert order == ["time"] * 5 + ["weeks"]

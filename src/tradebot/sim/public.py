@@ -84,18 +84,13 @@ class Public:
 
     def _describe(self, symbol: str, params: Params) -> Any:
         if params.get("showPermissionSets", "").lower() == "false":
-            told = orjson.loads(self._described_in_full(symbol).contents)
-            return told | {"permissionSets": []}
-        return self._described_in_full(symbol)
+            return self._rules(symbol) | {"permissionSets": []}
+        if symbol not in self._described or not self.exchange.prices.settled:
+            self._described[symbol] = orjson.Fragment(orjson.dumps(self._rules(symbol)))
+        return self._described[symbol]
 
-    def _described_in_full(self, symbol: str) -> orjson.Fragment:
-        known, settled = self._described.get(symbol), self.exchange.prices.settled
-        if known is None or not settled:
-            each = replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)
-            known = orjson.Fragment(orjson.dumps(each))
-            if settled:
-                self._described[symbol] = known
-        return known
+    def _rules(self, symbol: str) -> dict[str, Any]:
+        return replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)
 
     def klines(self, params: Params) -> Any:
         """Bars, oldest first; the open one is the last."""

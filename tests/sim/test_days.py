@@ -7,7 +7,7 @@ from tradebot.sim import path
 from tradebot.sim.coins import Coin, coins
 from tradebot.sim.days import TILE, Days, grouped_bars
 
-COINS = coins(20)
+COINS = coins(80)
 FIRST = 19_675
 PLENTY = 64 << 20
 

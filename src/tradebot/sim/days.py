@@ -15,6 +15,7 @@ from tradebot.sim.path import MINUTES, Block
 
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
 TILE = 8
+_NEAR = 48  # places in the list
 _BATCH = 64  # rows of which everything but the minutes is computed at once
 _MARKETS = 8 << 20
 _COARSE = {24: 8 << 20, 1: 4 << 20}
@@ -30,6 +31,7 @@ class Days:
         self.seed = seed
         self._coins = coins
         self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
+        self._missed = 0
         self._blocks: Cache[Block] = Cache(memory)
         # Apart, so that no page of hours drives out the days of everyone.
         self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
@@ -62,13 +64,16 @@ class Days:
     def _company(self, coin: Coin, days: Sequence[int]) -> list[Coin]:
         """The coin and those after it in the list that lack these days too, as many as one tile holds.
 
-        Only for who seems to go through the list: the coin before this one is known already.
+        Only for who goes through the list, perhaps with many requests at once: the last coin that was
+        missed is not far away.
         """
         place = self._place[coin.instrument.symbol]
-        if place and (self._coins[place - 1].instrument.symbol, days[-1]) not in self._blocks:
+        far = abs(place - self._missed) > _NEAR
+        self._missed = place
+        if far:
             return [coin]
         after = self._coins[place + 1 : place + TILE // len(days)]
-        return [coin, *(each for each in after if self._blocks.get((each.instrument.symbol, days[-1])) is None)]
+        return [coin, *(each for each in after if (each.instrument.symbol, days[-1]) not in self._blocks)]
 
     def compute(self, rows: Sequence[tuple[Coin, int]]) -> Iterator[tuple[Sequence[tuple[Coin, int]], Block]]:
         """Minutes of any coins and days, a tile `(7, rows, 1440)` at a time; nothing of it is kept."""

@@ -85,9 +85,12 @@ class Public:
     def _describe(self, symbol: str, params: Params) -> Any:
         if params.get("showPermissionSets", "").lower() == "false":
             return self._rules(symbol) | {"permissionSets": []}
-        if symbol not in self._described or not self.exchange.prices.settled:
-            self._described[symbol] = orjson.Fragment(orjson.dumps(self._rules(symbol)))
-        return self._described[symbol]
+        known, settled = self._described.get(symbol), self.exchange.prices.settled
+        if known is None or not settled:
+            known = orjson.Fragment(orjson.dumps(self._rules(symbol)))
+            if settled:
+                self._described[symbol] = known
+        return known
 
     def _rules(self, symbol: str) -> dict[str, Any]:
         return replies.instrument(self.exchange.instrument(symbol), self.exchange.limits)

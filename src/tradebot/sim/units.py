@@ -27,12 +27,14 @@ def in_microseconds(content: Any) -> Any:
 
 def _scaled(content: Any) -> Any:
     if isinstance(content, dict):
-        return {
-            name: value * 1000 if name in TIMES and isinstance(value, int) and value > 0 else _scaled(value)
-            for name, value in content.items()
-        }
-    if isinstance(content, list):
-        if len(content) == _KLINE and isinstance(content[0], int):
-            return [value * 1000 if place in (0, 6) else value for place, value in enumerate(content)]
-        return [_scaled(each) for each in content]
-    return content
+        return {name: _time(value) if name in TIMES else _scaled(value) for name, value in content.items()}
+    if not isinstance(content, list):
+        return content
+    if len(content) == _KLINE and isinstance(content[0], int):
+        return [_time(value) if place in (0, 6) else value for place, value in enumerate(content)]
+    return [_scaled(each) for each in content]
+
+
+def _time(value: Any) -> Any:
+    """Where there is none the venue writes -1."""
+    return value * 1000 if isinstance(value, int) and value > 0 else value

@@ -9,7 +9,9 @@ import pytest
 from exchanging import NOW, Client, D, exchange, marked, refusal, synthetic
 
 from tradebot.clock import MINUTE, RealClock, SteppedClock
+from tradebot.market.venue import Instrument
 from tradebot.sim.app import create_app
+from tradebot.sim.engine import Exchange
 
 Connect = Callable[..., Client]
 SECRET = "s" * 64
@@ -123,6 +125,39 @@ async def test_paths_and_methods_that_are_not_there_are_json_errors(
 
 async def test_parameters_are_read_before_anything_is_done(connect: Connect) -> None:
     assert refusal(await connect().http.get("/api/v3/klines?symbol=A&symbol=B")) == (400, -1101)
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("klines", {"symbol": "ETHUSDT", "interval": "1M", "startTime": "9" * 20}),
+        ("klines", {"symbol": "ETHUSDT", "interval": "1h", "endTime": "9" * 19}),
+        ("depth", {"symbol": "ETHUSDT", "limit": "9" * 5000}),
+        ("aggTrades", {"symbol": "ETHUSDT", "fromId": "9" * 20}),
+    ],
+)
+async def test_numbers_beyond_all_bounds_are_answered_in_json(
+    connect: Connect, path: str, params: dict[str, str]
+) -> None:
+    reply = await connect().get(f"/api/v3/{path}", **params)
+    assert reply.status_code in (200, 400)
+    assert reply.headers["X-MBX-USED-WEIGHT-1M"]
+    assert reply.status_code == 200 or reply.json()["code"] in (-1100, -1102)
+
+
+async def test_a_bug_of_ours_is_an_error_of_the_server_and_in_the_log(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Exchange):
+        """An exchange with a bug."""
+
+        def instrument(self, symbol: str) -> Instrument:
+            raise ZeroDivisionError(symbol)
+
+    venue = Broken(synthetic().prices, SteppedClock(NOW), None, fee=D(0), spread=D(0), start=None)
+    reply = await connect(venue).get("/api/v3/klines", symbol="ETHUSDT", interval="5m")
+    assert refusal(reply) == (500, -1000)
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_books_that_cannot_be_written_are_an_error_of_the_server(connect: Connect) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from tradebot.market.venue import Side
-from tradebot.sim.params import Params
+from tradebot.sim.params import CLIENT_ID, Params
 from tradebot.sim.refusals import Refused
 
 
@@ -34,6 +34,10 @@ def test_percent_encoding_is_undone() -> None:
         (b"symbol=ETH%20", lambda p: p.symbol(), -1100),
         (b"yes=maybe", lambda p: p.flag("yes"), -1100),
         (b"limit=", lambda p: p.limit(5, 9), -1105),
+        (b"limit=10%0A", lambda p: p.limit(5, 9), -1100),
+        (b"quantity=0.01%0A", lambda p: p.amount("quantity"), -1100),
+        (b"id=a%0A", lambda p: p.text("id", CLIENT_ID), -1100),
+        (b"orderId=9223372036854775808", lambda p: p.integer("orderId"), -1100),
         (b"limit=-1", lambda p: p.limit(5, 9), -1100),
         (b"limit=1.5", lambda p: p.limit(5, 9), -1100),
         (b"limit=0", lambda p: p.limit(5, 9), -1130),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,13 @@ from tradebot.sim.engine import Exchange
 from tradebot.sim.forms import LEGS
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.later import Later
-from tradebot.sim.params import Params
+from tradebot.sim.params import LAST_MOMENT, Params
 from tradebot.sim.public import InSteps, Public
 from tradebot.sim.refusals import Refused
 from tradebot.sim.signed import Answer, Signed
 from tradebot.sim.truth import Truth
 
+log = logging.getLogger(__name__)
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
 
 _LARGEST_BODY = 64 << 10
@@ -75,6 +77,10 @@ class Gate:
         except TradebotError as error:
             # The books cannot be written or the source fails: as at the venue, what was executed is not known.
             status, content = 500, {"code": -1000, "msg": str(error)}
+        except Exception:
+            # A bug of ours: told as the venue tells its own, with all of it in the log.
+            log.exception("%s %s", request.method, request.url.path)
+            status, content = 500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}
         headers.setdefault("X-MBX-USED-WEIGHT-1M", str(self._weights.add(client, 0, now)))
         if skew := self._skew(now):
             content = _told_wrong(content, skew)
@@ -186,7 +192,7 @@ def _window_weight(params: Params) -> int:
 def _depth_weight(params: Params) -> int:
     """By the number of levels. (A malformed limit is refused later.)"""
     limit = params.get("limit", "100")
-    levels = int(limit) if limit.isdecimal() else 0
+    levels = int(limit) if limit.isdecimal() and len(limit) < 10 else 0
     return next((weight for most, weight in _LEVELS if levels <= most), 250)
 
 
@@ -321,6 +327,8 @@ class ClockControl:
         if name not in {"now", "advance"} or type(value) is not int:
             raise Refused(-1100, 'Send {"now": ms} or {"advance": ms}.')
         moment = value if name == "now" else clock.now() + value
+        if moment > LAST_MOMENT:
+            raise Refused(-1130, "That is after the end of the calendar.")
         if moment < clock.now():
             raise Refused(-1130, "The clock never goes back.")
         clock.advance(moment)

@@ -21,6 +21,8 @@ _SYMBOL = r"^(?:[^\Wa-z]|[-.]){1,50}$"
 CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 PLACES = 8
 MICROSECONDS = 10**14
+LARGEST = 2**63 - 1
+LAST_MOMENT = 253_402_300_799_999  # the end of the year 9999, UTC ms
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -65,7 +67,7 @@ class Params(Mapping[str, str]):
             return None
         if not value:
             raise Refused(-1105, f"Parameter '{name}' was empty.")
-        if not re.match(legal, value):
+        if not re.fullmatch(legal, value):  # `$` alone would let a line's end through
             raise illegal(name, shown or legal)
         return value
 
@@ -94,14 +96,18 @@ class Params(Mapping[str, str]):
         return names
 
     def integer(self, name: str) -> int | None:
-        """A whole number ≥ 0."""
+        """A whole number ≥ 0 of at most 63 bits, which is what the venue counts with."""
         value = self.text(name, _INTEGER)
+        if value is not None and int(value) > LARGEST:
+            raise illegal(name, _INTEGER)
         return None if value is None else int(value)
 
     def time(self, name: str) -> int | None:
-        """A moment in ms; microseconds are taken too."""
+        """A moment in ms, at most the last of the calendar; microseconds are taken too."""
         value = self.integer(name)
-        return value // 1000 if value is not None and value >= MICROSECONDS else value
+        if value is None:
+            return None
+        return min(value // 1000 if value >= MICROSECONDS else value, LAST_MOMENT)
 
     def limit(self, usual: int, most: int) -> int:
         """The number of rows: at least 1, cut to `most`."""

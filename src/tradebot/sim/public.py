@@ -208,7 +208,7 @@ def _kind(params: Params) -> str:
 
 def _length(params: Params) -> int:
     """`windowSize` in ms."""
-    found = re.match(_WINDOW, params.get("windowSize", "1d"))
+    found = re.fullmatch(_WINDOW, params.get("windowSize", "1d"))
     unit, most = _UNITS[found[2]] if found else (0, 0)
     if found is None or int(found[1]) > most:
         raise illegal("windowSize", "1m,2m,...,59m,1h,2h,...,23h,1d,2d,...,7d")
@@ -224,6 +224,6 @@ def _permissions(params: Params) -> list[str]:
             names = orjson.loads(value)
         except orjson.JSONDecodeError:
             names = []
-    if not names or not all(isinstance(name, str) and re.match(_PERMISSION, name) for name in names):
+    if not names or not all(isinstance(name, str) and re.fullmatch(_PERMISSION, name) for name in names):
         raise illegal("permissions", _PERMISSION)
     return names

@@ -205,3 +205,22 @@ def test_a_reader_that_has_gone_is_no_error(start: Callable[..., subprocess.Pope
     process.wait(20)
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
+
+
+def test_beyond_loopback_the_served_venue_warns_and_keeps_its_own_endpoints_closed(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start(
+        "sim", "serve", "--host", "0.0.0.0", "--port", "0", "--json", "--symbols", "2", "--fault", "latency"
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    document = json.loads(process.stdout.readline())
+    url = document["url"].replace("0.0.0.0", "127.0.0.1")
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        assert client.get("/sim/faults").status_code == 200
+        assert client.post("/sim/faults", json={}).status_code == 403
+        assert client.get("/sim/log").status_code == 403
+    process.terminate()
+    assert process.wait(5) == 143
+    assert "anybody who reaches this address can trade here" in process.stderr.read()

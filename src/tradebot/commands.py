@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from tradebot.pipeline import fetch as fetch_series
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
+
+log = logging.getLogger(__name__)
 
 
 def make_pool(settings: Settings) -> WorkerPool:
@@ -212,7 +215,9 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
             }
         )
 
-    app = create_app(exchange, latency_ms=settings.sim.latency_ms)
+    if not loopback:
+        log.warning("%s is not loopback: anybody who reaches this address can trade here", host)
+    app = create_app(exchange, latency_ms=settings.sim.latency_ms, trusted=loopback)
     try:
         return listen(app, host, port, ready, None if plan is None else Door(plan, clock))
     finally:

@@ -13,8 +13,9 @@ from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import INTERVALS, open_of
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.coins import LISTED
+from tradebot.sim.exact import Exact
 from tradebot.sim.playback import Playback
-from tradebot.sim.prices import Prices, Synthetic
+from tradebot.sim.prices import Marked, Prices, Synthetic
 
 PRICES = Synthetic(1, 2)
 STEP = INTERVALS["5m"]
@@ -149,3 +150,27 @@ def test_long_pages_can_be_worked_through_in_steps(page: Page, steps: int) -> No
     done = sum(1 for _ in candles.steps(page, NOW))
     assert done == steps if page.limit < 1000 or not steps else done > 200
     assert candles.body(page, NOW) == alone.body(page, NOW)
+
+
+class Emptied(Marked):
+    """Prices without bars that are made anew each time."""
+
+    def __init__(self) -> None:
+        super().__init__(marked().instruments())
+        self.asked: list[int] = []
+
+    @property
+    def settled(self) -> bool:
+        return False
+
+    def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        self.asked.append(end - start)
+        return super().exact(symbol, interval, start, end, now)
+
+
+@pytest.mark.parametrize("start", [None, 0])
+def test_where_bars_are_made_anew_it_looks_over_holes_of_60_days(start: int | None) -> None:
+    prices = Emptied()
+    assert rows(prices, start=start) == []
+    assert 59 * DAY <= max(prices.asked) <= 60 * DAY
+    assert len(prices.asked) <= 6

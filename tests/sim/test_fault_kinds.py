@@ -6,6 +6,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from tradebot.errors import ConfigError
 from tradebot.sim.fault_kinds import (
     UNAVAILABLE,
     BackendTimeout,
@@ -23,7 +24,7 @@ from tradebot.sim.fault_kinds import (
     Truncated,
     Unavailable,
 )
-from tradebot.sim.fault_plan import FAULTS
+from tradebot.sim.fault_plan import FAULTS, parse_spec
 from tradebot.sim.faults import Call, Outcome, Reply, RequestFault, Strike, Wire
 
 STRIKE = Strike(1_700_000_000_000, 0.0, 0.25)
@@ -148,3 +149,18 @@ async def test_the_exchange_is_asked_once_or_never() -> None:
     assert await Dropped().outcome(STRIKE).answer(call, execute) is None
     assert (await Forbidden().outcome(STRIKE).answer(call, execute)) == Forbidden().outcome(STRIKE).reply
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["latency ms=600001", "latency jitter_ms=inf", "latency ms=nan", "refused ms=600001",
+     "executed-dropped later_ms=600001", "slow-body pause_ms=600001", "slow-body pieces=1000 pause_ms=601",
+     "banned seconds=259201", "limited seconds=259201"],
+)  # fmt: skip
+def test_nothing_lasts_for_ever(spec: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_spec(spec)
+
+
+def test_ten_minutes_are_the_longest() -> None:
+    assert Latency(ms=600_000).ms == SlowBody(pieces=1000, pause_ms=600).pause_ms * 1000 == 600_000

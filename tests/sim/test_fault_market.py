@@ -9,7 +9,9 @@ import pytest
 from exchanging import instrument
 
 from tradebot.clock import HOUR, MINUTE
+from tradebot.errors import ConfigError
 from tradebot.sim.fault_market import Delisted, Filters, Halted, Holes, Losing, Skew, Stalled
+from tradebot.sim.fault_plan import parse_spec
 
 NOW = 1_700_000_040_000  # a whole minute
 OPENS = np.arange(NOW, NOW + 600 * MINUTE, MINUTE)
@@ -55,3 +57,18 @@ def test_a_halted_symbol_is_there_and_a_delisted_one_is_not() -> None:
 def test_a_clock_that_drifts_is_right_at_first() -> None:
     drift = Skew(drift_ms=-100, since=NOW, until=NOW + 10 * HOUR)
     assert [drift.offset(NOW + hours * HOUR) for hours in (-1, 0, 1, 9, 10)] == [0, 0, -100, -900, 0]
+
+
+def test_a_stand_without_a_begin_gets_one() -> None:
+    assert Stalled().set_at(NOW).since == NOW
+    assert Halted(since=NOW).set_at(NOW + HOUR).since == NOW
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["late-klines seconds=inf", "revised-kline seconds=1e6", "revised-kline early_s=inf", "off-grid offset_s=86401",
+     "skew drift_ms=inf since=2018-01-20"],
+)  # fmt: skip
+def test_no_length_of_time_is_without_bound(spec: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_spec(spec)

@@ -14,7 +14,7 @@ from faulty import Venue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.clock import DAY, HOUR, MINUTE, SECOND, SteppedClock
+from tradebot.clock import DAY, HOUR, MINUTE, SECOND, SteppedClock, monotonic_ms
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS
 from tradebot.sim.fault_market import Delisted, Filters, Halted, Holes, LateKlines, OffGrid, RevisedKline, Stalled
@@ -218,3 +218,37 @@ async def test_a_delisted_symbol_is_unknown_to_every_endpoint(venue: Venue) -> N
         assert (await venue.get(path, symbol=SYMBOL, **keys)).json()["code"] == -1121
     listed = (await venue.get("ticker/price")).json()
     assert [row["symbol"] for row in listed] == ["BTCUSDT", "BNBUSDT"]
+
+
+@pytest.mark.parametrize("kind", [Stalled, Halted])
+async def test_without_since_a_market_stands_still_from_the_moment_at_which_it_is_told_to(
+    venue: Venue, kind: type[Fault]
+) -> None:
+    venue.clock.advance(AT + 10 * MINUTE + 30_000)
+    await venue.under(kind(symbol=(SYMBOL,)))
+    venue.clock.advance(AT + HOUR)
+    rows = await venue.klines(SYMBOL, limit=5)
+    assert [row[0] for row in rows] == [AT + minute * MINUTE for minute in range(5, 10)]
+    assert (await venue.get("ticker/price", symbol=SYMBOL)).json()["price"] == rows[-1][4]
+    await venue.under(kind(symbol=(SYMBOL,)))
+    assert (await venue.klines(SYMBOL, limit=1))[0][0] == AT + 59 * MINUTE, "another plan, another begin"
+
+
+def test_a_plan_of_the_start_begins_with_the_exchange() -> None:
+    prices = faulty(Stalled(), now=AT)
+    assert opens(prices, "1m", AT - 2 * MINUTE, NOW) == [AT - 2 * MINUTE, AT - MINUTE]
+    assert prices.price(SYMBOL, NOW) == faulty(Stalled(since=AT)).price(SYMBOL, NOW)
+
+
+def test_a_stand_that_was_over_before_it_was_told_of_does_nothing() -> None:
+    prices = faulty(Stalled(until=AT), now=AT + HOUR)
+    assert opens(prices, "5m", AT - HOUR, AT) == opens(faulty(), "5m", AT - HOUR, AT)
+
+
+async def test_a_search_for_bars_that_are_all_missing_ends_soon(venue: Venue) -> None:
+    await venue.under(Holes())
+    began = monotonic_ms()
+    for interval in ("1m", "1h"):
+        assert await venue.klines(SYMBOL, interval) == []
+        assert await venue.klines(SYMBOL, interval, startTime=0) == []
+    assert monotonic_ms() - began < 3000

@@ -24,6 +24,11 @@ def test_refusals_have_the_venues_codes_and_texts(refused: Refused, code: int, t
     assert str(refused) == f"{code}: {refused.text}"
 
 
+def test_a_path_that_is_not_there_is_named_with_the_method() -> None:
+    no = refusals.no_such("/nowhere", "PUT", 405)
+    assert (no.code, no.status, no.text) == (-5000, 405, "Path /nowhere, Method PUT is invalid")
+
+
 def test_a_refusal_may_carry_more_than_code_and_text() -> None:
     assert Refused(-1, "no").body() == {"code": -1, "msg": "no"}
     assert Refused(-1, "no", data=[1]).body() == {"code": -1, "msg": "no", "data": [1]}

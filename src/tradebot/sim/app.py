@@ -24,9 +24,9 @@ from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature,
 from tradebot.sim.later import Later
 from tradebot.sim.params import LAST_MOMENT, Params
 from tradebot.sim.public import InSteps, Public
-from tradebot.sim.refusals import Refused
+from tradebot.sim.refusals import Refused, no_such
 from tradebot.sim.signed import Answer, Signed
-from tradebot.sim.truth import Truth
+from tradebot.sim.truth import Guard, Truth
 
 log = logging.getLogger(__name__)
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
@@ -99,7 +99,7 @@ class Gate:
         call = calls.get(request.method)
         used = self._weights.add(client, 1 if call is None else 0, now)
         if call is None:
-            raise _no_such(request, 405)
+            raise no_such(request.url.path, request.method, 405)
         query: bytes = request.scope["query_string"]
         params = Params(query, body)
         used = self._weights.add(client, call.weight(params), now)
@@ -160,10 +160,6 @@ async def _body(request: Request) -> bytes:
         return b""
     body = await request.body()
     return body[:_LARGEST_BODY]
-
-
-def _no_such(request: Request, status: int) -> Refused:
-    return Refused(-5000, f"Path {request.url.path}, Method {request.method} is invalid", status)
 
 
 def _fixed(weight: int) -> Callable[[Params], int]:
@@ -308,7 +304,7 @@ class ClockControl:
             if request.method == "POST":
                 self._move(await request.body())
             elif request.method != "GET":
-                raise _no_such(request, 405)
+                raise no_such(request.url.path, request.method, 405)
             clock = self.gate.clock
             speed = 0.0 if isinstance(clock, SteppedClock) else getattr(clock, "speed", 1.0)
             status, content = 200, {"mode": clock_mode(clock), "now": clock.now(), "speed": speed}
@@ -341,7 +337,7 @@ class _Nowhere:
         self.gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        no = _no_such(Request(scope, receive), 404)
+        no = no_such(scope["path"], scope["method"], 404)
         await self.gate.send(send, no.status, {"code": no.code, "msg": no.text}, {})
 
 
@@ -361,6 +357,7 @@ class App(Starlette):
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
+    trusted: bool = True,
 ) -> Starlette:  # fmt: skip
     """The app. `credentials` are HMAC secrets or Ed25519 public keys (PEM) by API key (default: the paper pair).
 
@@ -368,7 +365,8 @@ def create_app(
     their own, at the same prices and clock.
 
     At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
-    `/sim/faults`; what happens to requests is for `fault_transport` or `sockets` to enact.
+    `/sim/faults`; unless whoever reaches the app is `trusted`, it can only be seen, and `/sim/log` is closed.
+    What happens to requests is for `fault_transport` or `sockets` to enact.
     """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
@@ -388,7 +386,9 @@ def create_app(
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
         from tradebot.sim.control import FaultControl
 
-        routes.append(Route("/sim/faults", FaultControl(plan, gate.send)))
-    routes.append(Route("/sim/log", Truth(exchange, accounts or {}, gate.send)))
+        setting = frozenset[str]() if trusted else {"POST"}
+        routes.append(Route("/sim/faults", Guard(FaultControl(plan, gate.send), gate.send, {"GET", "POST"}, setting)))
+    log = Truth(exchange, accounts or {}, gate.send)
+    routes.append(Route("/sim/log", Guard(log, gate.send, {"GET"}, frozenset() if trusted else {"GET"})))
     routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
     return App(routes)

@@ -13,6 +13,7 @@ from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.prices import Prices
 
 _LONG = 20 * DAY
+_SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew each time
 _OVERHEAD = 200  # bytes that a cache entry takes besides its rows
 
 
@@ -82,23 +83,32 @@ def _length(interval: str) -> int:
     return 31 * DAY if interval == MONTH else INTERVALS[interval]
 
 
+def _reaches(prices: Prices, page: Page, wanted: int) -> Iterator[int]:
+    """Wider and wider ranges (ms) to look for `wanted` bars in: without end only where looking costs little."""
+    reach = wanted * _length(page.interval)
+    yield reach
+    while prices.settled or reach < _SEARCHED:
+        reach = reach * 4 if prices.settled else min(reach * 4, _SEARCHED)
+        yield reach
+
+
 def _oldest(prices: Prices, page: Page, end: int, wanted: int, now: int) -> Exact:
     """The first `wanted` bars from `page.start` on; the range widens over holes."""
     start = max(page.start or 0, open_of(page.interval, prices.listed(page.symbol)))
-    reach = wanted * _length(page.interval)
-    while True:
+    found = _NONE
+    for reach in _reaches(prices, page, wanted):
         found = prices.exact(page.symbol, page.interval, start, min(start + reach, end), now)
         if len(found) >= wanted or start + reach >= end:
-            return Exact(found.data[:, :wanted], found.scale)
-        reach *= 4
+            break
+    return Exact(found.data[:, :wanted], found.scale)
 
 
 def _newest(prices: Prices, page: Page, end: int, wanted: int, now: int) -> Exact:
     """The last `wanted` bars up to `end`; the range widens over holes."""
     first = open_of(page.interval, prices.listed(page.symbol))
-    reach = wanted * _length(page.interval)
-    while True:
+    found = _NONE
+    for reach in _reaches(prices, page, wanted):
         found = prices.exact(page.symbol, page.interval, max(end - reach, first), end, now)
         if len(found) >= wanted or end - reach <= first:
-            return Exact(found.data[:, max(len(found) - wanted, 0) :], found.scale)
-        reach *= 4
+            break
+    return Exact(found.data[:, max(len(found) - wanted, 0) :], found.scale)

@@ -8,11 +8,13 @@ from typing import ClassVar, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from tradebot.clock import SECOND
+from tradebot.clock import DAY, MINUTE, SECOND
 from tradebot.sim.faults import Headers, Outcome, Reply, RequestFault, Strike, Wire, fault
 
 JSON: Headers = (("content-type", "application/json;charset=UTF-8"),)
 HTML: Headers = (("content-type", "text/html; charset=utf-8"),)
+LONGEST_MS = 10 * MINUTE  # of what keeps real connections and tasks waiting
+LONGEST_BAN_S = 3 * DAY // SECOND  # as at the venue
 # Code and text of HTTP 503: what became of the request is not known after the first, nothing after the others.
 UNAVAILABLE = {
     "unknown": (-1000, "Unknown error, please check your request or try again later."),
@@ -43,8 +45,8 @@ class Latency(RequestFault):
     """The reply comes late, after the request was carried out."""
 
     decides: ClassVar[bool] = False
-    ms: float = Field(0.0, ge=0, description="Delay, real ms.")
-    jitter_ms: float = Field(0.0, ge=0, description="Up to so much more, at random.")
+    ms: float = Field(0.0, ge=0, le=LONGEST_MS, description="Delay, real ms.")
+    jitter_ms: float = Field(0.0, ge=0, le=LONGEST_MS, description="Up to so much more, at random.")
 
     def outcome(self, strike: Strike) -> Outcome:
         """A delay, by luck longer."""
@@ -58,7 +60,9 @@ class Refused(RequestFault):
     """
 
     real: ClassVar[bool] = True
-    ms: float = Field(0.0, ge=0, description="So many real ms from the first such moment on; 0: only while it applies.")
+    ms: float = Field(
+        0.0, ge=0, le=LONGEST_MS, description="So many real ms from the first such moment on; 0: only while it applies."
+    )
 
     @property
     def lasts_ms(self) -> float:
@@ -96,7 +100,7 @@ class ExecutedDropped(RequestFault):
     """The request is carried out, then the connection is lost: the reply never comes."""
 
     how: Literal["close", "reset"] = Field("close", description="An orderly end without a reply, or a reset.")
-    later_ms: float = Field(0.0, ge=0, description="Carried out only so many real ms after the loss.")
+    later_ms: float = Field(0.0, ge=0, le=LONGEST_MS, description="Carried out only so many real ms after the loss.")
 
     def outcome(self, strike: Strike) -> Outcome:
         """The deed without the reply."""
@@ -111,7 +115,7 @@ def _lost(how: str) -> Wire:
 class Limited(RequestFault):
     """HTTP 429 with Retry-After; nothing was executed."""
 
-    seconds: int = Field(10, ge=1, description="Retry-After, venue seconds.")
+    seconds: int = Field(10, ge=1, le=LONGEST_BAN_S, description="Retry-After, venue seconds.")
     what: Literal["weight", "orders"] = Field("weight", description="Too much of what: code -1003 or -1015.")
 
     def outcome(self, strike: Strike) -> Outcome:
@@ -127,7 +131,7 @@ class Banned(RequestFault):
     in venue time every request is refused.
     """
 
-    seconds: int = Field(120, ge=1, description="Length of the ban, venue seconds.")
+    seconds: int = Field(120, ge=1, le=LONGEST_BAN_S, description="Length of the ban, venue seconds.")
     header: bool = Field(True, description="Whether Retry-After is sent too; without it only the text tells the end.")
 
     @property
@@ -244,7 +248,13 @@ class SlowBody(RequestFault):
 
     decides: ClassVar[bool] = False
     pieces: int = Field(4, ge=2, le=1000, description="How many.")
-    pause_ms: float = Field(20.0, ge=0, description="Before each piece, real ms.")
+    pause_ms: float = Field(20.0, ge=0, le=LONGEST_MS, description="Before each piece, real ms.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> SlowBody:
+        if self.pieces * self.pause_ms > LONGEST_MS:
+            raise ValueError("all pauses together last longer than 10 minutes")
+        return self
 
     def outcome(self, strike: Strike) -> Outcome:
         """The true reply in pieces."""

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from tradebot.clock import HOUR, MINUTE
+from tradebot.clock import DAY, HOUR, MINUTE, SECOND
 from tradebot.market.bars import INTERVALS, Mask, Times
 from tradebot.market.venue import Instrument
 from tradebot.sim.faults import Fault, MarketFault, fault
 from tradebot.sim.noise import bits, key
+
+LONGEST_S = DAY // SECOND
 
 
 class Losing(MarketFault):
@@ -56,6 +58,10 @@ class Holes(Losing):
 class Standing(Losing):
     """A fault while which prices stand still and no bars open; its bounds are rounded down to whole minutes."""
 
+    def set_at(self, now: int) -> Self:
+        """The same with a begin: a market comes to a stand when it is told to, and has traded until then."""
+        return self if self.since is not None else self.model_copy(update={"since": now})
+
     def began(self) -> int:
         """Since when, UTC ms; 0 for always."""
         return (self.since or 0) // MINUTE * MINUTE
@@ -70,22 +76,24 @@ class Stalled(Standing):
 class OffGrid(MarketFault):
     """Klines open beside the grid, like those of February 2018 at 28:15 past the hour."""
 
-    offset_s: int = Field(15, ge=1, description="By how many seconds; intervals that are not longer keep theirs.")
+    offset_s: int = Field(
+        15, ge=1, le=LONGEST_S, description="By how many seconds; intervals that are not longer keep theirs."
+    )
 
 
 @fault("late-klines")
 class LateKlines(MarketFault):
     """A closed kline, and the one after it, appear only some time after its close."""
 
-    seconds: float = Field(5.0, gt=0, description="How late, venue seconds.")
+    seconds: float = Field(5.0, gt=0, le=LONGEST_S, description="How late, venue seconds.")
 
 
 @fault("revised-kline")
 class RevisedKline(MarketFault):
     """For some time after its close the last kline is as it was shortly before; then it is revised."""
 
-    seconds: float = Field(5.0, gt=0, description="From its close to its revision, venue seconds.")
-    early_s: float = Field(5.0, gt=0, description="How many seconds of trades are missing until then.")
+    seconds: float = Field(5.0, gt=0, le=LONGEST_S, description="From its close to its revision, venue seconds.")
+    early_s: float = Field(5.0, gt=0, le=LONGEST_S, description="How many seconds of trades are missing until then.")
 
 
 class SymbolFault(MarketFault):
@@ -146,7 +154,7 @@ class Skew(Fault):
     """The exchange's clock goes wrong: the time that it tells, and the one that it checks timestamps by."""
 
     ms: int = Field(0, description="By how much; positive is ahead.")
-    drift_ms: float = Field(0.0, description="So much more with each venue hour after `since`.")
+    drift_ms: float = Field(0.0, allow_inf_nan=False, description="So much more with each venue hour after `since`.")
 
     @model_validator(mode="after")
     def _has_origin(self) -> Skew:

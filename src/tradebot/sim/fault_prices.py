@@ -32,8 +32,16 @@ class FaultyPrices(Prices):
         self.source = source
         self._plan = plan
         self._clock = clock
+        self._market: tuple[MarketFault, ...]
+        self._set()
+        plan.changed.append(self._set)
         self._grains: dict[str, str] = {}
         self._known: tuple[tuple[MarketFault, ...], Mapping[str, Instrument]] = ((), {})
+
+    def _set(self) -> None:
+        """The faults of a plan that is set at this moment of the venue's time."""
+        now = self._clock.now()
+        self._market = tuple(each.set_at(now) if isinstance(each, Standing) else each for each in self._plan.market)
 
     @property
     def plan(self) -> Plan:
@@ -43,15 +51,15 @@ class FaultyPrices(Prices):
     @property
     def settled(self) -> bool:
         """Only while the plan has no such faults."""
-        return not self._plan.market and self.source.settled
+        return not self._market and self.source.settled
 
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols with the rules that they have at the venue's present time."""
         known = self.source.instruments()
-        if not self._plan.market:
+        if not self._market:
             return known
         now = self._clock.now()
-        active = tuple(each for each in self._plan.market if isinstance(each, SymbolFault) and each.in_force(now))
+        active = tuple(each for each in self._market if isinstance(each, SymbolFault) and each.in_force(now))
         if not active:
             return known
         if self._known[0] != active:
@@ -109,7 +117,7 @@ class FaultyPrices(Prices):
         return bars.between(start, min(end, now)) if shift else bars
 
     def _about(self, symbol: str) -> list[MarketFault]:
-        return [each for each in self._plan.market if each.concerns(symbol)]
+        return [each for each in self._market if each.concerns(symbol)]
 
     def _left(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """The bars that are left where some of the finest ones are lost."""

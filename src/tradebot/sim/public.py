@@ -20,7 +20,7 @@ from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.engine import Exchange
 from tradebot.sim.params import Params
 from tradebot.sim.prices import Day
-from tradebot.sim.refusals import Refused, illegal, invalid, missing
+from tradebot.sim.refusals import Refused, illegal, invalid, missing, unknown_symbol
 
 _AVERAGED = 5  # minutes
 _MOST = 100  # symbols that a ticker of a chosen window takes
@@ -166,7 +166,7 @@ class Public:
         try:
             recent = Day.since(self.exchange.prices, symbol, now - _AVERAGED * MINUTE + 1, now)
         except MarketError:
-            raise missing("symbol") from None
+            raise unknown_symbol() from None
         price = recent.quote_volume / recent.volume if recent.volume else recent.last
         return {"mins": _AVERAGED, "price": replies.amount(price), "closeTime": now}
 
@@ -191,7 +191,7 @@ class Public:
         if "symbol" not in params:
             return found
         if not found:
-            raise missing("symbol")
+            raise unknown_symbol()
         return found[0]
 
 

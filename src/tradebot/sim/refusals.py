@@ -54,6 +54,11 @@ def unknown_symbol() -> Refused:
     return Refused(-1121, "Invalid symbol.")
 
 
+def no_such(path: str, method: str, status: int) -> Refused:
+    """A path (404) or a method of one (405) that the exchange does not have."""
+    return Refused(-5000, f"Path {path}, Method {method} is invalid", status)
+
+
 def filtered(name: str) -> Refused:
     """An order that breaks a rule of its symbol; `name` is the filter's."""
     return Refused(-1013, f"Filter failure: {name}")

@@ -22,7 +22,7 @@ ARCHIVE = "1515560100000,2.10,2.30,2.00,2.20,100.500,1515560399999,215.07500000,
 
 def write(folder: Path, *lines: str) -> Path:
     path = folder / "ETHBTC-5m.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -100,6 +100,18 @@ def test_amounts_beyond_eight_places_of_64_bits_fit_when_they_have_fewer_places(
         (ROW.replace("1820.54447418", ""), "column 6 (volume)", "'' is not a number"),
         (ROW.replace("1820.54447418", "nan"), "column 6 (volume)", "'nan' is not a number"),
         (ROW.replace("1820.54447418", "-1"), "column 6 (volume)", "'-1' is negative"),
+        (ROW.replace("1820.54447418", "1e999999999"), "column 6 (volume)", "'1e999999999' is not a number"),
+        (ROW.replace("1820.54447418", "1e-999999999"), "column 6 (volume)", "'1e-999999999' is not a number"),
+        (ROW.replace("1820.54447418", "1e-99"), "column 6 (volume)", "'1e-99' has more than 8 decimal places"),
+        (ROW.replace("1820.54447418", "1e99"), "column 6 (volume)", "'1e99' is too large"),
+        (ROW.replace("1820.54447418", str(2**62)), "column 6 (volume)", "is too large"),
+        (ROW.replace("1820.54447418", "1." + "0" * 30 + "1"), "column 6 (volume)", "has more than 8 decimal places"),
+        (ROW.replace("1820.54447418", "1_0"), "column 6 (volume)", "'1_0' is not a number"),
+        (ROW.replace("1820.54447418", "."), "column 6 (volume)", "'.' is not a number"),
+        (ROW.replace("1820.54447418", "\uff11"), "column 6 (volume)", "'\uff11' is not a number"),
+        (ROW.replace("1820.54447418", "7" * 5000), "column 6 (volume)", f"'{'7' * 39}…' is not a number"),
+        (ROW.replace("1515560100000", "1515_560_100_000"), "column 1 (open_time)", "is not a time in ms"),
+        (ROW.replace("1515560100000", "9" * 5000), "column 1 (open_time)", f"'{'9' * 39}…' is not a time in ms"),
         (ROW.replace("0.09840000", "0.098400001"), "column 2 (open)", "has more than 8 decimal places"),
         (ROW.replace("1515560100000", "1515560100"), "column 1 (open_time)", "'1515560100' is not a time in ms"),
         (ROW.replace("1515560100000", "1515559800000"), "column 1 (open_time)", "does not come after"),
@@ -122,6 +134,37 @@ def test_a_bad_cell_is_named_with_line_and_column(tmp_path: Path, line: str, pla
     assert message.endswith("mend or remove the line")
 
 
+@pytest.mark.parametrize("trades", ["-5", "1.5", "1_0", "\uff11", "", "x", "1" * 19])
+def test_trades_are_whole_numbers(tmp_path: Path, trades: str) -> None:
+    with pytest.raises(BadKlines) as caught:
+        read_klines(write(tmp_path, HEADER + ",trades", f"{ROW},{trades}"))
+    assert f"line 2, column 7 (trades): '{trades}' is not a whole number" in str(caught.value)
+
+
+@pytest.mark.parametrize(("cell", "value"), [("5.", 5), (".5", 0.5), ("1.50000000000000000000", 1.5), (" 7 ", 7)])
+def test_numbers_may_be_written_in_several_ways(tmp_path: Path, cell: str, value: float) -> None:
+    klines = read_klines(write(tmp_path, HEADER, f"1515560100000,1,1,1,1,{cell}")).klines()
+    assert klines["volume"][0] == value
+
+
+def test_a_line_is_counted_as_in_the_file_even_after_cells_of_several_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + ",note", ROW + ',"one\ntwo"', "x" + ROW + ',"three\nfour"')
+    with pytest.raises(BadKlines, match=r"line 4, column 1 \(open_time\)"):
+        read_klines(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "name"), [("volume", "volume"), ("Open", "open"), ("count,trades", "trades"), ("trades,trades", "trades")]
+)
+def test_a_column_that_stands_there_twice_is_named(tmp_path: Path, more: str, name: str) -> None:
+    with pytest.raises(BadKlines, match=f"line 1: more than one column is '{name}'"):
+        read_klines(write(tmp_path, f"{HEADER},{more}", ROW + ",1" * (more.count(",") + 1)))
+
+
+def test_columns_that_do_not_count_may_share_a_name(tmp_path: Path) -> None:
+    assert len(read_klines(write(tmp_path, HEADER + ",,", ROW + ",a,b"))) == 1
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadKlines, match=r"line 1: column 'volume' is missing"):
         read_klines(write(tmp_path, HEADER.removesuffix(",volume"), ROW))
@@ -136,7 +179,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 
 def test_sums_that_pass_64_bits_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER, "1515560100000,1,1,1,1,99999999999.00000001")
-    with pytest.raises(BadKlines, match="split the file"):
+    with pytest.raises(BadKlines, match="sum of a column passes what 64 bits hold"):
         read_klines(path)
 
 
@@ -193,6 +236,8 @@ def test_parquet_knows_the_names_of_columns_that_others_use(tmp_path: Path) -> N
         ("volume", pa.array([1.0, None]), "row 2, column 6 (volume): '' is not a number"),
         ("volume", pa.array([1.0, float("nan")]), "row 2, column 6 (volume): 'nan' is not a number"),
         ("low", pa.array([1e-9, 1.0]), "row 1, column 4 (low): '1e-09' has more than 8 decimal places"),
+        ("low", pa.array([1e-300, 1.0]), "row 1, column 4 (low): '1e-300' has more than 8 decimal places"),
+        ("volume", pa.array([1.0, 1e300]), "row 2, column 6 (volume): '1e+300' is too large"),
         ("open_time", pa.array([5, 6]), "row 1, column 1 (open_time): '5' is not a time in ms"),
     ],
 )
@@ -204,6 +249,13 @@ def test_a_bad_value_of_parquet_is_named_with_row_and_column(
     with pytest.raises(BadKlines) as caught:
         read_klines(path)
     assert str(caught.value) == f"{path} {problem}; mend or remove the row"
+
+
+def test_parquet_with_a_column_under_two_names_is_named(tmp_path: Path) -> None:
+    twice = {"count": pa.array([1, 2]), "trades": pa.array([3, 4])}
+    path = parquet(tmp_path, open_time=pa.array(TIMES), **PRICES, volume=pa.array([1, 2]), **twice)
+    with pytest.raises(BadKlines, match="more than one column is 'trades'"):
+        read_klines(path)
 
 
 def test_parquet_without_a_column_or_without_sense_is_named(tmp_path: Path) -> None:

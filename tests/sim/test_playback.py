@@ -154,6 +154,25 @@ def test_a_folder_that_cannot_be_played_says_why(tmp_path: Path, name: str | Non
     assert problem in str(caught.value)
 
 
+def test_volumes_that_pass_64_bits_at_the_places_of_another_file_are_refused(tmp_path: Path) -> None:
+    hours = [f"{START + k * HOUR},1,1,1,1,9000000000" for k in range(24)]
+    write(tmp_path, "ABCUSDT-1h.csv", *hours)
+    assert Playback(tmp_path).klines("ABCUSDT", "1d", 0, LATE, LATE)["volume"].sum() == 24 * 9_000_000_000
+    write(tmp_path, "ABCUSDT-1m.csv", f"{START},1,1,1,1,0.00000001")
+    with pytest.raises(BadKlines, match=r"ABCUSDT-1m, ABCUSDT-1h: the sum of a column of ABCUSDT-1h passes"):
+        Playback(tmp_path)
+
+
+def test_volumes_that_pass_64_bits_over_several_files_are_refused(tmp_path: Path) -> None:
+    for month in (1, 2):
+        # Two thirds of what may be: one file alone can be played.
+        write(tmp_path, f"ABCUSDT-1h-2018-0{month}.csv", f"{START + month * HOUR},1,1,1,1,{3 * 10**18}")
+        if month == 1:
+            assert Playback(tmp_path).listed("ABCUSDT") == START + HOUR
+    with pytest.raises(BadKlines, match="ABCUSDT-1h: the sum of a column of ABCUSDT-1h passes"):
+        Playback(tmp_path)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadKlines, match="nowhere: no such folder"):
         Playback(tmp_path / "nowhere")

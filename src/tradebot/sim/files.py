@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
 
@@ -28,36 +28,47 @@ _ALIASES = {
     "taker_buy_volume": "taker_base", "taker_buy_base_asset_volume": "taker_base",
     "taker_buy_quote_volume": "taker_quote", "taker_buy_quote_asset_volume": "taker_quote",
 }  # fmt: skip
-_LARGEST = 2**62
+# What a column may add up to, so that no sum of it passes 64 bits.
+LIMIT = 2**62
+_NUMBER = re.compile(r"(?=\.?[0-9])([0-9]{0,40})(?:\.([0-9]{0,40}))?(?:[eE]([+-]?[0-9]{1,3}))?")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_SHOWN = 40
 
 
 class _Table:
     """The cells of a file by column, as text, with what is needed to say where one stands."""
 
-    def __init__(self, path: Path, columns: Mapping[str, Sequence[str]], names: Sequence[str], place: str) -> None:
+    def __init__(
+        self, path: Path, columns: Mapping[str, Sequence[str]], names: Sequence[str], word: str, places: Sequence[int]
+    ) -> None:
         self.path = path
         self.columns = columns
         self.names = names
-        self._word, first = place.split()
-        self._first = int(first)
+        self._word = word
+        self._places = places
         if missing := [name for name in REQUIRED if name not in names]:
             header = ",".join(REQUIRED)
-            raise BadKlines(f"{path} {self._word} 1: column '{missing[0]}' is missing; the header is {header}")
+            raise BadKlines(f"{path} {word} 1: column '{missing[0]}' is missing; the header is {header}")
+        if repeated := [name for name in FIELDS if names.count(name) > 1]:
+            raise BadKlines(f"{path} {word} 1: more than one column is '{repeated[0]}'; keep one of them")
 
     def bad(self, place: int, name: str, problem: str) -> BadKlines:
         """The error for the cell in data row `place`."""
         column = list(self.names).index(name) + 1
-        where = f"{self.path} {self._word} {place + self._first}, column {column} ({name})"
-        return BadKlines(f"{where}: {self.columns[name][place]!r} {problem}; mend or remove the {self._word}")
+        where = f"{self.path} {self._word} {self._places[place]}, column {column} ({name})"
+        cell = self.columns[name][place]
+        shown = cell if len(cell) <= _SHOWN else cell[: _SHOWN - 1] + "…"
+        return BadKlines(f"{where}: {shown!r} {problem}; mend or remove the {self._word}")
 
     def integers(self, name: str, read: Callable[[str], int]) -> list[int]:
-        """A column through `read`; a `ValueError` of it becomes the error of its cell."""
-        cells = self.columns[name]
+        """A column through `read`; a `ValueError` of it says what is wrong with its cell."""
+        values: list[int] = []
         try:
-            return [read(cell) for cell in cells]
-        except ValueError:
-            place = next(place for place, cell in enumerate(cells) if not _reads(read, cell))
-            raise self.bad(place, name, _complaint(cells[place])) from None
+            for cell in self.columns[name]:
+                values.append(read(cell))  # noqa: PERF401 - how many were read says where it stopped
+        except ValueError as error:
+            raise self.bad(len(values), name, str(error)) from None
+        return values
 
 
 def _known(header: Iterable[str]) -> list[str]:
@@ -67,31 +78,36 @@ def _known(header: Iterable[str]) -> list[str]:
 
 
 def _from_csv(path: Path) -> _Table:
-    rows = _rows(path)
-    first = 1
+    rows, lines = _rows(path)
     names: Sequence[str] = _ARCHIVE[: len(rows[0])] if rows else REQUIRED
     if rows and not "".join(rows[0][:1]).strip().lstrip("-").isdigit():
-        names, first = _known(rows.pop(0)), 2
-    table = _Table(path, {}, names, f"line {first}")
-    for place, row in enumerate(rows):
+        names, lines = _known(rows.pop(0)), lines[1:]
+    table = _Table(path, {}, names, "line", lines)
+    for line, row in zip(lines, rows, strict=True):
         if len(row) != len(names):
             column = min(len(row), len(names)) + 1
-            where = f"{path} line {place + first}, column {column}"
+            where = f"{path} line {line}, column {column}"
             raise BadKlines(f"{where}: {len(row)} values instead of {len(names)}; mend or remove the line")
     if rows:
         table.columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return table
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _rows(path: Path) -> tuple[list[list[str]], list[int]]:
+    """The rows of a file and the line each begins in; a quoted cell may go on over several."""
+    rows, lines, line = list[list[str]](), list[int](), 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
+            reader = csv.reader(file)
+            for row in reader:
+                rows.append(row)
+                lines.append(line)
+                line = reader.line_num + 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadKlines(f"{path}: cannot be read: {error}") from None
     while rows and not rows[-1]:
         rows.pop()
-    return rows
+    return rows, lines[: len(rows)]
 
 
 def _from_parquet(path: Path) -> _Table:
@@ -105,56 +121,53 @@ def _from_parquet(path: Path) -> _Table:
         table = parquet.ParquetFile(path).read()
     except (OSError, arrow.ArrowException) as error:
         raise BadKlines(f"{path}: cannot be read: {error}") from None
-    columns = {}
-    for name, column in zip(_known(table.column_names), table.columns, strict=True):
+    columns, names = {}, _known(table.column_names)
+    for name, column in zip(names, table.columns, strict=True):
         if arrow.types.is_timestamp(column.type):
             column = column.cast(arrow.timestamp("us")).cast("int64")  # noqa: PLW2901
         columns[name] = ["" if value is None else str(value) for value in column.to_pylist()]
-    return _Table(path, columns, [*columns], "row 1")
+    return _Table(path, columns, names, "row", range(1, table.num_rows + 1))
 
 
 def _scaled(text: str) -> int:
-    """A plain decimal times 10⁸; `ValueError` if it is not a finite number of at most eight places, ≥ 0."""
+    """A decimal times 10⁸; `ValueError` says why it is not one of at most eight places, from 0 to below 2⁶²."""
     whole, _, part = text.partition(".")
-    if whole.isdigit() and len(part) <= PLACES and (not part or part.isdigit()):
-        return int(whole + part.ljust(PLACES, "0"))
-    try:
-        value = Decimal(text.strip()).scaleb(PLACES)
-    except InvalidOperation:
-        raise ValueError(text) from None
-    if not value.is_finite() or value != value.to_integral_value() or value < 0:
-        raise ValueError(text)
-    return int(value)
-
-
-def _moment(text: str) -> int:
-    """Epoch ms; archives from 2025 on are in microseconds."""
-    value = int(text)
-    if value >= 10**14:
-        value //= 1000
-    if not 10**11 < value < 10**13:
-        raise ValueError(text)
+    if len(whole) <= 18 and whole.isdigit() and len(part) <= PLACES and (not part or part.isdigit()) and text.isascii():
+        return int(whole + part.ljust(PLACES, "0"))  # what nearly every cell is, in half the time
+    text = text.strip(" ")
+    if not (match := _NUMBER.fullmatch(text)):
+        negative = text.startswith("-") and _NUMBER.fullmatch(text[1:])
+        raise ValueError("is negative" if negative else "is not a number")
+    whole, part, exponent = match.groups("")
+    value, rest = int(whole + part), 0
+    shift = PLACES - len(part) + int(exponent or 0)
+    unit: int = 10 ** abs(shift)
+    if shift >= 0:
+        value *= unit
+    else:
+        value, rest = divmod(value, unit)
+    if rest:
+        raise ValueError(f"has more than {PLACES} decimal places")
+    if value >= LIMIT * 10**PLACES:
+        raise ValueError("is too large")
     return value
 
 
-def _reads(read: Callable[[str], int], cell: str) -> bool:
-    try:
-        read(cell)
-    except ValueError:
-        return False
-    return True
+def _count(text: str) -> int:
+    """A number of trades; `ValueError` says why it is none."""
+    if not _WHOLE.fullmatch(text.strip(" ")):
+        raise ValueError("is not a whole number, 0 or more, of at most 18 digits")
+    return int(text)
 
 
-def _complaint(cell: str) -> str:
-    try:
-        value = Decimal(cell.strip())
-    except InvalidOperation:
-        return "is not a number"
-    if not value.is_finite():
-        return "is not a number"
-    if value < 0:
-        return "is negative"
-    return "is not a time in ms" if value == value.to_integral_value() else f"has more than {PLACES} decimal places"
+def _moment(text: str) -> int:
+    """Epoch ms, whether on the interval's grid or not; archives from 2025 on are in microseconds."""
+    value = int(text) if _WHOLE.fullmatch(text.strip(" ")) else 0
+    if value >= 10**14:
+        value //= 1000
+    if not 10**11 < value < 10**13:
+        raise ValueError("is not a time in ms")
+    return value
 
 
 def _check(table: _Table, columns: dict[str, list[int]]) -> None:
@@ -202,7 +215,7 @@ def read_klines(path: Path) -> Exact:
     columns = {"open_time": table.integers("open_time", _moment)}
     for name in FIELDS[1:]:
         if name in table.columns:
-            columns[name] = table.integers(name, int if name == "trades" else _scaled)
+            columns[name] = table.integers(name, _count if name == "trades" else _scaled)
     _check(table, columns)
     _fill(columns)
     return _compact(path, columns)
@@ -219,6 +232,6 @@ def _compact(path: Path, columns: dict[str, list[int]]) -> Exact:
     for name, places in zip(FIELDS, scale.rows, strict=True):
         unit = 1 if name in {"open_time", "trades"} else 10 ** (PLACES - places)
         rows.append([value // unit for value in columns[name]])
-    if max(sum(row) for row in rows[1:]) >= _LARGEST:
-        raise BadKlines(f"{path}: the sum of a column passes what 64 bits hold; split the file")
+    if max(sum(row) for row in rows[1:]) >= LIMIT:
+        raise BadKlines(f"{path}: the sum of a column passes what 64 bits hold; keep fewer rows or decimal places")
     return Exact(np.array(rows, np.int64), scale)

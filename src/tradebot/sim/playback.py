@@ -12,10 +12,10 @@ import numpy as np
 
 from tradebot.clock import DAY
 from tradebot.errors import BadKlines, MarketError, suggestion
-from tradebot.market.bars import INTERVALS, MONTH, Klines, next_open
+from tradebot.market.bars import FIELDS, INTERVALS, MONTH, Klines, next_open
 from tradebot.market.venue import Instrument
 from tradebot.sim.exact import Exact, Scale, join, partial, price_within
-from tradebot.sim.files import read_klines
+from tradebot.sim.files import LIMIT, read_klines
 from tradebot.sim.prices import Prices
 
 # SYMBOL-INTERVAL.csv, and the venue's archives SYMBOL-INTERVAL-2024-01.csv, which follow each other.
@@ -151,12 +151,28 @@ def _merged(folder: Path, symbol: str, parts: Mapping[str, Sequence[Exact]]) -> 
     scale = Scale(*(max(places) for places in zip(*((s.price, s.amount, s.quote) for s in scales), strict=True)))
     merged = {}
     for interval in sorted(parts, key=_length):
+        if _total(parts[interval], scale) >= LIMIT:
+            files = ", ".join(f"{symbol}-{name}" for name in sorted(parts, key=_length))
+            raise BadKlines(
+                f"{folder}: files of {files}: the sum of a column of {symbol}-{interval} passes what 64 bits hold "
+                "at the decimal places that all of them need; keep fewer files or decimal places"
+            )
         each = sorted(parts[interval], key=lambda part: int(part.data[0, 0]))
         series = join([part.rescaled(scale) for part in each], scale)
         if (np.diff(series.data[0]) <= 0).any():
             raise BadKlines(f"{folder}: files of {symbol}-{interval} overlap; keep each bar in one of them")
         merged[interval] = series
     return merged
+
+
+def _total(parts: Sequence[Exact], scale: Scale) -> int:
+    """The largest sum of a column over all parts in places of `scale`, of which 64 bits may hold too little."""
+    sums = [0] * len(FIELDS)
+    for part in parts:
+        for row, (of, to) in enumerate(zip(part.scale.rows, scale.rows, strict=True)):
+            # Within its own scale no column of a file passes 64 bits.
+            sums[row] += int(part.data[row].sum()) * 10 ** (to - of)
+    return max(sums[1:])
 
 
 def _instrument(folder: Path, symbol: str, series: Mapping[str, Exact]) -> Instrument:

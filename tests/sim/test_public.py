@@ -284,3 +284,9 @@ async def test_a_long_page_leaves_others_their_turn(connect: Connect) -> None:
     long = ask("weeks", "/api/v3/klines", symbol="ETHUSDT", interval="1w", limit=1000)
     await asyncio.gather(long, *(ask("time", "/api/v3/time") for _ in range(5)))
     assert order == ["time"] * 5 + ["weeks"]
+
+
+@pytest.mark.parametrize("path", ["ticker/price", "ticker/24hr", "ticker/bookTicker", "avgPrice"])
+async def test_a_symbol_without_a_price_is_not_said_to_be_missing(connect: Connect, path: str) -> None:
+    client = connect(exchange(Marked({"ETHUSDT": instrument()}), start={"USDT": D(1)}))
+    assert refusal(await client.get(f"/api/v3/{path}", symbol="ETHUSDT")) == (400, -1121)

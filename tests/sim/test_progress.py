@@ -67,6 +67,41 @@ def test_a_limit_is_filled_only_when_somebody_trades_beyond_it(low: float, statu
     assert now(made, entry).status == status
 
 
+@pytest.mark.parametrize(
+    ("side", "price", "short", "enough"), [(BUY, 2003, "1999.01", "1999"), (SELL, 1997, "2001", "2001.01")]
+)
+@pytest.mark.parametrize("shown", ["mark", "bar"])
+def test_an_order_inside_the_spread_waits_for_the_other_side_of_the_book(
+    side: Side, price: int, short: str, enough: str, shown: str
+) -> None:
+    """Around 2000 the book is 1996 to 2004 with this spread."""
+    prices = marked()
+    made = exchange(prices, start=START, spread="0.004")
+    entry, fills = made.place(order(side, T.LIMIT, price=price))
+    assert (entry.status, fills) == ("NEW", [])
+    made.clock.advance(NOW + 1)  # type: ignore[attr-defined]
+    assert now(made, entry).status == "NEW", "the book stood still"
+    later(made, 3)
+    for last, status in ((short, "NEW"), (enough, "FILLED")):
+        if shown == "mark":
+            prices.mark({"ETHUSDT": D(last)})
+        else:
+            made.play("ETHUSDT", bars((2000, max(2000, float(last)), min(2000, float(last)), 2000)))
+        later(made, 1)
+        assert now(made, entry).status == status
+    (fill,) = made.trades(Slice("ETHUSDT"))
+    assert (fill.price, fill.maker) == (price, True)
+
+
+@pytest.mark.parametrize(("low", "status"), [("1999.01", "NEW"), ("1999", "FILLED")])
+def test_on_a_path_too_the_ask_must_come_to_an_order_that_buys(low: str, status: str) -> None:
+    tape = Tape(FLAT, (2000, 2000, float(low), 2000), FLAT)
+    made = exchange(tape, SteppedClock(tape.opened(0)), start=START, spread="0.004")
+    entry, _ = made.place(order(BUY, T.LIMIT, price=2003))
+    later(made, 3)
+    assert now(made, entry).status == status
+
+
 def test_a_gap_over_a_limit_still_pays_the_limit_and_a_gap_over_a_stop_pays_the_gap() -> None:
     made = venue((1900, 1900, 1900, 1900))
     bought, _ = made.place(order(BUY, T.LIMIT, price=1950))
@@ -196,13 +231,14 @@ def test_on_prices_from_outside_a_mark_and_bars_carry_orders_out() -> None:
     assert now(made, second).quote_executed == 1980
 
 
-def test_in_bars_of_unknown_inside_the_stop_comes_before_the_target() -> None:
-    made = exchange(marked(), start=START)
+@pytest.mark.parametrize("spread", ["0", "0.0004"])
+def test_in_bars_of_unknown_inside_the_stop_comes_before_the_target(spread: str) -> None:
+    made = exchange(marked(), start=START, spread=spread)
     above, below = oco(made)
     later(made, 3)
     made.play("ETHUSDT", bars((2000, 2100, 1920, 2050)))
     assert (now(made, above).status, now(made, below).status) == ("EXPIRED", "FILLED")
-    assert now(made, below).quote_executed == 1950
+    assert now(made, below).quote_executed == 1950 * (1 - D(spread) / 2)
     made.play("ETHUSDT", bars((2000, 2100, 1920, 2050)))
     assert len(made.trades(Slice("ETHUSDT"))) == 1, "the same bars twice change nothing"
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import FIELDS, Klines
+from tradebot.market.venue import Side
+from tradebot.sim.matching import around
 from tradebot.sim.prices import Synthetic
-from tradebot.sim.resting import Bars, Level, Path, Touch
+from tradebot.sim.resting import Bars, Level, Path, Touch, limit_level
 
 PRICES = Synthetic(1, 3)
 PATH = Path(PRICES)
@@ -34,6 +36,24 @@ FAR = NOW + 10 * DAY
 )
 def test_a_stop_is_touched_and_a_limit_is_traded_through(level: Level, met: str, unmet: str, ticks: int) -> None:
     assert (level.met(D(met)), level.met(D(unmet)), level.ticks(2)) == (True, False, ticks)
+
+
+@given(
+    st.integers(1_000, 10**7), st.integers(-300, 300), st.sampled_from(["0.0001", "0.0004", "0.002", "0.01"]),
+    st.sampled_from(Side),
+)  # fmt: skip
+def test_a_limit_is_met_exactly_when_the_other_side_of_the_book_has_come_to_it(
+    cents: int, away: int, spread: str, side: Side
+) -> None:
+    last, limit = D(cents) / 100, D(cents + away) / 100
+    quote = around(last, D(spread), D("0.01"))
+    reached = quote.ask <= limit if side is Side.BUY else quote.bid >= limit
+    assert limit_level(limit, side, D(spread)).met(last) == reached
+
+
+@pytest.mark.parametrize("side", Side)
+def test_without_a_spread_a_limit_is_traded_through(side: Side) -> None:
+    assert limit_level(D(100), side, D(0)) == Level(D(100), falling=side is Side.BUY, through=True)
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,9 +155,9 @@ def test_bars_of_unknown_inside_tell_the_first_that_reaches_a_level(
     assert (found and ((found.time - NOW) // MINUTE, found.price)) == expected
 
 
-def test_within_a_bar_of_unknown_inside_gaps_come_first_and_stops_before_limits() -> None:
+def test_within_a_bar_of_unknown_inside_gaps_come_first() -> None:
     bars = Bars(klines((100, 110, 90, 100)), D("0.01"))
     levels: list[tuple[Any, ...]] = [(100, True, False), (95, True, False), (105, False, True)]
     times = [bars.first("X", Level(D(price), *rest), NOW - 1, NOW) for price, *rest in levels]
-    assert [each and each.time - NOW for each in times] == [0, 1, 2]
+    assert [each and each.time - NOW for each in times] == [0, 1, 1]
     assert bars.first("X", Level(D(95), falling=True, through=False), NOW, NOW + DAY) is None, "it opened before"

@@ -7,24 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 
-from tradebot.market.venue import Instrument, OrderType, Side
+from tradebot.market.venue import ZERO, Instrument, OrderType, Side
 from tradebot.sim.books import ALONE, WAITS, Books, Entry
 from tradebot.sim.depth import Depth
 from tradebot.sim.ledger import Ledger, locked
 from tradebot.sim.proposals import Proposal, at_limit, at_market, falls
-from tradebot.sim.resting import Level, Touch, Track
+from tradebot.sim.resting import Level, Touch, Track, limit_level
 
 OCO_TRIGGER = "OCO_TRIGGER"
-
-
-def awaited(entry: Entry) -> Level:
-    """The price that an open order waits for: a stop a touch, a limit that somebody trades beyond it.
-
-    At the limit itself others may have been first.
-    """
-    if entry.working == WAITS:
-        return Level(entry.stop_price, falls(entry.type, entry.side), through=False)
-    return Level(entry.price, entry.side is Side.BUY, through=True)
 
 
 class Progress:
@@ -52,10 +42,9 @@ class Progress:
         queue: list[tuple[int, bool, int, Decimal]] = []
 
         def wait(entry: Entry, after: int) -> None:
-            level = awaited(entry)
-            touch = track.first(entry.symbol, level, after, until)
+            touch = track.first(entry.symbol, self._awaited(entry, after), after, until)
             if touch is not None:
-                heapq.heappush(queue, (touch.time, level.through, entry.order_id, touch.price))
+                heapq.heappush(queue, (touch.time, entry.working != WAITS, entry.order_id, touch.price))
 
         known = {entry.order_id: entry for entry, _ in orders}
         for entry, after in orders:
@@ -71,6 +60,15 @@ class Progress:
                     known[each.order_id] = each
                     wait(each, moment)
         return happened
+
+    def _awaited(self, entry: Entry, moment: int) -> Level:
+        """The last price that an open order waits for: a stop its own, a limit that of the book's other side."""
+        if entry.working == WAITS:
+            return Level(entry.stop_price, falls(entry.type, entry.side), through=False)
+        # Around 1 and on no grid, a book shows its spread as a share of the price.
+        ungridded = replace(self._instrument(entry.symbol), tick=ZERO)
+        half = self._depth(ungridded, Decimal(1), moment).quote.ask - 1
+        return limit_level(entry.price, entry.side, 2 * half)
 
     def _carry_out(self, entry: Entry, touch: Touch) -> list[Entry]:
         """The order as it is after its level was touched, and those that it excludes."""

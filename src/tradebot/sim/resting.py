@@ -17,8 +17,9 @@ import numpy as np
 
 from tradebot.errors import MarketError
 from tradebot.market.bars import COLUMN, INTERVALS, Klines, Times
+from tradebot.market.venue import Side
 from tradebot.sim.exact import Exact, price_within
-from tradebot.sim.matching import on_grid
+from tradebot.sim.matching import EXACT, on_grid
 from tradebot.sim.prices import Prices
 
 _BARS = 4096  # searched in one go
@@ -45,6 +46,17 @@ class Level:
         if price == self.price:
             return not self.through
         return (price < self.price) is self.falling
+
+
+def limit_level(price: Decimal, side: Side, spread: Decimal) -> Level:
+    """The last price at which the other side of the book has come to the limit of an order that rests.
+
+    `spread` is a share of the price; without one the limit must be traded through, for at the limit
+    itself others may have been first.
+    """
+    half = spread / 2
+    buys = side is Side.BUY
+    return Level(EXACT.divide(price, 1 + half if buys else 1 - half), falling=buys, through=not half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +157,10 @@ def _within(bar: Times, length: int, span: tuple[int, int], target: int, falling
 
 
 class Bars(Track):
-    """Klines of one symbol whose prices came in an unknown order: stops are taken to come before limits.
+    """Klines of one symbol whose prices came in an unknown order.
 
     Only bars count that opened after the instant from which is asked. What happened in a bar is
-    stamped with its open time: what it opened beyond, a ms later the stops, another ms later the limits.
+    stamped with its open time: what it opened beyond, and a ms later all else.
     """
 
     def __init__(self, klines: Klines, tick: Decimal) -> None:
@@ -164,7 +176,7 @@ class Bars(Track):
                 opened = self._price(COLUMN["open"], place)
                 if level.met(opened):
                     return Touch(int(times[place]), opened)
-                return Touch(int(times[place]) + 1 + level.through, level.price)
+                return Touch(int(times[place]) + 1, level.price)
         return None
 
     def _price(self, row: int, place: int) -> Decimal:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tradebot.clock import MINUTE
-from tradebot.market.venue import Side
 from tradebot.sim.futures import conditional, trailing
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.futures.desk import Desk
@@ -16,8 +15,8 @@ from tradebot.sim.futures.ledger import ALGOS, FACTS, Algo, Entry, Income, Ledge
 from tradebot.sim.futures.liquidation import Receiver
 from tradebot.sim.futures.positions import Account
 from tradebot.sim.futures.trailing import Trail
-from tradebot.sim.matching import EXACT, worth
-from tradebot.sim.resting import Level, Path, Touch
+from tradebot.sim.matching import worth
+from tradebot.sim.resting import Level, Path, Touch, limit_level
 
 # With several positions in one wallet, what the others are worth is looked at so often.
 _JOINT = 15 * MINUTE
@@ -88,7 +87,8 @@ class Play:
         for algo in self.ledger.open_algos():
             yield self._of_algo(algo)
         for order in self.ledger.open_orders():
-            yield self._at_level(order.symbol, self._meets(order), partial(self._rested, order))
+            level = limit_level(order.price, order.side, self.contracts.exchange.spread)
+            yield self._at_level(order.symbol, level, partial(self._rested, order))
         for key, stake in account.stakes.items():
             if price := account.liquidation(key):
                 level = Level(price, falling=stake.position.amount > 0, through=False)
@@ -96,12 +96,6 @@ class Play:
 
     def _at_level(self, symbol: str, level: Level, act: Callable[[Touch], object]) -> Event:
         return Event(partial(self.path.first, symbol, level), act)
-
-    def _meets(self, order: Placed) -> Level:
-        """The last price at which the other side of the book has come to the order's price."""
-        half = self.contracts.exchange.spread / 2
-        buys = order.side is Side.BUY
-        return Level(EXACT.divide(order.price, 1 + half if buys else 1 - half), falling=buys, through=not half)
 
     def _rested(self, order: Placed, touch: Touch) -> None:
         done = self.desk.rested(order, touch.time)

@@ -53,8 +53,8 @@ def build(root: Path, plan: Plan) -> None:
         float(settings.paper.fee),
     )  # fmt: skip
     data = Dataset.join(list(stretches(plan, settings, barrier)))
-    # A demo should trade, so that there is something to see: nine of ten signals pass its threshold.
-    trained = train(data, settings.strategy.name, barrier, plan.seed, least_share=0.9)
+    # A demo should trade, so that there is something to see: no signal like those it knows is refused.
+    trained = train(data, settings.strategy.name, barrier, plan.seed, least_share=1.0)
     source, target, sidecar, document = (root / name for name in FILES)
     trained.booster.save_model(source)
     report = export(source, target)

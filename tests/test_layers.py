@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "sim": {"ground", "market", "sim"},
     "house": set(ORDER),
 }
-GROUND = {"errors", "registry", "machine", "clock", "config"}
+GROUND = {"errors", "registry", "machine", "clock", "config", "database"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

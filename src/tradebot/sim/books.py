@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tradebot.errors import JournalError
 from tradebot.market.venue import ZERO, Balance, Fill, OrderType, Side
-from tradebot.sim import schema
+from tradebot.sim.schema import STEPS
+from tradebot.sim.tables import open_account
 
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
 WAITS = -1  # `working` of a stop that has not been triggered
@@ -98,75 +96,40 @@ class Slice:
     newest: bool = True
 
 
-def _as_text(value: Any) -> Any:
-    return format(value, "f") if isinstance(value, Decimal) else value
-
-
 class Books:
     """One account file; None keeps it in memory. `JournalError` if it cannot be read or written."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path = path
-        with self._translated():
-            if path is not None:
-                # Made here, so that nobody else can read it even for a moment; SQLite's own files follow its mode.
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > schema.VERSION:
-                raise JournalError(f"account {path} was written by a newer tradebot; use that one, or another file")
-            self.new = version == 0
-            schema.bring_up(self._db, version)
+        self._db, self.new = open_account(path, STEPS)
 
     def close(self) -> None:
         """Release the file; its write-ahead log is merged."""
         self._db.close()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"account {self.path or 'in memory'}: {error}") from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of the block or nothing."""
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._translated():
-            return self._db.execute(sql, values).fetchall()
+        return self._db.transaction()
 
     def balances(self) -> Mapping[str, Balance]:
         """Every asset that was ever held."""
-        rows = self._rows("SELECT asset, free, locked FROM balances ORDER BY asset")
+        rows = self._db.rows("SELECT asset, free, locked FROM balances ORDER BY asset")
         return {asset: Balance(Decimal(free), Decimal(locked)) for asset, free, locked in rows}
 
     def balance(self, asset: str) -> Balance:
         """What is held of one asset."""
-        rows = self._rows("SELECT free, locked FROM balances WHERE asset = ?", (asset,))
+        rows = self._db.rows("SELECT free, locked FROM balances WHERE asset = ?", (asset,))
         return Balance(*map(Decimal, rows[0])) if rows else Balance()
 
     def change(self, asset: str, free: Decimal, locked: Decimal = ZERO) -> None:
         """Add to what is free and locked of an asset; call it within a transaction."""
         held = self.balance(asset)
-        values = (asset, _as_text(held.free + free), _as_text(held.locked + locked))
-        self._rows("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", values)
+        values = (asset, held.free + free, held.locked + locked)
+        self._db.rows("INSERT OR REPLACE INTO balances VALUES (?, ?, ?)", values)
 
     def _insert(self, table: str, names: Sequence[str], row: object) -> int:
-        values = [_as_text(getattr(row, name)) for name in names]
+        values = [getattr(row, name) for name in names]
         marks = ", ".join("?" * len(names))
-        with self._translated():
-            cursor = self._db.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)  # noqa: S608
+        cursor = self._db.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)  # noqa: S608
         return int(cursor.lastrowid or 0)
 
     def enter(self, entry: Entry) -> int:
@@ -180,8 +143,8 @@ class Books:
     def amend(self, entry: Entry) -> None:
         """Write down how an order changed."""
         changed = ("status", "executed", "quote_executed", "updated", "working", "reason")
-        values = [_as_text(getattr(entry, name)) for name in (*changed, "order_id")]
-        self._rows(f"UPDATE orders SET {', '.join(f'{name} = ?' for name in changed)} WHERE order_id = ?", values)  # noqa: S608
+        values = [getattr(entry, name) for name in (*changed, "order_id")]
+        self._db.rows(f"UPDATE orders SET {', '.join(f'{name} = ?' for name in changed)} WHERE order_id = ?", values)  # noqa: S608
 
     def enter_list(self, made: OrderList) -> int:
         """Enter a list of orders; its id."""
@@ -189,23 +152,23 @@ class Books:
 
     def tell(self, entry: Entry, event: str, trade_id: int = 0) -> None:
         """Add to the log what happened to an order."""
-        values = (entry.updated, event, entry.order_id, entry.status, _as_text(entry.executed), trade_id)
-        self._rows(
+        values = (entry.updated, event, entry.order_id, entry.status, entry.executed, trade_id)
+        self._db.rows(
             "INSERT INTO log (time, event, order_id, status, executed, trade_id) VALUES (?, ?, ?, ?, ?, ?)", values
         )
 
     def note(self, name: str) -> int | None:
         """A number that was kept under a name."""
-        rows = self._rows("SELECT value FROM notes WHERE name = ?", (name,))
+        rows = self._db.rows("SELECT value FROM notes WHERE name = ?", (name,))
         return int(rows[0][0]) if rows else None
 
     def keep(self, name: str, value: int) -> None:
         """Keep a number under a name."""
-        self._rows("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+        self._db.rows("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def last_id(self, table: str) -> int:
         """The highest id that was given out in a table, ever."""
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        rows = self._db.rows("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
         return int(rows[0][0]) if rows else 0
 
     def order(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry | None:
@@ -214,24 +177,23 @@ class Books:
         given = [(name, value) for name, value in wanted if value is not None]
         where = " AND ".join(f"{name} = ?" for name, _ in given)
         newest = f"ORDER BY status IN {OPEN} DESC, order_id DESC LIMIT 1"
-        rows = self._rows(f"SELECT * FROM orders WHERE {where} {newest}", [value for _, value in given])  # noqa: S608
+        rows = self._db.rows(f"SELECT * FROM orders WHERE {where} {newest}", [value for _, value in given])  # noqa: S608
         return _entry(rows[0]) if rows else None
 
     def open_orders(self, symbol: str | None = None) -> list[Entry]:
         """Orders that can still be filled, oldest first."""
         sql = f"SELECT * FROM orders WHERE status IN {OPEN} AND symbol = coalesce(?, symbol) ORDER BY order_id"  # noqa: S608
-        return [_entry(row) for row in self._rows(sql, (symbol,))]
+        return [_entry(row) for row in self._db.rows(sql, (symbol,))]
 
     def legs(self, list_id: int) -> list[Entry]:
         """The orders of a list, oldest first."""
-        return [
-            _entry(row) for row in self._rows("SELECT * FROM orders WHERE list_id = ? ORDER BY order_id", (list_id,))
-        ]
+        rows = self._db.rows("SELECT * FROM orders WHERE list_id = ? ORDER BY order_id", (list_id,))
+        return [_entry(row) for row in rows]
 
     def order_list(self, list_id: int | None, client_id: str | None) -> OrderList | None:
         """A list by either id or both, the newest of several."""
         where = "list_id = coalesce(?, list_id) AND client_id = coalesce(?, client_id)"
-        rows = self._rows(f"SELECT * FROM lists WHERE {where} ORDER BY list_id DESC LIMIT 1", (list_id, client_id))  # noqa: S608
+        rows = self._db.rows(f"SELECT * FROM lists WHERE {where} ORDER BY list_id DESC LIMIT 1", (list_id, client_id))  # noqa: S608
         return OrderList(*rows[0]) if rows else None
 
     def lists(self, wanted: Slice) -> list[OrderList]:
@@ -248,9 +210,8 @@ class Books:
 
     def fills(self, order_id: int) -> list[Fill]:
         """The trades of an order, oldest first."""
-        return [
-            _fill(row) for row in self._rows("SELECT * FROM trades WHERE order_id = ? ORDER BY trade_id", (order_id,))
-        ]
+        rows = self._db.rows("SELECT * FROM trades WHERE order_id = ? ORDER BY trade_id", (order_id,))
+        return [_fill(row) for row in rows]
 
     def log(self) -> list[tuple[Event, Entry]]:
         """Everything that happened, in order, each with its order as it is now."""
@@ -258,9 +219,9 @@ class Books:
             "SELECT log.number, log.time, log.event, log.order_id, log.status, log.executed, log.trade_id, orders.* "
             "FROM log JOIN orders ON orders.order_id = log.order_id ORDER BY log.number"
         )
-        trades = {row[0]: _fill(row) for row in self._rows("SELECT * FROM trades")}
+        trades = {row[0]: _fill(row) for row in self._db.rows("SELECT * FROM trades")}
         events = []
-        for number, time, event, order_id, status, executed, trade_id, *order in self._rows(sql):
+        for number, time, event, order_id, status, executed, trade_id, *order in self._db.rows(sql):
             told = Event(number, time, event, order_id, status, Decimal(executed), trades.get(trade_id))
             events.append((told, _entry(order)))
         return events
@@ -276,7 +237,7 @@ class Books:
                 values.append(value)
         order = "DESC" if wanted.newest else "ASC"
         sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {key} {order} LIMIT ?"  # noqa: S608
-        rows = self._rows(sql, (*values, wanted.limit))
+        rows = self._db.rows(sql, (*values, wanted.limit))
         return rows[::-1] if wanted.newest else rows
 
 

@@ -13,8 +13,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
+from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill
 from tradebot.trading.orders import Moved, Outcome, plain
@@ -110,15 +110,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._translated():
-            if not path.exists():
-                _create(path)
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-            self._db = _connect(path)
+        self._db = _opened(path)
         try:
-            with self._translated():
-                self._prepare()
+            self._prepare()
         except JournalError:
             self._db.close()
             raise
@@ -135,48 +129,19 @@ class Journal:
         """Let go of the file. What was recorded is safe without it."""
         self._db.close()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"trading state {self.path}: {error}; no order is sent without it") from error
-
     def _prepare(self) -> None:
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        if self._db.rows("PRAGMA application_id") != [(APPLICATION,)]:
             raise JournalError(f"{self.path} is not a tradebot journal; move it away to begin with an empty one")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if self._version() > len(SCHEMA):
-            raise JournalError(
-                f"{self.path} was written by a newer tradebot (schema {self._version()}); update this one"
-            )
-        if self._version() < len(SCHEMA):
-            with self._transaction():
-                _migrate(self._db)
-
-    def _version(self) -> int:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        return version
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, on disk when it ends."""
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+        self._db.migrate(SCHEMA)
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
         """Add facts, in one transaction; on return they are on disk.
 
         `ImpossibleTransition` and `JournalError` leave the journal as it was.
         """
-        with self._transaction():
+        with self._db.transaction():
             for fact in facts:
                 if self._project(account, time, fact):
                     kind = type(fact).__name__.lower()
@@ -187,10 +152,10 @@ class Journal:
 
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""
-        with self._transaction():
+        with self._db.transaction():
             for table in ("orders", "positions", "fills"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
-            facts = self._db.execute("SELECT account, time, kind, body FROM events ORDER BY seq").fetchall()
+            facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
             for account, time, kind, body in facts:
                 self._project(account, time, _FACTS[kind].validate_json(body))
 
@@ -245,10 +210,8 @@ class Journal:
     def _same(self, account: str, client_id: str, fill: Fill) -> None:
         """A trade is booked once; another trade under its number means that the account is not the one we know."""
         where = (account, fill.symbol, fill.trade_id)
-        known = self._db.execute(
-            "SELECT client_id FROM fills WHERE account = ? AND symbol = ? AND trade_id = ?", where
-        ).fetchone()
-        if known != (client_id,):
+        known = self._db.rows("SELECT client_id FROM fills WHERE account = ? AND symbol = ? AND trade_id = ?", where)
+        if known != [(client_id,)]:
             raise JournalError(
                 f"{self.path}: trade {fill.trade_id} of {fill.symbol} is booked for another order: the account "
                 f"'{account}' was made anew; move {self.path.name} away too, or bring the account back"
@@ -267,14 +230,12 @@ class Journal:
         return found[0]
 
     def _rows(self, kind: TypeAdapter[T], where: str, *values: object) -> list[T]:
-        with self._translated():
-            rows = self._db.execute(f"SELECT body FROM {where}", values).fetchall()  # noqa: S608
+        rows = self._db.rows(f"SELECT body FROM {where}", values)  # noqa: S608
         return [kind.validate_json(body) for (body,) in rows]
 
     def accounts(self) -> list[str]:
         """Every account that something was ever recorded of."""
-        with self._translated():
-            return [name for (name,) in self._db.execute("SELECT DISTINCT account FROM events ORDER BY account")]
+        return [name for (name,) in self._db.rows("SELECT DISTINCT account FROM events ORDER BY account")]
 
     def order(self, account: str, client_id: str) -> Outcome | None:
         """One order; None if it was never intended."""
@@ -292,12 +253,11 @@ class Journal:
     def known(self, account: str, client_ids: Sequence[str]) -> frozenset[str]:
         """Those of `client_ids` that were ever intended."""
         marks = ",".join("?" * len(client_ids))
-        with self._translated():
-            rows = self._db.execute(
-                f"SELECT client_id FROM orders WHERE account = ? AND client_id IN ({marks})",  # noqa: S608
-                (account, *client_ids),
-            )
-            return frozenset(name for (name,) in rows)
+        rows = self._db.rows(
+            f"SELECT client_id FROM orders WHERE account = ? AND client_id IN ({marks})",  # noqa: S608
+            (account, *client_ids),
+        )
+        return frozenset(name for (name,) in rows)
 
     def positions(self, account: str) -> list[Position]:
         """What is held or under way, dust included, oldest first."""
@@ -313,23 +273,26 @@ class Journal:
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""
-        with self._translated():
-            rows = self._db.execute("SELECT trade_id FROM fills WHERE account = ? AND symbol = ?", (account, symbol))
-            return frozenset(trade for (trade,) in rows)
+        rows = self._db.rows("SELECT trade_id FROM fills WHERE account = ? AND symbol = ?", (account, symbol))
+        return frozenset(trade for (trade,) in rows)
+
+
+def _opened(path: Path) -> Database:
+    """The file at `path`, made if it is not there, and its owner's alone."""
+
+    def connect() -> sqlite3.Connection:
+        if not path.exists():
+            _create(path)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        return _connect(path)
+
+    return Database(connect, f"trading state {path}", "; no order is sent without it")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """The file, which must exist: a lost one is not to come back empty."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_S)
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    for statements in SCHEMA[version:]:
-        for statement in statements:
-            db.execute(statement)
-    db.execute(f"PRAGMA application_id = {APPLICATION}")
-    db.execute(f"PRAGMA user_version = {len(SCHEMA)}")
 
 
 def _create(path: Path) -> None:
@@ -341,12 +304,11 @@ def _create(path: Path) -> None:
     os.close(handle)
     draft = Path(name)
     try:
-        db = _connect(draft)
+        db = Database(lambda: _connect(draft), f"trading state {path}")
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN")
-            _migrate(db)
-            db.execute("COMMIT")
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.migrate(SCHEMA)
         finally:
             db.close()
         try:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tradebot.market.venue import ZERO, Side
-from tradebot.sim.database import Database, Table
 from tradebot.sim.futures.positions import Position, PositionSide, Terms
+from tradebot.sim.tables import Table, open_account
 
-VERSION = 1
 OPEN = ("NEW", "PARTIALLY_FILLED")
 R = TypeVar("R")
 
@@ -140,6 +139,8 @@ _LISTED = {
     "entries": ("tran_id", "time"),
 }  # fmt: skip
 _TABLES: tuple[Table[Any], ...] = (ORDERS, ALGOS, TRADES, ENTRIES, POSITIONS, TERMS, FACTS)
+# What was taken from the books of a moment is found by its time.
+_LATER = ("CREATE INDEX trades_by_time ON trades (time)",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ class Ledger:
     """The account's file. A new one starts with `start` in the wallet."""
 
     def __init__(self, path: Path | None, start: Decimal, now: int) -> None:
-        self.db = Database(path, " ".join(table.schema for table in _TABLES), VERSION)
-        if self.db.new:
+        self.db, new = open_account(path, [" ".join(table.schema for table in _TABLES), *_LATER])
+        if new:
             with self.db.transaction():
                 self.wallet = start
                 self.seen = now
@@ -206,12 +207,12 @@ class Ledger:
         own = "original_type = '' AND client_id NOT LIKE 'autoclose-%'"
         orders = f"SELECT count(*) FROM orders WHERE created >= ? AND {own}"  # noqa: S608
         algos = "SELECT count(*) FROM algos WHERE created >= ?"
-        return int(self.db.run(f"SELECT ({orders}) + ({algos})", (since, since)).fetchone()[0])
+        return int(self.db.rows(f"SELECT ({orders}) + ({algos})", (since, since))[0][0])
 
     def fresh(self, table: Table[Any]) -> str:
         """A client id for an order that has none: the same in every run, and never given twice."""
-        found = self.db.run("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,)).fetchone()
-        return blake2b(f"{table.name}/{found and found[0]}".encode(), digest_size=11).hexdigest()
+        found = self.db.rows("SELECT seq FROM sqlite_sequence WHERE name = ?", (table.name,))
+        return blake2b(f"{table.name}/{found[0][0] if found else None}".encode(), digest_size=11).hexdigest()
 
     def open_orders(self, symbol: str | None = None) -> list[Placed]:
         """Orders that can still be filled, oldest first."""

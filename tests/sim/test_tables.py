@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -9,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Side
-from tradebot.sim.database import Database, Table
+from tradebot.sim.tables import Table, open_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,14 @@ ROWS = Table("things", Row, indexes=("name",))
 PAIRS = Table("pairs", Row, key=2)
 
 
-def fails(db: Database, row: Row) -> None:
-    with db.transaction():
-        ROWS.enter(db, row)
-        raise KeyError
-
-
 ROW = Row(0, "a", Side.BUY, Decimal("0.00000001"))
 
 
-def database(path: Path | None = None, version: int = 1) -> Database:
-    return Database(path, f"{ROWS.schema} {PAIRS.schema}", version)
+STEPS = [f"{ROWS.schema} {PAIRS.schema}"]
+
+
+def database() -> Database:
+    return open_account(None, STEPS)[0]
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8), st.text(max_size=9), st.booleans())
@@ -52,7 +49,7 @@ def test_a_row_comes_back_as_it_went_in(amount: Decimal, name: str, done: bool) 
 def test_amounts_are_written_as_plain_text() -> None:
     db = database()
     ROWS.enter(db, ROW)
-    assert db.run("SELECT amount FROM things").fetchone() == ("0.00000001",)
+    assert db.execute("SELECT amount FROM things").fetchone() == ("0.00000001",)
 
 
 def test_rows_are_numbered_as_they_come_and_replaced_by_number() -> None:
@@ -74,49 +71,33 @@ def test_a_key_may_be_of_two_columns() -> None:
     assert [row.name for row in PAIRS.select(db)] == ["b"]
 
 
-def test_a_transaction_is_all_or_nothing() -> None:
-    db = database()
-    with pytest.raises(KeyError):
-        fails(db, ROW)
-    assert ROWS.select(db) == []
-
-
-def test_a_part_of_a_transaction_can_fail_by_itself() -> None:
-    db = database()
-    with db.transaction():
-        ROWS.enter(db, ROW)
-        with pytest.raises(KeyError):
-            fails(db, replace(ROW, name="b"))
-        with db.transaction():
-            ROWS.enter(db, replace(ROW, name="c"))
-    assert [row.name for row in ROWS.select(db)] == ["a", "c"]
-
-
 def test_a_file_keeps_its_rows_and_is_its_owners_alone(tmp_path: Path) -> None:
-    first = database(tmp_path / "a.db")
-    assert first.new
+    first, new = open_account(tmp_path / "a.db", STEPS)
+    assert new
     ROWS.enter(first, ROW)
     first.close()
-    second = database(tmp_path / "a.db")
-    assert not second.new
+    second, new = open_account(tmp_path / "a.db", STEPS)
+    assert not new
     assert len(ROWS.select(second)) == 1
     assert (tmp_path / "a.db").stat().st_mode & 0o077 == 0
+    second.close()
+
+
+def test_a_file_of_an_earlier_version_gets_what_came_since(tmp_path: Path) -> None:
+    open_account(tmp_path / "a.db", STEPS)[0].close()
+    later, new = open_account(tmp_path / "a.db", [*STEPS, "CREATE TABLE more (x); CREATE TABLE most (y)"])
+    assert not new
+    assert later.rows("SELECT * FROM more") == later.rows("SELECT * FROM most") == []
+    later.close()
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    database(tmp_path / "a.db", version=2).close()
+    open_account(tmp_path / "a.db", [*STEPS, "CREATE TABLE more (x)"])[0].close()
     with pytest.raises(JournalError, match="newer"):
-        database(tmp_path / "a.db")
+        open_account(tmp_path / "a.db", STEPS)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"nothing of the kind" * 99)
-    with pytest.raises(JournalError, match=r"a\.db"):
-        database(tmp_path / "a.db")
-
-
-def test_errors_of_the_database_are_translated() -> None:
-    db = database()
-    with pytest.raises(JournalError, match="no such table") as caught:
-        db.run("SELECT * FROM nowhere")
-    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    with pytest.raises(JournalError, match=r"account .*a\.db"):
+        open_account(tmp_path / "a.db", STEPS)

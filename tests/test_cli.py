@@ -68,6 +68,7 @@ WRONG = [
     (["fetch", "--intervals", "5m,7m,1h"], 2, "unknown interval '7m'"),
     (["analyze", "--intervals", "1h,15m,5m"], 2, "from fine to coarse"),
     (["analyze", "--strategy", "trand"], 2, "unknown strategy 'trand'; did you mean 'trend'?"),
+    (["fetch", "--set", "market.bars=7"], 2, "--set market.bars: market.bars = '7': "),
     (["analyze", "--set", "strategy.parameters=3"], 2, "strategy.parameters"),
     (["run", "--venue", "binanse"], 2, "unknown venue 'binanse'; did you mean 'binance'?"),
     (["predict", "--model", "nowhere.onnx"], 4, "nowhere.onnx"),

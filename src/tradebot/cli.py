@@ -146,7 +146,9 @@ def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
     options = {KEYS[name][0]: (_flag(name), given.pop(name)) for name in names}
     debug, verbose = given.pop("debug"), given.pop("verbose")
     options["log_level"] = ("--verbose", "debug" if debug else "info" if verbose else None)
-    return load(given.pop("config"), _assignments(given.pop("set_") or ()) | options)
+    # An option that is not given must not stand in the way of the same key's --set.
+    given_options = {key: option for key, option in options.items() if option[1] is not None}
+    return load(given.pop("config"), _assignments(given.pop("set_") or ()) | given_options)
 
 
 def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -13,9 +13,10 @@ import numpy as np
 from tradebot.clock import DAY
 from tradebot.errors import BadKlines, MarketError, suggestion
 from tradebot.market.bars import FIELDS, INTERVALS, MONTH, Klines, next_open
+from tradebot.market.figures import LIMIT
 from tradebot.market.venue import Instrument
 from tradebot.sim.exact import Exact, Scale, join, partial, price_within
-from tradebot.sim.files import LIMIT, read_klines
+from tradebot.sim.files import read_klines
 from tradebot.sim.prices import Prices
 
 # SYMBOL-INTERVAL.csv, and the venue's archives SYMBOL-INTERVAL-2024-01.csv, which follow each other.

@@ -1,0 +1,202 @@
+"""Kline files in and out of the store: SYMBOL-INTERVAL.csv or .parquet, and the venue's public archive.
+
+What is written is read back to the same values. Archives are named SYMBOL-INTERVAL-2024-01 (or
+-2024-01-15), as .csv or .zip. In a file's name a letter that no file name may hold stands as %XX.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+
+from tradebot.errors import BadKlines
+from tradebot.market.bars import FIELDS, INTERVALS, Floats, Klines, Mask, interval_ms, open_of
+from tradebot.market.cells import SUFFIXES, Cells, blocks
+from tradebot.market.chunks import Series
+from tradebot.market.figures import PLACES, count, decimal, fill, moment, scaled
+
+ROWS = 50_000  # held in memory at once
+_NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-\d{4}-\d{2}(-\d{2})?)?\.(csv|zip|parquet)")
+# What float() would take beside plain decimal numbers holds other letters than these.
+_PLAIN = re.compile(r"[0-9.eE+,-]*")
+_FEW = 10  # rows that may lie on a coarser grid by chance
+
+
+class KlineFile(NamedTuple):
+    """A file with the series that its name tells."""
+
+    path: Path
+    series: Series
+
+
+def file_name(series: Series, suffix: str) -> str:
+    """`BTCUSDT-5m.csv` of a series and `.csv`."""
+    symbol = "".join(char if char.isalnum() or char == "_" else f"%{ord(char):02X}" for char in series[0])
+    return f"{symbol}-{series[1]}{suffix}"
+
+
+def series_of(path: Path) -> Series | None:
+    """The series that a file's name tells; None if it tells none or one of an interval that does not exist."""
+    match = _NAME.fullmatch(path.name)
+    return (unquote(match["symbol"]), match["interval"]) if match and match["interval"] in INTERVALS else None
+
+
+def kline_files(path: Path) -> list[KlineFile]:
+    """The kline files of a folder, by name, or the one file; `BadKlines` where there is none."""
+    if not path.exists():
+        raise BadKlines(f"{path}: no such file or folder")
+    if not path.is_dir():
+        if series := series_of(path):
+            return [KlineFile(path, series)]
+        raise BadKlines(f"{path}: its name tells no series; call it like ETHBTC-5m.csv, ETHBTC-5m-2024-01.zip")
+    named = [(each, series_of(each)) for each in sorted(path.iterdir()) if each.suffix in SUFFIXES]
+    found = [KlineFile(each, series) for each, series in named if series]
+    if not found:
+        raise BadKlines(f"{path}: no kline files in it; they are named like ETHBTC-5m.csv, ETHBTC-5m-2024-01.zip")
+    return found
+
+
+def read_file(file: KlineFile, rows: int = ROWS) -> Iterator[Klines]:
+    """The klines of a file, checked, so many at a time.
+
+    Open times ascend with at most one in each bar of the grid, prices are above 0 and hold together,
+    all is finite; else `BadKlines` with file, line, column and reason.
+    """
+    before, closest = 0.0, float("inf")
+    step, total = interval_ms(file.series[1]), 0
+    for cells in blocks(file.path, rows):
+        if len(cells):
+            klines = _klines(cells)
+            _check(cells, klines.data, before, file.series[1])
+            closest = min(closest, np.diff(klines.data[0], prepend=before).min())
+            before, total = klines.data[0, -1], total + len(klines)
+            yield klines
+    if total > _FEW and closest > step:
+        seen = max((name for name, length in INTERVALS.items() if length <= closest), key=lambda n: INTERVALS[n])
+        raise BadKlines(f"{file.path}: its rows are {seen} apart, not {file.series[1]}; name it after its interval")
+
+
+def _klines(cells: Cells) -> Klines:
+    data = np.empty((len(FIELDS), len(cells)))
+    data[0] = cells.read("open_time", moment)
+    for row, name in enumerate(FIELDS[1:], 1):
+        if name in cells.columns:
+            data[row] = cells.read(name, count) if name == "trades" else _decimals(cells, name)
+    absent = [name for name in FIELDS if name not in cells.columns]
+    if absent:
+        exact = {name: cells.read(name, scaled) for name in FIELDS[1:] if name in cells.columns and name != "trades"}
+        fill(exact)
+        for name in absent:
+            data[FIELDS.index(name)] = [value / 10**PLACES for value in exact[name]]
+    return Klines(data)
+
+
+def _decimals(cells: Cells, name: str) -> Floats:
+    column = cells.columns[name]
+    if _PLAIN.fullmatch(",".join(column)):
+        try:
+            values = np.fromiter(map(float, column), np.float64, len(column))
+        except ValueError:
+            pass
+        else:
+            if np.isfinite(values).all() and not np.signbit(values).any():
+                return values
+    return np.array(cells.read(name, decimal))  # names the first cell that is wrong, if one is
+
+
+def _check(cells: Cells, data: Floats, before: float, interval: str) -> None:
+    """Raise `BadKlines` for the first row that is wrong; `before` is the open time of the row before."""
+    times, opened, high, low, close = data[:5]
+    bars = _grid(np.append(before, times), interval)
+    problems: Sequence[tuple[str, str, Mask]] = [
+        ("open_time", "does not come after the line before it", np.diff(times, prepend=before) <= 0),
+        ("open_time", f"opens in the same {interval} bar as the line before it", np.diff(bars) <= 0),
+        ("low", "is not above 0 and at most open and close", (low <= 0) | (low > np.minimum(opened, close))),
+        ("high", "is below open or close", high < np.maximum(opened, close)),
+    ]
+    wrong = [(int(mask.argmax()), column, text) for column, text, mask in problems if mask.any()]
+    if wrong:
+        raise cells.bad(*min(wrong, key=lambda each: each[0]))
+
+
+def _grid(times: Floats, interval: str) -> Floats:
+    """Open times of the grid bars that hold `times`."""
+    grid: Floats = times - (times - open_of(interval, 0)) % interval_ms(interval)
+    return grid
+
+
+def off_grid(klines: Klines, interval: str) -> int:
+    """How many bars open beside the grid."""
+    return int((klines.data[0] != _grid(klines.data[0], interval)).sum())
+
+
+def runs(klines: Klines, interval: str) -> Iterator[Klines]:
+    """The stretches of a series in which no bar of the grid is missing."""
+    borders = np.flatnonzero(np.diff(_grid(klines.data[0], interval)) > interval_ms(interval)) + 1
+    for part in np.split(klines.data, borders, axis=1):
+        if part.shape[1]:
+            yield Klines(part)
+
+
+def write_file(path: Path, series: Series, parts: Iterable[Klines], venue: str) -> int:
+    """Write a series as CSV or Parquet, by the name's suffix; how many bars.
+
+    The file is there only when it is whole. `BadKlines` if it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    write = _write_parquet if path.suffix == ".parquet" else _write_csv
+    try:
+        try:
+            rows = write(beside, parts, {"venue": venue, "symbol": series[0], "interval": series[1]})
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadKlines(f"{path}: cannot be written: {error.strerror or error}") from None
+    return rows
+
+
+def plain(value: float) -> str:
+    """The shortest decimal that reads as the same float, without an exponent."""
+    text = repr(value)
+    if "e" in text:
+        text = np.format_float_positional(value, trim="-")
+    return text.removesuffix(".0")
+
+
+def _write_csv(path: Path, parts: Iterable[Klines], _: Mapping[str, str]) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(FIELDS) + "\n")
+        for klines in parts:
+            columns = [map(plain, row.tolist()) for row in klines.data]
+            file.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
+            rows += len(klines)
+    return rows
+
+
+def _write_parquet(path: Path, parts: Iterable[Klines], about: Mapping[str, str]) -> int:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise BadKlines(
+            f"{path}: Parquet is written by pyarrow; install it, for example as tradebot[parquet]"
+        ) from None
+    whole = {"open_time": arrow.timestamp("ms", tz="UTC"), "trades": arrow.int64()}
+    schema = arrow.schema([(name, whole.get(name, arrow.float64())) for name in FIELDS], metadata=about)
+    rows = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        for klines in parts:
+            columns = [
+                arrow.array(row.astype(np.int64) if name in whole else row).cast(schema.field(name).type)
+                for name, row in zip(FIELDS, klines.data, strict=True)
+            ]
+            writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
+            rows += len(klines)
+    return rows

@@ -57,7 +57,7 @@ prices = st.floats(1e-12, 1e12)
 @st.composite
 def series(draw: st.DrawFn) -> Klines:
     rows = []
-    for n in draw(st.lists(st.integers(0, 200), max_size=12, unique=True).map(sorted)):
+    for n in draw(st.lists(st.integers(0, 200), max_size=10, unique=True).map(sorted)):
         low, one, other, high = sorted(draw(st.tuples(prices, prices, prices, prices)))
         trades = float(draw(st.integers(0, 10**12)))
         volume = draw(st.tuples(amounts, amounts, amounts, amounts))
@@ -146,6 +146,11 @@ def test_rows_of_a_coarser_interval_are_told_by_their_distance(tmp_path: Path) -
     lines = [ROW.replace(str(T0), str(T0 + 3 * n * STEP)) for n in range(12)]
     with pytest.raises(BadKlines, match=r"its rows are 15m apart, not 5m"):
         read(write(tmp_path, HEADER, *lines))
+
+
+def test_few_or_scattered_rows_of_a_quiet_market_are_no_coarser_interval(tmp_path: Path) -> None:
+    for places in (range(0, 30, 3), (0, 2, 5, 7, 10, 13, 15, 17, 20, 22, 25, 27)):
+        assert len(read(write(tmp_path, HEADER, *(ROW.replace(str(T0), str(T0 + n * STEP)) for n in places)))) >= 10
 
 
 def test_bars_beside_the_grid_are_kept_and_counted(tmp_path: Path) -> None:

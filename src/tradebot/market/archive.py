@@ -67,18 +67,18 @@ def read_file(file: KlineFile, rows: int = ROWS) -> Iterator[Klines]:
     Open times ascend with at most one in each bar of the grid, prices are above 0 and hold together,
     all is finite; else `BadKlines` with file, line, column and reason.
     """
-    before, closest = 0.0, float("inf")
-    step, total = interval_ms(file.series[1]), 0
+    before, total, distance = 0, 0, 0  # the last: the greatest that all rows are multiples of apart
     for cells in blocks(file.path, rows):
         if len(cells):
             klines = _klines(cells)
             _check(cells, klines.data, before, file.series[1])
-            closest = min(closest, np.diff(klines.data[0], prepend=before).min())
-            before, total = klines.data[0, -1], total + len(klines)
+            times = klines.open_time
+            distance = int(np.gcd.reduce(np.diff(times, prepend=before or times[0]), initial=distance))
+            before, total = int(times[-1]), total + len(klines)
             yield klines
-    if total > _FEW and closest > step:
-        seen = max((name for name, length in INTERVALS.items() if length <= closest), key=lambda n: INTERVALS[n])
-        raise BadKlines(f"{file.path}: its rows are {seen} apart, not {file.series[1]}; name it after its interval")
+    coarser = [name for name, length in INTERVALS.items() if distance % length == 0]
+    if total > _FEW and coarser and INTERVALS[coarser[-1]] > interval_ms(file.series[1]):
+        raise BadKlines(f"{file.path}: its rows are {coarser[-1]} apart, not {file.series[1]}; name it as such")
 
 
 def _klines(cells: Cells) -> Klines:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tradebot.analysis.pool import WorkerPool
-from tradebot.clock import MINUTE, parse_time
+from tradebot.clock import HOUR, MINUTE, parse_time
 from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import VenueUnreachable
@@ -258,12 +258,50 @@ async def test_the_universe_and_the_rules_are_read_anew_every_hour(make_settings
         return None
 
     async with looping(make_settings(), count) as loop:
-        first = asked[0]
-        await loop.pipeline.scan()
-        assert asked[0] == first
+        await loop.begin(1)
+        assert asked == [1]
         loop.session.clock.advance(START + 61 * MINUTE)  # type: ignore[attr-defined]
-        await loop.pipeline.scan()
-        assert asked[0] == first + 1
+        await loop.begin(2)
+        await loop.begin(3)
+        assert asked == [2]
+
+
+async def test_rules_that_are_too_old_are_no_ground_for_an_entry_but_exits_go_on(make_settings: MakeSettings) -> None:
+    down = [False]
+
+    def change(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if down[0] and "exchangeInfo" in request.url.path else None
+
+    documents: list[Document] = []
+    async with looping(make_settings(**EAGER, venue__retries=0), change) as loop:
+        await loop.finish(await loop.begin(1), None, documents.append)
+        assert documents[0]["positions"]
+        down[0] = True
+        loop.session.clock.advance(START + 7 * HOUR)  # type: ignore[attr-defined]
+        await loop.finish(await loop.begin(2), None, documents.append)
+    _, late = documents
+    assert {order["intent"] for order in late["orders"]} <= {"time", "stop-loss", "take-profit"}
+    assert late["orders"]
+    assert {"the trading rules are 7 h old and cannot be read anew"} == {each["reason"] for each in late["skipped"]}
+
+
+async def test_an_order_that_is_refused_puts_the_rules_in_doubt(make_settings: MakeSettings) -> None:
+    asked = [0]
+
+    def change(request: httpx.Request) -> httpx.Response | None:
+        asked[0] += "exchangeInfo" in request.url.path
+        if request.method == "POST":
+            return httpx.Response(400, json={"code": -1013, "msg": "Filter failure: LOT_SIZE"})
+        return None
+
+    documents: list[Document] = []
+    async with looping(make_settings(**EAGER), change) as loop:
+        loop.session.clock.advance(START + 5 * MINUTE)  # type: ignore[attr-defined]
+        for number in range(3):
+            await loop.finish(await loop.begin(number), None, documents.append)
+            loop.session.clock.advance(START + (6 + number) * MINUTE)  # type: ignore[attr-defined]
+    assert {order["status"] for order in documents[0]["orders"]} == {"REJECTED"}
+    assert asked[0] == 2, "not again while nothing is refused"
 
 
 async def test_a_venues_clock_that_jumped_is_told(make_settings: MakeSettings) -> None:

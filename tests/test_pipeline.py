@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
 from tradebot.analysis.pool import WorkerPool
+from tradebot.clock import parse_time
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, ModelError
 from tradebot.market.bars import panel
 from tradebot.pipeline import Look, Pipeline, Watch, joined
 from tradebot.session import open_session
 
-from .conftest import MakeSettings
+from .conftest import AT, MakeSettings
 
 Change = Callable[[httpx.Request], httpx.Response | None]
 
@@ -66,7 +69,7 @@ async def test_the_universe_is_chosen_once_a_session(make_settings: MakeSettings
     async with opened(make_settings(universe__top=3)) as pipeline:
         first = await pipeline.scan()
         before = pipeline.session.feed.requests
-        assert await pipeline.scan() is first
+        assert await pipeline.scan() == first
         assert pipeline.session.feed.requests == before
         assert len(first.symbols) == 3
 
@@ -87,7 +90,7 @@ async def test_batches_that_arrive_in_another_order_change_no_bit(
     async with opened(make_settings()) as pipeline:
         whole = await pipeline.look()
         monkeypatch.setattr("tradebot.pipeline.BATCH", 1)
-        pipeline.session.instruments = dict(reversed(pipeline.session.instruments.items()))
+        pipeline.session.instruments.update([pipeline.session.instruments.popitem() for _ in range(6)])
         apart = await pipeline.look()
     assert whole.analysis is not None
     assert apart.analysis is not None
@@ -152,3 +155,94 @@ async def test_progress_counts_every_series(make_settings: MakeSettings) -> None
 def test_panels_are_put_together_in_the_universes_order() -> None:
     parts = [panel("5m", 300_000, 2, []), panel("5m", 300_000, 2, [])]
     assert joined(parts, []).symbols == ()
+
+
+# --- the universe is read anew while the klines are fetched
+
+LATER = parse_time("2025-06-02T16:01:00Z")
+
+
+def faults(folder: Path, text: str) -> str:
+    file = folder / "plan.toml"
+    file.write_text(text)
+    return str(file)
+
+
+async def test_a_symbol_that_halts_leaves_the_look_with_its_reason_and_the_next_one_is_without_it(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    plan = faults(tmp_path, "[[fault]]\nkind = 'halted'\nsymbol = 'ETHUSDT'\nsince = 2025-06-02T15:30:00Z\n")
+    async with opened(make_settings(sim__faults=plan, universe__top=5)) as pipeline:
+        before = await pipeline.look()
+        assert "ETHUSDT" in before.universe.symbols
+        pipeline.session.clock.advance(LATER)  # type: ignore[attr-defined]
+        look = await pipeline.look()
+        after = await pipeline.look()
+    assert look.skipped == look.left == {"ETHUSDT": "venue status HALT"}
+    assert look.analysis is not None
+    assert "ETHUSDT" not in look.analysis.features.symbols
+    assert len(look.joined) == 1
+    assert set(after.universe.symbols) == {*before.universe.symbols, *look.joined} - {"ETHUSDT"}
+    assert (after.skipped, after.left, after.joined) == ({}, {}, ())
+
+
+async def test_a_universe_that_cannot_be_read_anew_stays_with_a_warning(make_settings: MakeSettings) -> None:
+    down = [False]
+
+    def change(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(500) if down[0] and "exchangeInfo" in request.url.path else None
+
+    async with opened(make_settings(venue__retries=0), change=change) as pipeline:
+        before = await pipeline.look()
+        pipeline.session.clock.advance(LATER)  # type: ignore[attr-defined]
+        down[0] = True
+        look = await pipeline.look()
+        assert (await pipeline.look()).warnings == [], "it is not tried in every cycle"
+    assert look.universe == before.universe
+    assert ["of before: binance at sim: HTTP 500" in warning for warning in look.warnings] == [True]
+
+
+class Silent(Meddling):
+    """Does not answer who asks for the rules, once it is told to."""
+
+    silent = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.silent and "exchangeInfo" in request.url.path:
+            await asyncio.Event().wait()
+        return await super().handle_async_request(request)
+
+
+async def test_a_look_does_not_wait_for_rules_that_never_come(make_settings: MakeSettings) -> None:
+    venue: list[Silent] = []
+
+    def wrap(inner: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+        venue.append(Silent(lambda _: None, inner))
+        return venue[0]
+
+    async with open_session(make_settings(run__fetch_deadline_s=2.0), wrap=wrap) as session:
+        with WorkerPool(1, "never", None) as pool:
+            pipeline = Pipeline(session, pool)
+            await pipeline.look()
+            session.clock.advance(LATER)  # type: ignore[attr-defined]
+            venue[0].silent = True
+            look = await pipeline.look()
+            again = await pipeline.look()
+    assert look.analysis is not None
+    assert look.warnings == ["the universe is the one of before: no answer in time"]
+    assert again.warnings == []
+
+
+async def test_klines_that_the_venue_refuses_put_the_rules_in_doubt(make_settings: MakeSettings) -> None:
+    asked = [0]
+
+    def change(request: httpx.Request) -> httpx.Response | None:
+        asked[0] += "exchangeInfo" in request.url.path
+        bad = request.url.path.endswith("klines") and "ETHUSDT" in str(request.url)
+        return httpx.Response(400, json={"code": -1121, "msg": "Invalid symbol."}) if bad else None
+
+    async with opened(make_settings(), change=change) as pipeline:
+        for minute in range(4):
+            pipeline.session.clock.advance(parse_time(AT) + minute * 60_000)  # type: ignore[attr-defined]
+            await pipeline.look()
+    assert asked[0] == 2, "not when they were read within the minute"

@@ -17,7 +17,6 @@ from tradebot.errors import Locked, TradingError
 from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
-from tradebot.market.universe import choose
 from tradebot.model import predictor
 from tradebot.pipeline import Look, Pipeline, Progress, model_path, unseen
 from tradebot.pipeline import fetch as fetch_series
@@ -50,7 +49,7 @@ async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
     """Bring the store up to date; what each series holds. The first error is raised if all failed."""
     start = monotonic_ms()
     async with open_session(settings) as session:
-        universe = await choose(settings.universe, session.instruments, session.feed)
+        universe = await session.scout.current()
         now = session.clock.now()
         series = [ready async for ready in fetch_series(session, universe, now, progress)]
         return fetched(session, now, series, monotonic_ms() - start)

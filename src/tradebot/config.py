@@ -93,10 +93,28 @@ class Venue(Section):
 class Universe(Section):
     """Which symbols a cycle looks at."""
 
-    symbols: Names = Field((), description="A fixed list; empty: the most traded ones.")
+    symbols: Names = Field(
+        (), description="A fixed list; or patterns such as *USDT, of whose matches the most traded are taken; "
+        "empty: the most traded of all."
+    )  # fmt: skip
     quote: str = Field("", description="Quote coin; empty: the one that most symbols on offer share.")
     top: int = Field(30, ge=1, le=5000, description="How many of the most traded symbols, by 24 h quote volume.")
-    exclude: Names = Field((), description="Symbols never to look at.")
+    exclude: Names = Field((), description="Symbols never to look at, or patterns of them.")
+    min_volume: float = Field(0.0, ge=0, description="Least 24 h quote volume, in the quote coin; 0: any.")
+    min_age_d: float = Field(
+        0.0, ge=0, le=10_000, description="Least age in days, counted from the first daily kline; 0: any."
+    )
+    max_spread: float = Field(
+        0.0, ge=0, lt=1, description="Most that bid and ask may lie apart, as a share of their middle; 0: any."
+    )
+    refresh_s: int = Field(
+        3600, ge=60, le=7 * 86400, description="Venue seconds after which the most traded are chosen anew."
+    )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the symbols are given one by one."""
+        return bool(self.symbols) and not any("*" in name or "?" in name for name in self.symbols)
 
 
 class Market(Section):

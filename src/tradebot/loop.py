@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from tradebot.clock import SECOND, monotonic_ms
+from tradebot.clock import HOUR, SECOND, monotonic_ms
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
 from tradebot.errors import TradebotError
+from tradebot.market.scout import RULES_LAST_MS
 from tradebot.pipeline import Look, Pipeline, Watch
-from tradebot.trading.desk import Desk, Outcome
+from tradebot.trading.desk import Desk, Outcome, Prediction
+from tradebot.trading.orders import OrderState
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
@@ -91,12 +93,22 @@ class Loop:
         if cycle.look and cycle.look.predictions and cycle.marks and not self._ending:
             with cycle.watch("execute"):
                 try:
-                    predictions, threshold = cycle.look.predictions, self.pipeline.threshold
-                    outcomes, cycle.skipped = await self.desk.enter(predictions, cycle.marks, threshold)
-                    cycle.outcomes += outcomes
+                    await self._enter(cycle, cycle.look.predictions)
                 except TradebotError as error:
                     cycle.fail(error)
+        if any(outcome.state is OrderState.REJECTED for outcome in cycle.outcomes):
+            self.session.scout.doubt()
         emit(self.document(cycle))
+
+    async def _enter(self, cycle: Cycle, predictions: Sequence[Prediction]) -> None:
+        """Entries, unless the rules that they would be made by are too old; exits are made by any."""
+        age = self.session.scout.rules_age
+        if age > RULES_LAST_MS:
+            reason = f"the trading rules are {age / HOUR:.0f} h old and cannot be read anew"
+            cycle.skipped = dict.fromkeys((prediction.symbol for prediction in predictions), reason)
+            return
+        outcomes, cycle.skipped = await self.desk.enter(predictions, cycle.marks, self.pipeline.threshold)
+        cycle.outcomes += outcomes
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
@@ -195,10 +207,12 @@ class Loop:
 def _seen(look: Look | None) -> Document:
     """The part of a cycle's document that its look gives; empty where there was none."""
     if look is None or look.analysis is None:
-        return {"symbols": 0, "signals": [], "predictions": []}
+        return {"symbols": 0, "joined": [], "left": [], "signals": [], "predictions": []}
     names = look.analysis.features.names
     return {
         "symbols": len(look.universe.symbols),
+        "joined": list(look.joined),
+        "left": skipped_document(look.left),
         "signals": [signal_document(signal, names) for signal in look.signals],
         "predictions": [prediction.document() for prediction in look.predictions],
     }

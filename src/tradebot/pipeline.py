@@ -8,8 +8,9 @@ do not depend on the order of arrival; orders go out while the next cycle may al
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,19 +19,18 @@ import numpy as np
 from tradebot.analysis.analyze import Analysis, conclude, own_features
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy, make
-from tradebot.clock import HOUR, monotonic_ms
+from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
-from tradebot.errors import ConfigError, MarketError, TradebotError
+from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
 from tradebot.market.store import Ready
-from tradebot.market.universe import Universe, choose
+from tradebot.market.universe import Universe
 from tradebot.model import predictor
 from tradebot.session import Session
 from tradebot.trading.risk import Prediction
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
-RENEW_MS = HOUR  # venue time after which instruments and universe are read again
 BATCH = 64  # symbols analyzed at once while others are still in the air
 
 
@@ -78,6 +78,14 @@ class Look:
     predictions: list[Prediction] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    joined: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, new: Universe) -> None:
+        """Take over what is new about the universe; who left is left out from here on."""
+        self.joined, self.left = new.joined, dict(new.left)
+        self.universe = self.universe.without(new.left)
+        self.skipped |= new.left
 
     @property
     def signals(self) -> list[Signal]:
@@ -146,41 +154,54 @@ class Pipeline:
         strategy = self.settings.strategy
         self.strategy: Strategy = make(strategy.name, strategy.parameters)
         self.intervals = fine_to_coarse(self.settings.market.intervals)
-        self._universe: Universe | None = None
-        self._chosen = 0
 
-    async def scan(self, warnings: list[str] | None = None) -> Universe:
-        """The universe; after `RENEW_MS` venue ms rules and universe are read anew, or kept with a warning."""
-        now, wanted, session = self.session.clock.now(), self.settings.universe, self.session
-        if self._universe is None:
-            self._universe, self._chosen = await choose(wanted, session.instruments, session.feed), now
-        elif abs(now - self._chosen) >= RENEW_MS:
-            self._chosen = now
+    async def scan(self) -> Universe:
+        """The universe in force; chosen now if there is none."""
+        return await self.session.scout.universe()
+
+    @asynccontextmanager
+    async def _scouting(self, look: Look) -> AsyncGenerator[None, None]:
+        """Rules and universe are read anew beside what is done meanwhile, if that is due.
+
+        Symbols that left are out of this look too, with the reason; symbols that joined are in the next.
+        """
+        task = asyncio.create_task(self._scout(look))
+        try:
+            yield
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _scout(self, look: Look) -> None:
+        if not self.session.scout.due:
+            return
+        with look.watch("scan"):
             try:
-                await session.renew()
-                self._universe = await choose(wanted, session.instruments, session.feed)
+                look.follow(await self.session.scout.refresh(self.settings.run.fetch_deadline_s))
             except TradebotError as error:
-                (warnings if warnings is not None else []).append(f"the universe is the one of before: {error}")
-        return self._universe
+                look.warnings.append(f"the universe is the one of before: {error}")
 
     async def look(self, watch: Watch | None = None) -> Look:
         """Scan, fetch and analyze. `MarketError` if not one series could be had."""
         watch = watch or Watch()
-        warnings: list[str] = []
         with watch("scan"):
-            universe = await self.scan(warnings)
+            universe = await self.scan()
         now = self.session.clock.now()
-        look = Look(now, universe, watch, skipped=dict(universe.skipped), warnings=warnings)
+        look = Look(now, universe, watch, skipped=dict(universe.skipped))
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars)
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
-        with watch("fetch"):
-            async with aclosing(fetch(self.session, universe, look.now, self.progress)) as stream:
-                async for ready in stream:
-                    arrivals.add(ready)
-                    if batch := arrivals.batch(BATCH):
-                        parts.append((batch, await self._own(watch, batch)))
-        if rest := arrivals.batch(1):
-            parts.append((rest, await self._own(watch, rest)))
+        async with self._scouting(look):
+            with watch("fetch"):
+                async with aclosing(fetch(self.session, universe, look.now, self.progress)) as stream:
+                    async for ready in stream:
+                        arrivals.add(ready)
+                        if batch := arrivals.batch(BATCH):
+                            parts.append((batch, await self._own(watch, batch)))
+            if rest := arrivals.batch(1):
+                parts.append((rest, await self._own(watch, rest)))
+        if any(isinstance(ready.error, VenueRejected) for ready in look.series):
+            self.session.scout.doubt()
         self._refuse_nothing(look, parts)
         with watch("analyze"):
             self._conclude(look, parts)

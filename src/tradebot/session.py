@@ -26,6 +26,8 @@ from tradebot.config import Settings
 from tradebot.errors import MarketError, TradingError, UnknownName, suggestion
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.memo import Memo
+from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
 from tradebot.market.venue import Broker, Instrument
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
@@ -73,7 +75,7 @@ class Session:
     clock: Clock
     feed: BinanceClient
     store: KlineStore
-    instruments: dict[str, Instrument]
+    scout: Scout
     broker: Broker | None = None
     marked: Marked | None = None
 
@@ -92,11 +94,10 @@ class Session:
         """Whether the venue keeps a clock of its own, apart from the program's."""
         return self.broker is not self.feed
 
-    async def renew(self) -> None:
-        """Read the instruments again, for all who hold them. Raises `MarketError`."""
-        known = await self.feed.instruments()
-        self.instruments.clear()
-        self.instruments.update(known)
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The trading rules by symbol: one mapping, kept up to date by `scout`."""
+        return self.scout.instruments
 
     def mark(self, prices: Mapping[str, Decimal]) -> None:
         """Show the paper account the venue's prices."""
@@ -175,17 +176,20 @@ async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wr
     link = _in_process(exchange, settings.sim.latency_ms, wrap)
     feed = await stack.enter_async_context(_client(settings, clock, "http://sim", link))
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
-    return Session(settings, venue, clock, feed, store, dict(await feed.instruments()), feed)
+    scout = Scout(feed, clock, settings.universe, Memo(None, venue))
+    await scout.open()
+    return Session(settings, venue, clock, feed, store, scout, feed)
 
 
 async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
     venue, clock = venue_key(settings), await _venue_clock(settings, stack)
     feed = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
-    instruments = dict(await feed.instruments())
+    scout = Scout(feed, clock, settings.universe, Memo(settings.data_path / "known", venue))
+    await scout.open()
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
-    session = Session(settings, venue, clock, feed, store, instruments)
+    session = Session(settings, venue, clock, feed, store, scout)
     if trading:
-        session.marked = Marked(instruments)
+        session.marked = Marked(scout.instruments)
         exchange = sim.paper_exchange(
             settings, session.marked, clock, _paper_file(settings, venue), sim.open_plan(settings)
         )

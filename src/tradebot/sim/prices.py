@@ -237,10 +237,13 @@ def _first_at_or_after(interval: str, moment: int) -> int:
 
 
 class Marked(Prices):
-    """Prices that are set from outside: the paper account of a real venue. It has no klines."""
+    """Prices that are set from outside: the paper account of a real venue. It has no klines.
+
+    `instruments` stays the caller's, who may change it: symbols come, go and halt with the venue's.
+    """
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
-        self._instruments = dict(instruments)
+        self._instruments = instruments
         self._marks: dict[str, Decimal] = {}
 
     def mark(self, prices: Mapping[str, Decimal]) -> None:

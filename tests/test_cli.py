@@ -120,7 +120,8 @@ def test_fetch_tells_each_series_and_fetches_nothing_twice(tradebot: Run) -> Non
     again = document(tradebot("fetch", "--json", *SMALL, "--set", "sim.at=2025-06-02T12:01:30Z"))
     assert {"venue", "now", "elapsed_ms", "requests", "weight", "series", "errors"} <= first.keys()
     assert [row["rows"] for row in first["series"]] == [200] * 12
-    assert set(first["series"][0]) == {"symbol", "interval", "rows", "new", "first_open", "last_open", "gaps"}
+    fields = {"symbol", "interval", "rows", "new", "revised", "first_open", "last_open", "gaps", "open"}
+    assert set(first["series"][0]) == fields
     assert [row["new"] for row in again["series"]] == [0] * 12
     assert again["requests"] == first["requests"] - 12
 

@@ -39,8 +39,8 @@ def test_a_document_is_one_line() -> None:
 def test_a_series_tells_its_range_and_its_gaps() -> None:
     ready = Ready("BTCUSDT", "5m", klines(0, 300_000, 1_200_000), new=1, requests=1)
     assert series_document(ready) == {
-        "symbol": "BTCUSDT", "interval": "5m", "rows": 3, "new": 1,
-        "first_open": 0, "last_open": 1_200_000, "gaps": [(600_000, 900_000)],
+        "symbol": "BTCUSDT", "interval": "5m", "rows": 3, "new": 1, "revised": 0,
+        "first_open": 0, "last_open": 1_200_000, "gaps": [(600_000, 900_000)], "open": None,
     }  # fmt: skip
 
 

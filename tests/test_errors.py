@@ -26,7 +26,7 @@ def test_every_class_says_what_it_means(kind: type[TradebotError]) -> None:
 
 def test_only_what_can_pass_by_itself_is_worth_a_retry() -> None:
     worth = {kind.__name__ for kind in TREE if kind.retryable}
-    assert worth == {"VenueUnreachable", "VenueBusy", "BadReply", "Locked"}
+    assert worth == {"VenueUnreachable", "VenueBusy", "BadReply", "KlinesLate", "Locked"}
 
 
 def test_an_error_carries_what_its_reader_must_act_on() -> None:

@@ -52,6 +52,8 @@ async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
         universe = await session.scout.current()
         now = session.clock.now()
         series = [ready async for ready in fetch_series(session, universe, now, progress)]
+        if session.store.trouble is not None:
+            raise session.store.trouble
         return fetched(session, now, series, monotonic_ms() - start)
 
 

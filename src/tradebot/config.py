@@ -125,6 +125,17 @@ class Market(Section):
     max_filled: int = Field(
         20, ge=0, description="Missing klines filled flat in a window; with more its symbol is skipped."
     )
+    closed_only: bool = Field(
+        True, description="Only closed klines; false: the open ones too, and prices, as old as their time to live."
+    )
+    shortest_ttl_s: float = Field(60.0, gt=0, description="Time to live in a restless market, venue seconds.")
+    longest_ttl_s: float = Field(300.0, gt=0, description="Time to live in a market at its normal, venue seconds.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Market:
+        if self.shortest_ttl_s > self.longest_ttl_s:
+            raise ValueError("shortest_ttl_s is longer than longest_ttl_s")
+        return self
 
 
 class Sim(Section):

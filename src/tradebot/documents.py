@@ -37,9 +37,11 @@ def series_document(ready: Ready) -> Document:
         "interval": ready.interval,
         "rows": len(times),
         "new": ready.new,
+        "revised": len(ready.revised),
         "first_open": int(times[0]) if len(times) else None,
         "last_open": int(times[-1]) if len(times) else None,
         "gaps": gaps(ready.klines, ready.interval),
+        "open": ready.still_open.data[:6, 0].tolist() if len(ready.still_open) else None,
     }
 
 

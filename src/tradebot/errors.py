@@ -9,6 +9,7 @@
     │   ├── VenueBusy         3   retry, but not before `wait_ms`: 429, 418, 403
     │   ├── VenueRejected     3   the venue understood and said no (`code`)
     │   ├── BadReply          3   retry: what came back is not what the protocol says
+    │   ├── KlinesLate        3   retry: a kline has closed and the venue does not have it yet
     │   └── BadKlines         3   a kline file or store entry that cannot be read
     ├── ModelError            4   missing, corrupt, foreign or stale model
     ├── TradingError          5   state, orders, balances
@@ -92,6 +93,12 @@ class VenueRejected(MarketError):
 
 class BadReply(MarketError):
     """A reply that is not what the protocol says: HTML, truncated JSON, missing fields."""
+
+    retryable = True
+
+
+class KlinesLate(MarketError):
+    """The venue's clock has passed the close of a kline that it does not have: late, or its market stands still."""
 
     retryable = True
 

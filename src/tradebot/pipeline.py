@@ -23,7 +23,8 @@ from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
-from tradebot.market.store import Ready
+from tradebot.market.store import PATIENCE_S, Ready, Terms
+from tradebot.market.ttl import Bounds
 from tradebot.market.universe import Universe
 from tradebot.model import predictor
 from tradebot.session import Session
@@ -133,15 +134,25 @@ async def fetch(
     settings = session.settings
     of = len(universe.symbols) * len(settings.market.intervals)
     done = 0
-    stream = session.store.refresh(
-        session.feed, now, universe.symbols, settings.market.intervals, settings.market.bars,
-        connections=settings.venue.connections, deadline_s=settings.run.fetch_deadline_s,
-    )  # fmt: skip
+    terms = Terms(
+        connections=settings.venue.connections,
+        deadline_s=settings.run.fetch_deadline_s,
+        patience_s=0.0 if session.stands_still else PATIENCE_S,  # nothing comes late while time stands
+        bounds=ttl_bounds(settings),
+    )
+    market = settings.market
+    stream = session.store.refresh(session.feed, now, universe.symbols, market.intervals, market.bars, terms=terms)
     async with aclosing(stream):
         async for ready in stream:
             done += 1
             progress("fetch", done, of)
             yield ready
+
+
+def ttl_bounds(settings: Settings) -> Bounds | None:
+    """Bounds of the time to live of what is still open; None if only closed klines are wanted."""
+    market = settings.market
+    return None if market.closed_only else Bounds(market.shortest_ttl_s, market.longest_ttl_s)
 
 
 class Pipeline:
@@ -154,6 +165,7 @@ class Pipeline:
         strategy = self.settings.strategy
         self.strategy: Strategy = make(strategy.name, strategy.parameters)
         self.intervals = fine_to_coarse(self.settings.market.intervals)
+        self._trouble: MarketError | None = None
 
     async def scan(self) -> Universe:
         """The universe in force; chosen now if there is none."""
@@ -203,9 +215,15 @@ class Pipeline:
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
             self.session.scout.doubt()
         self._refuse_nothing(look, parts)
+        look.warnings += [*revisions(look.series), *self._unstored()]
         with watch("analyze"):
             self._conclude(look, parts)
         return look
+
+    def _unstored(self) -> list[str]:
+        """That the store cannot be written, once."""
+        before, self._trouble = self._trouble, self.session.store.trouble
+        return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 
     async def _own(self, watch: Watch, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
         with watch("analyze"):
@@ -254,6 +272,16 @@ def model_path(settings: Settings) -> str:
     path = str(predictor.resolve(settings.model.path))
     predictor.check_schema(predictor.load(path).card, settings.market.intervals)
     return path
+
+
+def revisions(series: Sequence[Ready]) -> list[str]:
+    """What to say of klines that the venue has changed after their close: decisions were taken on the old ones."""
+    changed = [f"{ready.symbol} {ready.interval}" for ready in series if len(ready.revised)]
+    if not changed:
+        return []
+    count = sum(len(ready.revised) for ready in series)
+    names = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+    return [f"the venue has revised {count} closed kline{'s' * (count > 1)}: {names}"]
 
 
 def fine_to_coarse(intervals: Sequence[str]) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradebot.clock import HOUR, MINUTE, SteppedClock
-from tradebot.errors import BadReply, VenueUnreachable
-from tradebot.market.bars import Klines, gaps, interval_ms
-from tradebot.market.store import KlineStore, Ready
+from tradebot.errors import BadReply, KlinesLate, VenueUnreachable
+from tradebot.market.bars import Klines, aggregate, gaps, interval_ms
+from tradebot.market.store import KlineStore, Ready, Terms
 from tradebot.market.venue import Feed
 
 T0 = 1_516_406_400_000
@@ -33,6 +33,7 @@ class Venue(Feed):
         self.seed = seed
         self.listed = 0
         self.holes: set[int] = set()
+        self.late = 0  # how long after its close (venue ms) a bar, and the one after it, appears
         self.revised: dict[int, float] = {}
         self.faults: dict[str, Exception] = {}
         self.asked: list[tuple[str, str, int | None, int]] = []
@@ -41,9 +42,13 @@ class Venue(Feed):
         self.at_once = self.most = 0
 
     def truth(self, symbol: str, interval: str, first: int, last: int) -> Klines:
+        """All bars there are; coarse ones are made of those of five minutes, as the venue makes them of trades."""
         step = interval_ms(interval)
-        start = max(-(-first // step) * step, self.listed)
-        opens = [t for t in range(start, last + 1, step) if t not in self.holes]
+        start = -(-first // step) * step
+        if interval != "5m":
+            stop = last // step * step + step - 1
+            return aggregate(self.truth(symbol, "5m", start, min(stop, self.clock.now())), interval)
+        opens = [t for t in range(max(start, self.listed), last + 1, step) if t not in self.holes]
         data = np.outer(np.arange(1, 11) / 7, [t // 1000 % 9973 + self.seed + ord(symbol[0]) for t in opens])
         data[0] = opens
         data[4] += [self.revised.get(t, 0.0) for t in opens]
@@ -61,7 +66,9 @@ class Venue(Feed):
         if symbol in self.faults:
             raise self.faults[symbol]
         assert start is not None
-        found = self.truth(symbol, interval, start, self.clock.now())
+        step, now = interval_ms(interval), self.clock.now()
+        known = now if (now - self.late) // step == now // step else now // step * step - step - 1
+        found = self.truth(symbol, interval, start, known)
         return Klines(found.data[:, :limit])
 
 
@@ -82,16 +89,19 @@ class Desk:
         self, symbols: str = "A", intervals: tuple[str, ...] = ("5m",), bars: int = BARS, **options: Any
     ) -> list[Ready]:
         self.venue.asked.clear()
-        stream = self.store.refresh(self.venue, self.clock.now(), list(symbols), intervals, bars, **options)
+        stream = self.store.refresh(
+            self.venue, self.clock.now(), list(symbols), intervals, bars, terms=Terms(**options)
+        )
         return [ready async for ready in stream]
 
     async def one(self, **options: Any) -> Ready:
         (ready,) = await self.refresh(**options)
         return ready
 
-    def window(self, symbol: str = "A", bars: int = BARS) -> Klines:
-        last = self.clock.now() // STEP * STEP - STEP
-        return self.venue.truth(symbol, "5m", last - (bars - 1) * STEP, last)
+    def window(self, symbol: str = "A", bars: int = BARS, interval: str = "5m") -> Klines:
+        step = interval_ms(interval)
+        last = self.clock.now() // step * step - step
+        return self.venue.truth(symbol, interval, last - (bars - 1) * step, last)
 
     def pass_bars(self, count: int) -> None:
         self.clock.advance(self.clock.now() + count * STEP)
@@ -203,13 +213,15 @@ async def test_a_hole_of_the_venue_is_known_and_not_asked_for_again(desk: Desk) 
 async def test_a_bar_that_the_venue_is_late_with_is_asked_for_again_alone(desk: Desk) -> None:
     await desk.refresh("AB")
     desk.pass_bars(1)
-    late = int(desk.window().open_time[-1])
-    desk.venue.holes = {late}
-    await desk.refresh("AB")
-    desk.venue.holes.clear()
+    newest = int(desk.window().open_time[-1])
+    desk.venue.late = MINUTE
+    for ready in await desk.refresh("AB", patience_s=0.0):
+        assert isinstance(ready.error, KlinesLate)
+        assert same(ready.klines, desk.window(ready.symbol).between(0, newest - 1))
+    desk.clock.advance(desk.clock.now() + MINUTE)
     ready = await desk.refresh("AB")
     assert [one.new for one in ready] == [1, 1]
-    assert desk.venue.asked[0][2] == late - STEP
+    assert desk.venue.asked[0][2] == newest - STEP
 
 
 async def test_the_open_bar_is_never_stored(desk: Desk) -> None:
@@ -301,7 +313,7 @@ async def test_what_is_not_there_by_the_deadline_comes_with_an_error(desk: Desk)
 
 
 async def test_closing_the_iteration_abandons_the_rest_and_stores_what_came(desk: Desk) -> None:
-    stream = desk.store.refresh(desk.venue, desk.clock.now(), list("ABCDEF"), ["5m"], BARS, connections=1)
+    stream = desk.store.refresh(desk.venue, desk.clock.now(), list("ABCDEF"), ["5m"], BARS, terms=Terms(1))
     async with aclosing(stream) as arrivals:
         async for _ in arrivals:
             break
@@ -326,7 +338,7 @@ async def test_cancelling_leaves_no_task_behind(desk: Desk) -> None:
 async def test_only_what_is_asked_for_stays_in_memory(desk: Desk) -> None:
     await desk.refresh("ABC")
     await desk.refresh("B")
-    assert list(desk.store._memory) == [("B", "5m")]
+    assert list(desk.store._memory._held) == [("B", "5m")]
 
 
 async def test_ranges_are_read_by_open_time(desk: Desk) -> None:
@@ -403,7 +415,9 @@ class Life:
         self.desk.venue.faults = {}
 
     async def the_program_is_stopped(self, number: int) -> None:
-        stream = self.desk.store.refresh(self.desk.venue, self.desk.clock.now(), "AB", ["5m"], self.bars, connections=1)
+        stream = self.desk.store.refresh(
+            self.desk.venue, self.desk.clock.now(), "AB", ["5m"], self.bars, terms=Terms(1)
+        )
         async with aclosing(stream) as arrivals:
             async for _ in arrivals:
                 break

@@ -1,0 +1,133 @@
+"""What a process knows of the store's series without reading them again, and what is not on disk yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from tradebot.market.bars import Klines
+from tradebot.market.chunks import Change, Chunks, Coverage, Series
+from tradebot.market.due import Group, Silence, Window, complete, due_at
+from tradebot.market.ttl import Bounds, open_ttl_s
+
+
+class Held(NamedTuple):
+    """A series in memory: all that is stored from the chunk border `start` on, with its coverage."""
+
+    klines: Klines
+    coverage: Coverage
+    start: int
+
+
+class Open(NamedTuple):
+    """The open bar (or none) after the closed bar `last`, good until `until` (venue ms). Never stored."""
+
+    klines: Klines
+    last: int
+    until: int
+
+
+def joined(first: Change, then: Change) -> Change:
+    """Two changes of a series, one built on the other, as one."""
+    if then.replaces:
+        return Change(then.series, then.klines, then.coverage, first.base, replaces=True)
+    older = first.klines.between(0, int(then.klines.data[0, 0]) - 1)
+    both = Klines(np.concatenate([older.data, then.klines.data], axis=1))
+    return Change(then.series, both, then.coverage, first.base, first.replaces)
+
+
+class Memory:
+    """The series of one process over `chunks`. `index` is the store's with what is not saved yet laid on it."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self.index: dict[Series, Coverage] = {}
+        self.quiet: dict[Series, Silence] = {}
+        self.opens: dict[Series, Open] = {}
+        self.unsaved: dict[Series, Change] = {}
+        self._chunks = chunks
+        self._held: dict[Series, Held] = {}
+
+    def refreshed(self) -> None:
+        """Read the index anew. Raises `MarketError`."""
+        self.index = self._chunks.index() | {series: change.coverage for series, change in self.unsaved.items()}
+
+    def keep(self, wanted: Iterable[Group]) -> None:
+        """Forget all other series, and those that another process has changed.
+
+        A bar that the venue has revised changes coarse series without lengthening them; the finest one,
+        by which that is noticed, is always longer then.
+        """
+        before, self._held = self._held, {}
+        for leader, coarser in wanted:
+            held = before.get(leader.series)
+            if held is not None and held.coverage == self.index.get(leader.series):
+                for window in (leader, *coarser):
+                    if window.series in before:
+                        self._held[window.series] = before[window.series]
+        names = {window.series for leader, coarser in wanted for window in (leader, *coarser)}
+        self.quiet = {series: each for series, each in self.quiet.items() if series in names}
+        self.opens = {series: each for series, each in self.opens.items() if series in names}
+
+    def held(self, window: Window) -> Held | None:
+        """What there is of a series from its window on; None if that is nothing or damaged on disk."""
+        coverage, held = self.index.get(window.series), self._held.get(window.series)
+        if coverage is None:
+            return None
+        if held and held.coverage == coverage and held.start <= window.border:
+            return held
+        klines, sound = self.load(window, coverage)
+        if not sound or not len(klines):
+            return None
+        self._held[window.series] = held = Held(klines, coverage, window.border)
+        return held
+
+    def load(self, window: Window, coverage: Coverage) -> tuple[Klines, bool]:
+        """What is stored from the window's chunk on, and whether all of it could be read."""
+        # Bars from after the venue's present belong to another run of a simulated venue.
+        end = min(coverage.newest, window.end - 1)
+        start = max(coverage.first, window.border)
+        klines, sound = self._chunks.load(window.series, start, end)
+        if change := self.unsaved.get(window.series):
+            border = int(change.klines.data[0, 0])
+            both = Klines(np.concatenate([klines.between(0, border - 1).data, change.klines.data], axis=1))
+            return both.between(start, end), sound or border <= start
+        return klines.between(start, end), sound
+
+    def put(self, window: Window, klines: Klines, coverage: Coverage, since: int, *, replaces: bool = False) -> None:
+        """Take in a series from its window on, to be stored from the chunk border `since` on."""
+        base = self.index.get(window.series)
+        change = Change(window.series, klines.between(since, coverage.newest), coverage, base, replaces)
+        before = self.unsaved.get(window.series)
+        self.unsaved[window.series] = joined(before, change) if before else change
+        self.index[window.series] = coverage
+        self._held[window.series] = Held(klines.between(window.border, coverage.newest), coverage, window.border)
+
+    def save(self) -> None:
+        """Store all that is not stored yet, in one transaction; kept for another time if that fails."""
+        changes = dict(self.unsaved)
+        self._chunks.commit(changes.values())
+        for series, change in changes.items():
+            if self.unsaved.get(series) is change:
+                del self.unsaved[series]
+
+    def ttl_s(self, series: Series, bounds: Bounds) -> float:
+        """Time to live (venue seconds) of a price of this series; the shortest if it is not in memory."""
+        held = self._held.get(series)
+        return float(open_ttl_s(held.klines["close"], bounds)) if held else bounds.shortest_s
+
+
+def next_due(memory: Memory, wanted: Iterable[Group], now: int, bounds: Bounds | None) -> int:
+    """When the first of these series is due, `now` if at once (venue UTC ms). A coarse one waits for its leader."""
+    moments = []
+    for leader, coarser in wanted:
+        for window in (leader, *coarser):
+            coverage = memory.index.get(window.series)
+            moments.append(due_at(window, coverage, memory.quiet.get(window.series), now))
+            if bounds is not None:
+                known = memory.opens.get(window.series)
+                moments.append(known.until if known and known.last == window.last else now)
+            if window is leader and not complete(coverage, window):
+                break
+    return max(now, min(moments, default=now))

@@ -106,7 +106,7 @@ class Arrivals:
         """Take in one series; one that failed takes its symbol out of the cycle with the reason."""
         self.look.series.append(ready)
         if ready.error is not None:
-            self.look.skipped[ready.symbol] = f"{ready.interval} klines: {ready.error}"
+            self.look.skipped.setdefault(ready.symbol, f"{ready.interval} klines: {ready.error}")
             return
         mine = self._klines.setdefault(ready.symbol, {})
         mine[ready.interval] = ready.klines

@@ -316,3 +316,52 @@ async def test_a_venues_clock_that_jumped_is_told(make_settings: MakeSettings) -
                 session.clock.sync(session.clock.now() - 60 * MINUTE, 0.0)
                 (warning,) = await loop._measure()
     assert "jumped by +3600 s" in warning
+
+
+async def priced(settings: Settings, cycles: int) -> list[tuple[int, bool]]:
+    """How many requests for all prices each cycle made, and whether it entered anything."""
+    made = [0]
+    told: list[tuple[int, bool]] = []
+
+    def count(request: httpx.Request) -> httpx.Response | None:
+        made[0] += request.url.path.endswith("ticker/price")
+        return None
+
+    def tell(document: Document) -> None:
+        told.append((made[0], any(order["side"] == "BUY" for order in document["orders"])))
+        made[0] = 0
+
+    async with looping(settings, count) as loop:
+        await loop.run(cycles, tell)
+    return told
+
+
+async def test_with_closed_klines_only_marks_are_fresh_in_each_cycle(make_settings: MakeSettings) -> None:
+    assert [requests for requests, _ in await priced(make_settings(), 4)] == [1, 1, 1, 1]
+
+
+async def test_with_open_klines_who_holds_nothing_needs_no_marks(make_settings: MakeSettings) -> None:
+    settings = make_settings(market__closed_only=False, model__threshold=1.0)
+    assert [requests for requests, _ in await priced(settings, 8)] == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+async def test_with_open_klines_marks_are_asked_for_when_they_are_too_old_and_for_every_entry(
+    make_settings: MakeSettings,
+) -> None:
+    settings = make_settings(market__closed_only=False, trading__max_positions=1, sim__symbols=12, **EAGER)
+    told = await priced(settings, 30)
+    assert all(requests == 1 for requests, entered in told if entered)
+    assert 5 <= sum(requests for requests, _ in told) <= 15
+
+
+async def test_what_is_entered_is_entered_at_prices_of_its_own_cycle(make_settings: MakeSettings) -> None:
+    settings = make_settings(market__closed_only=False, **EAGER, trading__max_positions=0)
+    async with looping(settings) as loop:
+        first = await loop.begin(1)
+        loop.session.clock.advance(START + MINUTE)  # type: ignore[attr-defined]
+        cycle = await loop.begin(2)
+        assert (cycle.marks, loop.marks.asked) == (first.marks, START)
+        object.__setattr__(loop.desk.settings.trading, "max_positions", 5)
+        await loop.finish(cycle, None, lambda _: None)
+        assert [each.intent for each in cycle.outcomes]
+        assert loop.marks.asked == START + MINUTE

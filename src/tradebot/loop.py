@@ -14,9 +14,11 @@ from tradebot.clock import HOUR, SECOND, monotonic_ms
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
 from tradebot.errors import TradebotError
 from tradebot.market.scout import RULES_LAST_MS
-from tradebot.pipeline import Look, Pipeline, Watch
+from tradebot.marks import MarkBoard
+from tradebot.pipeline import Look, Pipeline, Watch, ttl_bounds
 from tradebot.trading.desk import Desk, Outcome, Prediction
 from tradebot.trading.orders import OrderState
+from tradebot.trading.positions import PositionState
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
@@ -53,6 +55,7 @@ class Loop:
     def __init__(self, pipeline: Pipeline, desk: Desk) -> None:
         self.pipeline, self.desk, self.session = pipeline, desk, pipeline.session
         self.every = pipeline.settings.run.every_s * SECOND
+        self.marks = MarkBoard(self.session, pipeline.intervals[0], ttl_bounds(pipeline.settings))
         self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
         self._traded = False
         self._error: TradebotError | None = None
@@ -68,8 +71,8 @@ class Loop:
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):
             try:
-                cycle.marks = await self.session.feed.prices()
-                self.session.mark(cycle.marks)
+                held = [each.symbol for each in self.desk.positions() if each.state is not PositionState.DUST]
+                cycle.marks = await self.marks.good_for(held)
             except TradebotError as error:
                 cycle.fail(error)
             try:  # without marks too: what is in doubt is looked up, and what is over its time ends
@@ -107,7 +110,10 @@ class Loop:
             reason = f"the trading rules are {age / HOUR:.0f} h old and cannot be read anew"
             cycle.skipped = dict.fromkeys((prediction.symbol for prediction in predictions), reason)
             return
-        outcomes, cycle.skipped = await self.desk.enter(predictions, cycle.marks, self.pipeline.threshold)
+        threshold = self.pipeline.threshold
+        if self.marks.asked < cycle.started and self.desk.hopeful(predictions, cycle.marks, threshold):
+            cycle.marks = await self.marks.ask()
+        outcomes, cycle.skipped = await self.desk.enter(predictions, cycle.marks, threshold)
         cycle.outcomes += outcomes
 
     def document(self, cycle: Cycle) -> Document:

@@ -122,6 +122,12 @@ class Desk:
         self._tidy(marks)
         return done, skipped | {order.symbol: _told(order) for order in done if not order.executed}
 
+    def hopeful(self, predictions: Sequence[Prediction], marks: Marks, threshold: float) -> bool:
+        """Whether any of these may be entered, whatever the balances are."""
+        return len(self._hopeless(predictions, marks, self._state({}, predictions, marks, threshold))) < len(
+            predictions
+        )
+
     def _entry_id(self, prediction: Prediction) -> str:
         return client_id(self.settings.venue.name, prediction.symbol, prediction.bar_time, ENTER, 0)
 

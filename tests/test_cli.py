@@ -99,7 +99,7 @@ def test_a_corrupt_model_is_named_and_leaves_no_order(tradebot: Run, tmp_path: P
 
 
 def test_a_bug_says_so_and_hides_its_traceback(tradebot: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradebot.commands.strategies", lambda: 1 / 0)
+    monkeypatch.setattr("tradebot.commands.strategies", lambda _: 1 / 0)
     code, _, err = tradebot("analyze", "--list")
     assert code == 1
     assert "a bug: ZeroDivisionError" in err
@@ -124,6 +124,41 @@ def test_fetch_tells_each_series_and_fetches_nothing_twice(tradebot: Run) -> Non
     assert set(first["series"][0]) == fields
     assert [row["new"] for row in again["series"]] == [0] * 12
     assert again["requests"] == first["requests"] - 12
+
+
+def test_explain_tells_why_and_where_each_feature_stands(tradebot: Run) -> None:
+    found = document(tradebot("analyze", "--explain", "btcusdt", "--json"))
+    assert found["symbol"] == "BTCUSDT"
+    assert found["reason"]
+    assert [set(row) for row in found["features"]] == [{"name", "value", "rank", "median"}] * 31
+    code, _, table = tradebot("analyze", "--explain", "BTCUSDT")
+    assert code == 0
+    assert "market_trend" in table
+    assert tradebot("analyze", "--explain", "BTCUSD", "--json")[0] == 2
+
+
+def test_output_writes_every_symbol_with_its_score_and_features(tradebot: Run, tmp_path: Path) -> None:
+    found = document(tradebot("analyze", "--json", "--output", str(tmp_path / "all.csv")))
+    header, *rows = (tmp_path / "all.csv").read_text().splitlines()
+    assert header.startswith("symbol,bar_time,score,side,skipped,ret_1_5m,")
+    assert len(rows) == 30
+    bought = [row.split(",")[0] for row in rows if row.split(",")[3]]
+    assert sorted(bought) == sorted(signal["symbol"] for signal in found["signals"])
+    code, _, err = tradebot("analyze", "--output", str(tmp_path / "all.xls"))
+    assert (code, "ends in .csv or .parquet" in err) == (2, True)
+    assert tradebot("analyze", "--output", "a.csv", "--explain", "BTCUSDT")[0] == 2
+
+
+def test_a_strategy_of_ones_own_trades_and_a_broken_one_is_refused_by_name(tradebot: Run, tmp_path: Path) -> None:
+    code = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    'Follows.'\n"
+    (tmp_path / "my.py").write_text(f"{code}    def score(self, features):\n        return features['rsi_7_5m']\n")
+    found = document(tradebot("analyze", "--strategy", f"{tmp_path}/my.py:Mine", "--json"))
+    assert found["signals"]
+    assert found["strategy"].endswith("my.py:Mine")
+    (tmp_path / "my.py").write_text(f"{code}    def score(self, features):\n        return 3\n")
+    status, _, err = tradebot("run", "--once", "--strategy", f"{tmp_path}/my.py:Mine")
+    assert status == 2
+    assert "my.py:Mine': gives scores of shape ()" in err
 
 
 def test_analyze_gives_31_features_a_signal(tradebot: Run) -> None:

@@ -49,7 +49,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "export-onnx": {
         "source": "a", "onnx": "b", "features": 31, "rows_checked": 10_000, "max_abs_diff": 1e-7, "sha256": "c",
         "notes": ["a note"]},
-    "strategies": {"strategies": [{"name": "trend", "text": "follows", "parameters": "a=1.0"}]},
+    "strategies": {"strategies": [{"name": "trend", "text": "follows", "parameters": "a=1.0", "from": "tradebot"}]},
+    "explain": {
+        "venue": "sim", "now": 0, "strategy": "trend", "symbol": "BTCUSDT", "reason": "the strategy has no view",
+        "features": [
+            {"name": "volume_ratio_15m", "value": None, "rank": None, "median": -1.5},
+            {"name": "rsi_7_5m", "value": 0.5, "rank": 0.25, "median": 0.1}]},
     "serve": {
         "url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "state": None, "faults": 0,
         "loopback": False},

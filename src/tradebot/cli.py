@@ -226,6 +226,14 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
+ExplainOption = Annotated[
+    str | None,
+    typer.Option("--explain", metavar="SYMBOL", help="Why a symbol has a signal or none.", show_default=False),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Write all features to FILE (.csv, .parquet).", show_default=False),
+]
 OnceOption = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
 CyclesOption = Annotated[
     int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
@@ -243,15 +251,28 @@ def fetch(settings: "Settings", terminal: Terminal) -> None:
 
 
 @command("analyze", *LOOKING, "strategy")
-def analyze(settings: "Settings", terminal: Terminal, show_list: ListOption = False) -> None:
-    """Show the strategy's signals on the newest closed bars.  Example: tradebot analyze --strategy momentum"""
+def analyze(
+    settings: "Settings",
+    terminal: Terminal,
+    *,
+    show_list: ListOption = False,
+    explain: ExplainOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Show the strategy's signals on the newest closed bars.  Example: tradebot analyze --explain BTCUSDT"""
     from tradebot import commands
 
     if show_list:
-        return terminal.emit("strategies", commands.strategies())
+        return terminal.emit("strategies", commands.strategies(settings))
+    if explain and output:
+        raise UsageError("--explain is about one symbol, --output about all; leave one of them out")
     with terminal.progress() as progress:
-        document = finish(commands.analyze(settings, progress))
-    terminal.emit("analyze", document)
+        if explain:
+            kind, work = "explain", commands.explain(settings, explain, progress)
+        else:
+            kind, work = "analyze", commands.analyze(settings, output, progress)
+        document = finish(work)
+    terminal.emit(kind, document)
     return None
 
 

@@ -7,18 +7,28 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tradebot import sim
+from tradebot import sim, tables
+from tradebot.analysis import explain as explanation
+from tradebot.analysis import plugins
+from tradebot.analysis.analyze import Analysis
 from tradebot.analysis.pool import WorkerPool
-from tradebot.analysis.strategies import STRATEGIES, make
 from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
-from tradebot.documents import SCHEMA, Document, series_document, signal_document, skipped_document
-from tradebot.errors import Locked, TradingError
+from tradebot.documents import (
+    SCHEMA,
+    Document,
+    analysis_table,
+    explanation_document,
+    series_document,
+    signal_document,
+    skipped_document,
+)
+from tradebot.errors import Locked, MarketError, TradingError
 from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
-from tradebot.pipeline import Look, Pipeline, Progress, model_path, unseen
+from tradebot.pipeline import Look, Pipeline, Progress, model_path, strategy_of, unseen
 from tradebot.pipeline import fetch as fetch_series
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
@@ -35,7 +45,7 @@ def make_pool(settings: Settings) -> WorkerPool:
 
 @asynccontextmanager
 async def _pipeline(settings: Settings, progress: Progress = unseen) -> AsyncIterator[Pipeline]:
-    make(settings.strategy.name, settings.strategy.parameters)  # a wrong name is told before the venue is asked
+    strategy_of(settings)  # a wrong name is told before the venue is asked
     with make_pool(settings) as pool:
         async with open_session(settings) as session:
             yield Pipeline(session, pool, progress=progress)
@@ -75,16 +85,35 @@ def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) 
     }
 
 
-async def analyze(settings: Settings, progress: Progress = unseen) -> Document:
-    """Signals of the newest closed bars."""
+async def analyze(settings: Settings, output: Path | None = None, progress: Progress = unseen) -> Document:
+    """Signals of the newest closed bars; with `output`, score and features of every symbol go to that file."""
+    if output is not None:
+        tables.kind_of(output)  # told before anything is fetched
     async with _pipeline(settings, progress) as pipeline:
         look = await pipeline.look()
-        names = look.analysis.features.names if look.analysis else ()
+        if output is not None:
+            tables.write(output, analysis_table(_known(look)))
         return _head(pipeline.session, look) | {
             "strategy": settings.strategy.name,
-            "signals": [signal_document(signal, names) for signal in look.signals],
+            "signals": [signal_document(signal, _known(look).features.names) for signal in look.signals],
             "skipped": skipped_document(look.skipped),
         }
+
+
+async def explain(settings: Settings, symbol: str, progress: Progress = unseen) -> Document:
+    """Why one symbol has a signal or none, with its features' places in the universe."""
+    async with _pipeline(settings, progress) as pipeline:
+        look = await pipeline.look()
+        name = symbol.upper()
+        if name in look.skipped and name not in _known(look).features.symbols:
+            raise MarketError(f"{name} is not analyzed: {look.skipped[name]}")
+        told = explanation.explain(_known(look), name, settings.strategy.min_score)
+        return _head(pipeline.session, look) | {"strategy": settings.strategy.name} | explanation_document(told)
+
+
+def _known(look: Look) -> Analysis:
+    assert look.analysis is not None  # a look without one raises
+    return look.analysis
 
 
 async def predict(settings: Settings, progress: Progress = unseen) -> Document:
@@ -121,7 +150,7 @@ async def run(settings: Settings, cycles: int | None, emit: Emit) -> None:
 
 
 async def _run(settings: Settings, cycles: int | None, emit: Emit) -> None:
-    make(settings.strategy.name, settings.strategy.parameters)
+    strategy_of(settings)
     model_path(settings)
     with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
         async with open_session(settings, trading=True) as session:
@@ -161,15 +190,9 @@ def export_onnx(source: Path, target: Path | None) -> Document:
     }
 
 
-def strategies() -> Document:
-    """The registered strategies."""
-    from dataclasses import fields
-
-    rows = [
-        {"name": name, "text": kind.text, "parameters": ", ".join(f"{f.name}={f.default}" for f in fields(kind))}
-        for name, kind in sorted(STRATEGIES.items())
-    ]
-    return {"schema": SCHEMA, "strategies": rows}
+def strategies(settings: Settings) -> Document:
+    """All strategies that can be named, those of the user included."""
+    return {"schema": SCHEMA, "strategies": plugins.described(settings.strategy.folder)}
 
 
 def served_state(settings: Settings, port: int) -> Path | None:

@@ -166,7 +166,8 @@ class Sim(Section):
 class Strategy(Section):
     """What turns features into scores."""
 
-    name: str = Field("trend", description="See `tradebot analyze --list`.")
+    name: str = Field("trend", description="See `tradebot analyze --list`; or one of your own, as my.py:Name.")
+    folder: str = Field("", description="A folder of Python files with strategies of your own.")
     min_score: float = Field(0.15, ge=0, le=1, description="A score of at least this size is a signal.")
     parameters: dict[str, float] = Field({}, description="Parameters of the strategy, by name.")
 

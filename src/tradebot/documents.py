@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tradebot.market.bars import gaps
 
 if TYPE_CHECKING:
+    from tradebot.analysis.analyze import Analysis
+    from tradebot.analysis.explain import Explanation
     from tradebot.analysis.strategies import Signal
     from tradebot.market.store import Ready
 
@@ -58,6 +60,35 @@ def signal_document(signal: Signal, names: Sequence[str]) -> Document:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def explanation_document(told: Explanation) -> Document:
+    """One symbol's analysis; `rank` is the share of the other symbols with a smaller value."""
+    return {
+        "symbol": told.symbol,
+        "score": _number(told.score),
+        "signal": told.signal,
+        "reason": told.reason,
+        "features": [
+            {"name": each.name, "value": _number(each.value), "rank": each.rank, "median": _number(each.median)}
+            for each in told.places
+        ],
+    }
+
+
+def analysis_table(analysis: Analysis) -> dict[str, list[Any]]:
+    """Every symbol that was analyzed, a row each: bar time (ms), score, side of its signal, reason, features."""
+    sides = {signal.symbol: str(signal.side) for signal in analysis.signals}
+    symbols, features = analysis.features.symbols, analysis.features
+    columns = zip(features.names, features.values.T.tolist(), strict=True)
+    return {
+        "symbol": list(symbols),
+        "bar_time": [analysis.bar_time] * len(symbols),
+        "score": analysis.scores.tolist(),
+        "side": [sides.get(symbol, "") for symbol in symbols],
+        "skipped": [analysis.skipped.get(symbol, "") for symbol in symbols],
+        **dict(columns),
+    }
 
 
 def skipped_document(skipped: dict[str, str]) -> list[Document]:

@@ -3,7 +3,8 @@
     TradebotError             1   (a bug, when raised as itself)
     ├── UsageError            2   command line
     │   ├── ConfigError       2   configuration file or environment
-    │   └── UnknownName       2   a name that no registry holds
+    │   ├── UnknownName       2   a name that no registry holds
+    │   └── StrategyError     2   a user's strategy that raises, looks ahead or gives the wrong shape
     ├── MarketError           3   market data is not available
     │   ├── VenueUnreachable  3   retry: refused, timed out, cut off, 5xx
     │   ├── VenueBusy         3   retry, but not before `wait_ms`: 429, 418, 403
@@ -50,6 +51,10 @@ class ConfigError(UsageError):
 
 class UnknownName(UsageError):
     """A name that is not registered; the message offers the nearest ones."""
+
+
+class StrategyError(UsageError):
+    """A strategy that somebody added does not keep to what strategies promise; the message names it and says how."""
 
 
 class MarketError(TradebotError):

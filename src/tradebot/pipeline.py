@@ -16,9 +16,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tradebot.analysis.analyze import Analysis, conclude, own_features
+from tradebot.analysis import plugins
+from tradebot.analysis.analyze import Analysis, featured, judged, own_features
 from tradebot.analysis.pool import WorkerPool
-from tradebot.analysis.strategies import Signal, Strategy, make
+from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
@@ -162,10 +163,9 @@ class Pipeline:
         self.session, self.pool = session, pool
         self.settings: Settings = session.settings
         self.progress = progress
-        strategy = self.settings.strategy
-        self.strategy: Strategy = make(strategy.name, strategy.parameters)
         self.intervals = fine_to_coarse(self.settings.market.intervals)
         self._trouble: MarketError | None = None
+        self.strategy: Strategy = strategy_of(self.settings)
 
     async def scan(self) -> Universe:
         """The universe in force; chosen now if there is none."""
@@ -217,7 +217,7 @@ class Pipeline:
         self._refuse_nothing(look, parts)
         look.warnings += [*revisions(look.series), *self._unstored()]
         with watch("analyze"):
-            self._conclude(look, parts)
+            await self._conclude(look, parts)
         return look
 
     def _unstored(self) -> list[str]:
@@ -236,14 +236,15 @@ class Pipeline:
             error = next((ready.error for ready in look.series if ready.error), None)
             raise error or MarketError("no klines for any symbol of the universe")
 
-    def _conclude(self, look: Look, parts: Sequence[tuple[tuple[Panel, ...], tuple[Floats, ...]]]) -> None:
+    async def _conclude(self, look: Look, parts: Sequence[tuple[tuple[Panel, ...], tuple[Floats, ...]]]) -> None:
         """Put the batches together in the universe's order, whatever order they came in."""
         panels = [joined([batch[i] for batch, _ in parts], look.universe.symbols) for i in range(len(self.intervals))]
         names = [symbol for batch, _ in parts for symbol in batch[0].symbols]
         order = [names.index(symbol) for symbol in panels[0].symbols]
         own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
-        strategy = self.settings.strategy
-        look.analysis = conclude(panels, own, self.strategy, strategy.min_score, self.settings.market.max_filled)
+        features = featured(panels, own)
+        scores = await plugins.scores(self.pool, self.strategy, features)
+        look.analysis = judged(features, scores, self.settings.strategy.min_score, self.settings.market.max_filled)
         look.skipped |= look.analysis.skipped
 
     async def predict(self, look: Look) -> Look:
@@ -265,6 +266,12 @@ class Pipeline:
         """Least probability of an entry: the settings' or else the model's own."""
         chosen = self.settings.model.threshold
         return predictor.load(model_path(self.settings)).card.threshold if chosen is None else chosen
+
+
+def strategy_of(settings: Settings) -> Strategy:
+    """The strategy of the settings; one of the user's is checked first. Raises `UsageError`s."""
+    wanted = settings.strategy
+    return plugins.make(wanted.name, wanted.parameters, wanted.folder, fine_to_coarse(settings.market.intervals))
 
 
 def model_path(settings: Settings) -> str:

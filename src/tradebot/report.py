@@ -147,6 +147,28 @@ def analyze(document: Document) -> Iterable[Table | Text]:
     yield from _notes(document)
 
 
+def explain(document: Document) -> Iterable[Table | Text]:
+    """Why one symbol has a signal or none, and its features among the universe's."""
+    yield Text(f"{document['venue']}, {format_time(document['now'])} UTC, strategy {document['strategy']}")
+    yield Text(f"{document['symbol']}: {document['reason']}", style="bold")
+    columns: list[Column] = [
+        ("feature", _get("name")), ("value", _figure("value")), ("median", _figure("median")), ("place", _place)
+    ]  # fmt: skip
+    yield table("Features in the universe", document["features"], columns, shown=len(document["features"]))
+
+
+def _figure(key: str) -> Callable[[Document], str]:
+    return lambda row: "" if row[key] is None else f"{row[key]:+.3f}"
+
+
+def _place(row: Document) -> str:
+    """A scale from the least to the greatest of the universe, with the symbol on it."""
+    if row["rank"] is None:
+        return ""
+    slot = round(row["rank"] * 20)
+    return f"{'─' * slot}●{'─' * (20 - slot)} {row['rank']:4.0%}"
+
+
 def predict(document: Document) -> Iterable[Table | Text]:
     """The predictions of `predict`."""
     model = document["model"]
@@ -203,7 +225,9 @@ def export_onnx(document: Document) -> Iterable[Table | Text]:
 
 def strategies(document: Document) -> Iterable[Table | Text]:
     """The registered strategies with their parameters."""
-    columns: list[Column] = [("name", _get("name")), ("kind", _get("text")), ("parameters", _get("parameters"))]
+    columns: list[Column] = [
+        ("name", _get("name")), ("from", _get("from")), ("parameters", _get("parameters")), ("kind", _get("text"))
+    ]  # fmt: skip
     yield table("Strategies", document["strategies"], columns)
 
 
@@ -267,7 +291,7 @@ def bench(document: Document) -> Iterable[Table | Text]:
 
 RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
     "fetch": fetch, "analyze": analyze, "predict": predict, "run": run, "positions": positions,
-    "export-onnx": export_onnx, "strategies": strategies, "serve": serve, "bench": bench,
+    "export-onnx": export_onnx, "strategies": strategies, "explain": explain, "serve": serve, "bench": bench,
 }  # fmt: skip
 
 

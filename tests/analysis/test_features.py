@@ -14,6 +14,7 @@ from markets import INTERVALS, NOON, random_klines, random_panel, random_panels,
 
 from tradebot.analysis import features
 from tradebot.analysis.features import FEATURES, FORMULAS, MARKET, MARKET_TEXT, WARMUP, Feature, Features
+from tradebot.clock import MINUTE
 from tradebot.errors import UnknownName
 from tradebot.market.bars import Floats, Panel, panel
 
@@ -280,3 +281,33 @@ def test_the_documented_table_is_the_registry() -> None:
     }
     expected[MARKET] = [MARKET_TEXT, "market breadth", "49", "-1 … 1"]
     assert rows == expected
+
+
+def test_a_window_is_the_bars_up_to_the_row_live_as_in_a_history() -> None:
+    panels = random_panels(3, 120)
+    rows = features.align(panels)
+    history = Features(features.names(INTERVALS), panels[0].symbols, rows, panels)
+    live = Features(features.names(INTERVALS), panels[0].symbols, rows[-1], panels)
+    for interval, bars in ((0, 20), (1, 5), (2, 30)):
+        whole = history.window("close", bars, interval)
+        assert whole.shape == (120, 3, bars)
+        np.testing.assert_array_equal(whole[-1], live.window("close", bars, interval))
+        np.testing.assert_array_equal(whole[-1], panels[interval].close[:, -bars:])
+    np.testing.assert_array_equal(history.window("high", 3)[50], panels[0].high[:, 48:51])
+
+
+def test_a_window_of_a_coarser_interval_holds_what_was_closed_then() -> None:
+    panels = random_panels(2, 120)
+    history = Features(features.names(INTERVALS), panels[0].symbols, features.align(panels), panels)
+    closes = history.window("close", 2, 2)
+    moment = panels[0].times[77] + 5 * MINUTE
+    bar = int(np.searchsorted(panels[2].times + 60 * MINUTE, moment, side="right")) - 1
+    np.testing.assert_array_equal(closes[77], panels[2].close[:, bar - 1 : bar + 1])
+
+
+def test_a_window_that_begins_before_the_panel_begins_with_nan() -> None:
+    panels = random_panels(2, 100)
+    history = Features(features.names(INTERVALS), panels[0].symbols, features.align(panels), panels)
+    window = history.window("close", 10)
+    assert np.isnan(window[3, :, :6]).all()
+    np.testing.assert_array_equal(window[3, :, 6:], panels[0].close[:, :4])

@@ -49,20 +49,30 @@ async def own_features(pool: WorkerPool, panels: Sequence[Panel]) -> tuple[Float
     return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
 
 
-def conclude(
-    panels: Sequence[Panel], own: Sequence[Floats], strategy: Strategy, min_score: float, max_filled: int
-) -> Analysis:
-    """The whole universe's signals from each panel's own features, finest panel first, all of the same symbols."""
-    intervals, symbols = tuple(panel.interval for panel in panels), panels[0].symbols
-    features = Features(names(intervals), symbols, assemble(own))
+def featured(panels: Sequence[Panel], own: Sequence[Floats]) -> Features:
+    """The whole universe's features from each panel's own, finest panel first, all of the same symbols."""
+    return Features(names([panel.interval for panel in panels]), panels[0].symbols, assemble(own), panels)
+
+
+def judged(features: Features, scores: Floats, min_score: float, max_filled: int) -> Analysis:
+    """The signals that follow from the scores of all symbols, and the reasons of those that have none."""
+    symbols, panels = features.symbols, features.panels
     skipped = unusable(panels, max_filled)
     odd = np.isnan(features.values).any(axis=-1)
     for row in np.flatnonzero(odd).tolist():
         skipped.setdefault(symbols[row], _odd(features, row))
     silent = np.array([symbol in skipped for symbol in symbols], bool)
-    scores = np.where(silent, np.nan, strategy.score(features))
+    scores = np.where(silent, np.nan, scores)
     bar_time = panels[0].end
     return Analysis(features, scores, signals(features, scores, min_score, bar_time), skipped, bar_time)
+
+
+def conclude(
+    panels: Sequence[Panel], own: Sequence[Floats], strategy: Strategy, min_score: float, max_filled: int
+) -> Analysis:
+    """Both steps at once, for a strategy that needs no workers."""
+    features = featured(panels, own)
+    return judged(features, strategy.score(features), min_score, max_filled)
 
 
 def _odd(features: Features, row: int) -> str:

@@ -269,11 +269,17 @@ def unusable(panels: Sequence[Panel], max_filled: int) -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Columns by name: `f["rsi_7_5m"]` is `(…, symbols)`. `values` is `(…, symbols, 31)`."""
+    """Columns by name: `f["rsi_7_5m"]` is `(…, symbols)`. `values` is `(…, symbols, 31)`.
+
+    `panels`, from fine to coarse, are the bars that they were computed from. Live there is one row, for
+    the panels' last bars: `values` is `(symbols, 31)`. In training and backtests there is a row for each
+    bar of the finest panel: `(bars, symbols, 31)`.
+    """
 
     names: tuple[str, ...]
     symbols: tuple[str, ...]
     values: Floats
+    panels: Sequence[Panel] = ()
 
     def __getitem__(self, name: str) -> Floats:
         try:
@@ -288,3 +294,18 @@ class Features:
             raise UnknownName(f"unknown feature '{feature}'{suggestion(feature, FEATURES)}")
         column: Floats = self.values[..., list(FEATURES).index(feature) : -1 : len(FEATURES)]
         return column
+
+    def window(self, field: str, bars: int, interval: int = 0) -> Floats:
+        """The last `bars` values of a field of `PANEL` up to each row's bar, `(…, symbols, bars)`, oldest first.
+
+        `interval` counts from the finest (0); of a coarser one these are the bars that were closed when
+        the row's bar closed. NaN where the panel does not reach. A read-only view where that is possible.
+        """
+        panel = self.panels[interval]
+        values: Floats = getattr(panel, field)
+        padded = np.concatenate([np.full((len(values), bars - 1), np.nan), values], axis=1)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, bars, axis=1).swapaxes(0, 1)
+        if self.values.ndim == 2:
+            newest: Floats = windows[-1]
+            return newest
+        return windows if interval == 0 else _aligned(self.panels, panel, windows, np.nan)

@@ -13,12 +13,12 @@ import numpy as np
 
 from tradebot.analysis.analyze import conclude, own_features
 from tradebot.analysis.pool import WorkerPool
-from tradebot.analysis.strategies import Row, make
+from tradebot.analysis.strategies import Row
 from tradebot.clock import monotonic_ms
 from tradebot.loop import Cycle
 from tradebot.market.bars import Panel, last_closed, panel
 from tradebot.market.universe import choose
-from tradebot.pipeline import Look, Watch, joined
+from tradebot.pipeline import Look, Watch, joined, strategy_of
 from tradebot.session import Session
 from tradebot.trading.desk import Desk
 from tradebot.trading.risk import Prediction
@@ -32,7 +32,7 @@ class Serial:
 
         self.session, self.desk, self.threshold = session, desk, threshold
         self.settings = session.settings
-        self.strategy = make(self.settings.strategy.name, self.settings.strategy.parameters)
+        self.strategy = strategy_of(self.settings)
         self.booster = xgboost.Booster(model_file=str(model))
         self.booster.set_param({"nthread": 1})
         self.pool_ms: list[float] = []

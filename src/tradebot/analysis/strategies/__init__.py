@@ -11,7 +11,7 @@ import math
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,21 @@ from tradebot.market.venue import Side
 from tradebot.registry import Registry
 
 Row: TypeAlias = NDArray[np.float32]
+K = TypeVar("K")
 
 
 class Strategy(Protocol):
-    """Features in, scores out. A `local` one looks at each symbol by itself; `text` says what it does."""
+    """Features in, scores out; a frozen dataclass whose fields are its parameters."""
 
-    local: ClassVar[bool]
-    text: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def local(self) -> bool:
+        """Whether it looks at each symbol by itself."""
+
+    @property
+    def text(self) -> str:
+        """What it does, in a line."""
 
     def score(self, features: Features) -> Floats:
         """Scores `(…, symbols)` in [−1, 1], positive to buy; NaN where it has no view. Each row for itself."""
@@ -51,13 +58,16 @@ class Signal:
 
 
 def make(name: str, parameters: Mapping[str, float]) -> Strategy:
-    """The strategy with these parameters, the others at their defaults.
+    """The registered strategy of this name with these parameters. `UnknownName`, and what `filled_in` raises."""
+    return filled_in(name, STRATEGIES[name], parameters)
 
-    `UnknownName` for a name that is not registered, `ConfigError` for a parameter that the
-    strategy does not have or that is not a finite number.
+
+def filled_in(name: str, kind: type[K], parameters: Mapping[str, float]) -> K:
+    """A strategy class with these parameters, the others at their defaults.
+
+    `ConfigError` for a parameter that it does not have or that is not a finite number.
     """
-    kind = STRATEGIES[name]
-    known = [field.name for field in fields(kind)]
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # it is a dataclass
     for key, value in parameters.items():
         if key not in known:
             raise ConfigError(f"strategy '{name}' has no parameter '{key}'{suggestion(key, known)}")

@@ -1,0 +1,225 @@
+"""Strategies that users add: from a file, a folder, or an installed package.
+
+`my.py:Name` names a class in a file. In the configured folder every such class is known by its name in
+lower case; a package offers classes under the entry point group `tradebot.strategies`. A strategy is a
+frozen dataclass with `score` (see `strategies.Strategy`) or `frame` (see `frames.FrameStrategy`).
+
+Whatever comes from outside is tried on invented bars before it may trade (see `promises`), and everything that
+it raises later becomes a `StrategyError` with its name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tradebot.analysis.features import Features
+from tradebot.analysis.frames import FRAME_MS, scores_of
+from tradebot.analysis.pool import WorkerPool, chunks
+from tradebot.analysis.promises import TOLERANCE, broken
+from tradebot.analysis.strategies import STRATEGIES, Strategy, filled_in
+from tradebot.errors import StrategyError, UnknownName, suggestion
+from tradebot.market.bars import Floats, Panel
+
+GROUP = "tradebot.strategies"
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Whatever a foreign strategy raises is its own fault, and is told with its name and place."""
+    try:
+        yield
+    except StrategyError as error:
+        raise StrategyError(f"strategy '{name}': {error}") from None
+    except Exception as error:
+        at = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
+        place = f" ({Path(at.filename).name}, line {at.lineno})" if at else ""
+        raise StrategyError(f"strategy '{name}': raises {type(error).__name__}: {error}{place}") from error
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A foreign strategy as a `Strategy`: its answers are checked, its errors are told with its name.
+
+    `folder` is where it was looked for: a worker process makes it anew from that, its name and parameters.
+    """
+
+    name: str
+    folder: str
+    inner: Any
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Its parameters by name."""
+        return {field.name: getattr(self.inner, field.name) for field in fields(self.inner)}
+
+    @property
+    def local(self) -> bool:
+        """Whether it looks at each symbol by itself."""
+        return self.wants_frames or bool(getattr(self.inner, "local", False))
+
+    @property
+    def text(self) -> str:
+        """What it does, in its own words."""
+        return _text(type(self.inner))
+
+    @property
+    def wants_frames(self) -> bool:
+        """Whether it is a `FrameStrategy`."""
+        return hasattr(self.inner, "frame")
+
+    def score(self, features: Features) -> Floats:
+        """Its scores, checked: shape `(…, symbols)`, numbers in [−1, 1] or NaN. `StrategyError` else."""
+        with _blamed(self.name):
+            if not self.wants_frames:
+                return _sound(self.inner.score(features), features.values.shape[:-1])
+            found = scores_of(self.inner, features.panels)
+            return _sound(found if features.values.ndim == 3 else found[-1], features.values.shape[:-1])
+
+
+def _sound(scores: object, shape: tuple[int, ...]) -> Floats:
+    found: Floats = np.asarray(scores, np.float64)
+    if found.shape != shape:
+        raise StrategyError(f"gives scores of shape {found.shape}, not {shape}")
+    if (np.abs(found) > 1 + TOLERANCE).any():
+        worst = float(np.nanmax(np.abs(found)))
+        raise StrategyError(f"gives a score of size {worst:.4g}; scores lie between −1 and 1")
+    return found
+
+
+def make(name: str, parameters: Mapping[str, float], folder: str, intervals: Sequence[str]) -> Strategy:
+    """The strategy of this name with these parameters; one of the user's is checked first, and guarded.
+
+    `UnknownName`, `ConfigError` for a parameter, `StrategyError` for one that does not keep its promises.
+    """
+    if name in STRATEGIES:
+        return filled_in(name, STRATEGIES[name], parameters)
+    guarded = _guarded(name, folder, parameters)
+    if reason := broken(guarded, intervals):
+        raise StrategyError(f"strategy '{name}': {reason}")
+    return guarded
+
+
+def _guarded(name: str, folder: str, parameters: Mapping[str, float]) -> Guarded:
+    return Guarded(name, folder, filled_in(name, _foreign(name, folder), parameters))
+
+
+Task: TypeAlias = tuple[str, str, dict[str, float], Sequence[Panel]]
+
+
+def frame_scores(task: Task) -> Floats:
+    """Scores `(symbols,)` of a `FrameStrategy` at the panels' last bars: what a worker is given."""
+    name, folder, parameters, panels = task
+    strategy = _guarded(name, folder, parameters)
+    with _blamed(name):
+        return _sound(scores_of(strategy.inner, panels)[-1], (len(panels[0].symbols),))
+
+
+async def scores(pool: WorkerPool, strategy: Strategy, features: Features) -> Floats:
+    """A strategy's scores `(symbols,)`; those of one that wants pandas come from the workers."""
+    if not (isinstance(strategy, Guarded) and strategy.wants_frames):
+        return strategy.score(features)
+    cost = FRAME_MS * len(features.symbols)
+    cuts = chunks(len(features.symbols), pool.parts(cost))
+    panels = [[panel.take(range(cut.start, cut.stop)) for panel in features.panels] for cut in cuts]
+    tasks: list[Task] = [(strategy.name, strategy.folder, strategy.parameters, each) for each in panels]
+    return np.concatenate(await pool.map(frame_scores, tasks, cost))
+
+
+def _foreign(name: str, folder: str) -> type[Any]:
+    path, colon, kind = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        found = _classes(Path(path).expanduser())
+        if kind not in found:
+            raise UnknownName(f"{path} has no strategy '{kind}'{suggestion(kind, found)}")
+        return found[kind]
+    known = catalogue(folder)
+    if name not in known:
+        raise UnknownName(f"unknown strategy '{name}'{suggestion(name, known)}")
+    return known[name]
+
+
+def catalogue(folder: str) -> dict[str, type[Any]]:
+    """All strategies by name: ours, the folder's, those of packages. `StrategyError` for a name used twice."""
+    found: dict[str, type[Any]] = dict(STRATEGIES)
+    for name, kind, place in [*_of_folder(folder), *_of_packages()]:
+        if name in found:
+            raise StrategyError(f"strategy '{name}' of {place} has the name of another one; rename its class")
+        found[name] = kind
+    return found
+
+
+def _of_folder(folder: str) -> Iterator[tuple[str, type[Any], str]]:
+    if not folder:
+        return
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise StrategyError(f"strategy.folder = {folder}: no such folder")
+    for file in sorted(path.glob("*.py")):
+        for name, kind in _classes(file).items():
+            yield name.lower(), kind, str(file)
+
+
+def _of_packages() -> Iterator[tuple[str, type[Any], str]]:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP):
+        with _blamed(point.name):
+            yield point.name, point.load(), f"package {point.dist.name if point.dist else point.value}"
+
+
+def _classes(file: Path) -> dict[str, type[Any]]:
+    """The strategies that a file defines, by class name."""
+    try:
+        state = file.stat()
+    except OSError as error:
+        raise StrategyError(f"{file}: {error.strerror}") from None
+    module = _module(str(file.resolve()), state.st_mtime_ns)
+    kinds = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    found = {each.__name__: each for each in kinds if hasattr(each, "score") or hasattr(each, "frame")}
+    for name, kind in found.items():
+        if not is_dataclass(kind):
+            raise StrategyError(f"{file}: {name} is not a dataclass; put @dataclass(frozen=True) before it")
+    return found
+
+
+@lru_cache(maxsize=32)
+def _module(file: str, _mtime_ns: int) -> ModuleType:
+    """The file as a module, run once for each state of it."""
+    name = f"tradebot_strategy_{Path(file).stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise StrategyError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    with _blamed(Path(file).name):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _text(kind: type[Any]) -> str:
+    told = str(getattr(kind, "text", "") or (kind.__doc__ or ""))
+    return told.strip().split("\n", maxsplit=1)[0]
+
+
+def described(folder: str) -> list[dict[str, str]]:
+    """Every strategy with what it does, its parameters and whether it is ours."""
+    return [
+        {
+            "name": name,
+            "text": _text(kind),
+            "parameters": ", ".join(f"{field.name}={field.default}" for field in fields(kind)),
+            "from": "tradebot" if name in STRATEGIES else kind.__module__.removeprefix("tradebot_strategy_"),
+        }
+        for name, kind in sorted(catalogue(folder).items())
+    ]

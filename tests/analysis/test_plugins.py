@@ -1,0 +1,194 @@
+"""Strategies that users add."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from markets import INTERVALS, random_panels
+
+from tradebot.analysis import plugins
+from tradebot.analysis.features import Features, align, names
+from tradebot.analysis.pool import WorkerPool
+from tradebot.analysis.strategies import STRATEGIES, Strategy
+from tradebot.errors import ConfigError, StrategyError, UnknownName
+
+HEAD = """
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+"""
+MINE = """
+@dataclass(frozen=True)
+class Mine:
+    '''Follows the RSI.'''
+    local: ClassVar[bool] = True
+    gain: float = 0.5
+
+    def score(self, features):
+        return self.gain * features["rsi_7_5m"]
+"""
+FRAMED = """
+@dataclass(frozen=True)
+class Crossing:
+    text: ClassVar[str] = "crosses two means"
+    fast: float = 5
+
+    def frame(self, frames):
+        close = frames["5m"]["close"]
+        return np.tanh(100 * (close.rolling(int(self.fast)).mean() / close.rolling(20).mean() - 1))
+"""
+
+
+def written(folder: Path, code: str, name: str = "my.py") -> Path:
+    path = folder / name
+    path.write_text(HEAD + dedent(code))
+    return path
+
+
+def made(path: Path, kind: str, **parameters: float) -> Strategy:
+    return plugins.make(f"{path}:{kind}", parameters, "", INTERVALS)
+
+
+def features() -> Features:
+    panels = random_panels(4, 110)
+    return Features(names(INTERVALS), panels[0].symbols, align(panels)[-1], panels)
+
+
+def body(code: str) -> str:
+    return f"""
+@dataclass(frozen=True)
+class Bad:
+    local: ClassVar[bool] = False
+
+    def score(self, features):
+        {code}
+"""
+
+
+def test_our_own_are_made_by_name_as_ever() -> None:
+    assert plugins.make("trend", {"strength": 2.0}, "", INTERVALS) == STRATEGIES["trend"](strength=2.0)
+
+
+def test_one_from_a_file_is_named_by_file_and_class(tmp_path: Path) -> None:
+    strategy = made(written(tmp_path, MINE), "Mine", gain=0.25)
+    np.testing.assert_array_equal(strategy.score(features()), 0.25 * features()["rsi_7_5m"])
+    assert strategy.local
+    assert strategy.text == "Follows the RSI."
+
+
+def test_a_file_is_read_again_after_a_change(tmp_path: Path) -> None:
+    path = written(tmp_path, MINE)
+    made(path, "Mine")
+    import os
+
+    written(tmp_path, MINE.replace("gain: float = 0.5", "gain: float = -0.5"))
+    os.utime(path, ns=(1, 1))
+    assert made(path, "Mine").score(features())[0] == -0.5 * features()["rsi_7_5m"][0]
+
+
+def test_those_of_a_folder_are_known_by_their_class_names(tmp_path: Path) -> None:
+    written(tmp_path, MINE)
+    written(tmp_path, FRAMED, "other.py")
+    assert {"mine", "crossing", *STRATEGIES} == set(plugins.catalogue(str(tmp_path)))
+    assert plugins.make("crossing", {}, str(tmp_path), INTERVALS).text == "crosses two means"
+    rows = {row["name"]: row for row in plugins.described(str(tmp_path))}
+    assert rows["mine"] == {"name": "mine", "text": "Follows the RSI.", "parameters": "gain=0.5", "from": "my"}
+    assert rows["trend"]["from"] == "tradebot"
+
+
+def test_a_package_offers_one_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, MINE, "wonder_bot.py")
+    info = tmp_path / "wonder_bot-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wonder-bot\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tradebot.strategies]\nwonder = wonder_bot:Mine\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugins.make("wonder", {}, "", INTERVALS).text == "Follows the RSI."
+    assert any(row["name"] == "wonder" for row in plugins.described(""))
+
+
+def test_a_name_used_twice_is_refused_with_the_place(tmp_path: Path) -> None:
+    written(tmp_path, MINE.replace("Mine", "Trend"), "again.py")
+    with pytest.raises(StrategyError, match=r"strategy 'trend' of .*again\.py has the name of another one"):
+        plugins.catalogue(str(tmp_path))
+
+
+def test_unknown_names_are_answered_with_the_nearest(tmp_path: Path) -> None:
+    path = written(tmp_path, MINE)
+    with pytest.raises(UnknownName, match=r"has no strategy 'Mien'; did you mean 'Mine'\?"):
+        made(path, "Mien")
+    with pytest.raises(UnknownName, match=r"unknown strategy 'mien'; did you mean 'mine'\?"):
+        plugins.make("mien", {}, str(tmp_path), INTERVALS)
+    with pytest.raises(ConfigError, match=r"has no parameter 'gian'; did you mean 'gain'\?"):
+        made(path, "Mine", gian=1.0)
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match=r"none\.py: No such file"):
+        made(tmp_path / "none.py", "Mine")
+    with pytest.raises(StrategyError, match=r"strategy\.folder = .*none: no such folder"):
+        plugins.catalogue(str(tmp_path / "none"))
+
+
+def test_a_file_that_cannot_be_run_is_refused_with_the_line(tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match=r"strategy 'my\.py': raises ZeroDivisionError: .*\(my\.py, line 6\)"):
+        made(written(tmp_path, "\n1 / 0"), "Mine")
+    with pytest.raises(StrategyError, match=r"strategy 'my\.py': raises SyntaxError"):
+        made(written(tmp_path, "\nclass"), "Mine")
+
+
+def test_a_class_that_is_no_dataclass_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = written(tmp_path, MINE.replace("@dataclass(frozen=True)", ""))
+    with pytest.raises(StrategyError, match=r"Mine is not a dataclass; put @dataclass\(frozen=True\) before it"):
+        made(path, "Mine")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise KeyError('spam')", r"raises KeyError: 'spam' \(my\.py, line 11\)"),
+        ("return np.zeros(3)", r"gives scores of shape \(3,\), not \(192, 8\)"),
+        ("return 2 + 0 * features['rsi_7_5m']", r"gives a score of size 2; scores lie between"),
+        ("return np.full(features.values.shape[:-1], np.inf)", r"gives a score of size inf"),
+        ("c = features['rsi_7_5m']; return np.tanh(c - np.nanmean(c))", r"looks ahead"),
+        ("return features['rsi_7_7m']", r"raises UnknownName: unknown feature 'rsi_7_7m'; did you mean"),
+    ],
+)
+def test_one_that_breaks_a_promise_is_refused_with_name_and_reason(tmp_path: Path, code: str, reason: str) -> None:
+    path = written(tmp_path, body(code))
+    with pytest.raises(StrategyError, match=rf"strategy '.*my\.py:Bad': {reason}"):
+        made(path, "Bad")
+
+
+def test_one_that_fails_later_is_still_told_by_name(tmp_path: Path) -> None:
+    strategy = made(written(tmp_path, body("return features['rsi_7_5m'] / (len(features.symbols) != 4)")), "Bad")
+    with np.errstate(all="ignore"), pytest.raises(StrategyError, match=r"my\.py:Bad': gives a score of size"):
+        strategy.score(features())
+
+
+@pytest.mark.parametrize("use", ["always", "never"])
+async def test_one_that_wants_pandas_gives_the_same_in_workers_as_here(tmp_path: Path, use: str) -> None:
+    strategy = made(written(tmp_path, FRAMED), "Crossing", fast=4.0)
+    table = features()
+    with WorkerPool(2, use) as pool:  # type: ignore[arg-type]
+        found = await plugins.scores(pool, strategy, table)
+    np.testing.assert_array_equal(found, strategy.score(table))
+    assert not np.isnan(found).any()
+
+
+async def test_one_that_fails_in_a_worker_is_told_by_name(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, FRAMED.replace("close = frames", "assert frames['5m'].index[0].year < 2025; close = frames")
+    )
+    strategy = made(path, "Crossing")
+    with WorkerPool(2, "always") as pool, pytest.raises(StrategyError, match=r"Crossing': raises AssertionError"):
+        await plugins.scores(pool, strategy, features())
+
+
+async def test_one_of_features_is_scored_in_this_process() -> None:
+    strategy, table = STRATEGIES["trend"](), features()
+    with WorkerPool(1, "never") as pool:
+        np.testing.assert_array_equal(await plugins.scores(pool, strategy, table), strategy.score(table))

@@ -241,7 +241,9 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
 
     if not loopback:
         log.warning("%s is not loopback: anybody who reaches this address can trade here", host)
-    app = create_app(exchange, latency_ms=settings.sim.latency_ms, trusted=loopback)
+    app = create_app(
+        exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit, trusted=loopback
+    )
     try:
         return listen(app, host, port, ready, None if plan is None else Door(plan, clock))
     finally:

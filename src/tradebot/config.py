@@ -68,10 +68,18 @@ class Section(BaseModel):
 class Venue(Section):
     """Where market data comes from and orders go to."""
 
-    name: str = Field("sim", description="The exchange: sim (built in), binance.")
+    name: str = Field("sim", description="The exchange: sim (built in), binance, binance-usdm (market data).")
     base_url: str = Field("", description="Another address of the same protocol; empty for the venue's own.")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for any reply but an order's, real seconds.")
     connections: int = Field(50, ge=1, le=500, description="Requests in the air at once.")
+
+    weight_share: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of the venue's request limits that one process may use. All that share the data folder "
+        "stay below 0.9 together; give each folder its part where several are used behind one address.",
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -150,6 +158,7 @@ class Sim(Section):
     )
     speed: float = Field(60.0, gt=0, le=100_000, description="Venue seconds in a real one, when scaled.")
     latency_ms: float = Field(0.0, ge=0, description="Delay of every reply, real milliseconds.")
+    weight_limit: int = Field(6000, ge=1, description="Request weight that it allows in a minute of its time.")
     faults: str = Field("", description="A TOML file of faults that it shall have; see docs/faults.md.")
 
     @field_validator("at")

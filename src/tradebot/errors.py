@@ -66,25 +66,31 @@ class MarketError(TradebotError):
 class VenueUnreachable(MarketError):
     """No usable answer came: refused, timed out, cut off or a server error.
 
-    `sent` tells whether the request may have reached the venue: an order must then be queried.
+    `sent` tells whether the request may have reached the venue: an order must then be queried. `code` is
+    the venue's, 0 if it said none.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, code: int = 0) -> None:
         super().__init__(message)
         self.sent = sent
+        self.code = code
 
 
 class VenueBusy(MarketError):
-    """The venue asks to be left alone for `wait_ms` venue milliseconds; nothing was executed."""
+    """The venue asks to be left alone for `wait_ms` venue milliseconds; nothing was executed.
+
+    `code` is the venue's, 0 if it said none or was not asked.
+    """
 
     retryable = True
 
-    def __init__(self, message: str, *, wait_ms: int, status: int) -> None:
+    def __init__(self, message: str, *, wait_ms: int, status: int, code: int = 0) -> None:
         super().__init__(message)
         self.wait_ms = wait_ms
         self.status = status
+        self.code = code
 
 
 class VenueRejected(MarketError):

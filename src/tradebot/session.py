@@ -23,12 +23,13 @@ import httpx
 from tradebot import sim
 from tradebot.clock import Clock, RealClock, SteppedClock
 from tradebot.config import Settings
-from tradebot.errors import MarketError, TradingError, UnknownName, suggestion
+from tradebot.errors import BadReply, MarketError, TradingError, UnknownName, UsageError, VenueRejected, suggestion
 from tradebot.market.bars import interval_ms
-from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.binance import OWN_TIME, VENUES, BinanceClient, Credentials
 from tradebot.market.memo import Memo
 from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
+from tradebot.market.tally import FileTally, Tally
 from tradebot.market.venue import Broker, Instrument
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
 from tradebot.sim.engine import Exchange
@@ -124,17 +125,33 @@ def account_key(settings: Settings) -> str:
     return f"{name}-{settings.trading.mode}"
 
 
-def _client(settings: Settings, clock: Clock, address: str, link: Link) -> BinanceClient:
+def limits_file(settings: Settings) -> Path:
+    """Where all processes of a data folder count what they use of a venue's limits.
+
+    Limits are by address: a venue's own hosts share one.
+    """
+    name, host = settings.venue.name, urlsplit(settings.venue.base_url).hostname or ""
+    own = urlsplit(VENUES[name].base_url).hostname or ""
+    domain = own[own.index(".") :]
+    return settings.data_path / "limits" / (name if host.endswith(domain) else venue_key(settings))
+
+
+def _client(settings: Settings, clock: Clock, address: str, link: Link, tally: Tally | None = None) -> BinanceClient:
     venue = settings.venue
     return BinanceClient(
         VENUES["binance" if venue.name == SIM else venue.name], clock=clock, base_url=address,
         timeout_s=venue.timeout_s, connections=venue.connections, retries=venue.retries,
-        transport=link.transport, credentials=link.credentials,
+        transport=link.transport, credentials=link.credentials, share=venue.weight_share, tally=tally,
     )  # fmt: skip
 
 
-def _in_process(exchange: Exchange, latency_ms: float, wrap: Wrap | None = None) -> Link:
-    transport: httpx.AsyncBaseTransport = httpx.ASGITransport(create_app(exchange, latency_ms=latency_ms))
+def _over_network(settings: Settings, clock: Clock) -> BinanceClient:
+    return _client(settings, clock, settings.venue.base_url, Link(), FileTally(limits_file(settings)))
+
+
+def _in_process(exchange: Exchange, settings: Settings, wrap: Wrap | None = None) -> Link:
+    app = create_app(exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit)
+    transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app)
     if (plan := exchange.prices.plan) is not None:
         from tradebot.sim.fault_transport import FaultTransport
 
@@ -152,13 +169,32 @@ def _paper_file(settings: Settings, venue: str) -> Path:
 
 
 async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
-    """The clock of the venue behind the network: real, or what a simulated venue says of its own."""
+    """The clock of the venue behind the network: real, or what a simulated venue says of its own.
+
+    While the venue wants silence it is not even asked for its time: the clock then is as processes before
+    have left it, and a simulated venue's own is read from its control endpoint, which is not the venue.
+    """
     clock = RealClock()
-    venue = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
+    venue = await stack.enter_async_context(_over_network(settings, clock))
+    known = venue.budget.usage
+    if known.own_time and await _simulated(venue):
+        return await _own_clock(settings, venue)
+    clock.sync(clock.now() + known.ahead, 0.0)
     await venue.time()
     await venue.time()  # on a warm connection: the first answer was late by the time to connect
-    if venue.sim_clock not in ("stepped", "scaled"):
-        return clock
+    return await _own_clock(settings, venue) if venue.sim_clock in OWN_TIME else clock
+
+
+async def _simulated(venue: BinanceClient) -> bool:
+    """Whether the venue still has a clock of its own to read."""
+    try:
+        await venue.sim_now()
+    except (VenueRejected, BadReply):
+        return False
+    return venue.sim_clock in OWN_TIME
+
+
+async def _own_clock(settings: Settings, venue: BinanceClient) -> Clock:
     now = await venue.sim_now()
     if venue.sim_clock == "scaled":
         return RealClock(start=now, speed=venue.sim_speed)
@@ -173,7 +209,7 @@ async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wr
     if plan is not None and plan.skewed and isinstance(clock, RealClock):
         # Of two that share a clock none can be early or late for the other.
         clock = RealClock(start=clock.now(), speed=clock.speed)
-    link = _in_process(exchange, settings.sim.latency_ms, wrap)
+    link = _in_process(exchange, settings, wrap)
     feed = await stack.enter_async_context(_client(settings, clock, "http://sim", link))
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
     scout = Scout(feed, clock, settings.universe, Memo(None, venue))
@@ -182,8 +218,10 @@ async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wr
 
 
 async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
+    if trading and not VENUES[settings.venue.name].trades:
+        raise UsageError(f"orders on {settings.venue.name} are not built yet; use fetch, analyze and predict there")
     venue, clock = venue_key(settings), await _venue_clock(settings, stack)
-    feed = await stack.enter_async_context(_client(settings, clock, settings.venue.base_url, Link()))
+    feed = await stack.enter_async_context(_over_network(settings, clock))
     scout = Scout(feed, clock, settings.universe, Memo(settings.data_path / "known", venue))
     await scout.open()
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
@@ -194,7 +232,7 @@ async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool,
             settings, session.marked, clock, _paper_file(settings, venue), sim.open_plan(settings)
         )
         stack.callback(exchange.close)
-        link = _in_process(exchange, settings.sim.latency_ms, wrap)
+        link = _in_process(exchange, settings, wrap)
         session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
     return session
 

@@ -28,6 +28,7 @@ from tradebot.errors import (
     VenueUnreachable,
 )
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.usage import WEIGHT
 from tradebot.market.venue import Order, Side
 
 T0 = 1_516_406_400_000
@@ -114,7 +115,7 @@ async def test_market_data_comes_from_the_paths_of_the_profile() -> None:
     options = {"clock": SteppedClock(T0), "base_url": "http://venue.test:81/"}
     async with BinanceClient(VENUES["binance"], transport=transport, **options) as venue:
         assert (await venue.instruments())["BTCUSDT"].tradable
-        assert venue.budget.limit == 9000
+        assert [window.most for window in venue.budget.windows if window.what == WEIGHT] == [9000]
         assert (await venue.tickers())["BTCUSDT"].last == Decimal("9.5")
         assert (await venue.prices())["BTCUSDT"] == Decimal("9.5")
         assert (await venue.klines("BTCUSDT", "5m", None, 7)).open_time.tolist() == [T0]
@@ -269,7 +270,7 @@ async def test_a_short_silence_is_waited_for() -> None:
 
 
 async def _move(venue: BinanceClient) -> None:
-    while not venue.budget.blocked_ms():
+    while not venue.budget.silent_ms():
         await asyncio.sleep(0.001)
     for passed in range(0, 1100, 10):
         venue._clock.advance(T0 + passed)  # type: ignore[attr-defined]

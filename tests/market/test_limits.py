@@ -1,103 +1,232 @@
-"""The weight budget and retry delays."""
+"""The budget of a venue's limits, and retry delays."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tradebot.clock import MINUTE, SteppedClock
+from tradebot.clock import DAY, MINUTE, SteppedClock
 from tradebot.errors import BadReply, TradebotError, VenueBusy, VenueRejected, VenueUnreachable
 from tradebot.market.limits import LONGEST_DELAY_MS, Budget, retry_delay_ms
+from tradebot.market.tally import FileTally, Tally
+from tradebot.market.usage import ORDERS, REQUESTS, WEIGHT, Cost, Traffic, Window
 
 T0 = 1_516_406_400_000  # begins a minute
+MINUTELY = (WEIGHT, MINUTE)
+READ, BULK = Cost(20), Cost(20, traffic=Traffic.BULK)
+ORDER = Cost(1, 1, 1, Traffic.ORDER)
 
 
-def budget(limit: int = 100, margin: float = 0.5) -> tuple[Budget, SteppedClock]:
+def budget(share: float = 0.9, *limits: Window, tally: Tally | None = None) -> tuple[Budget, SteppedClock]:
     clock = SteppedClock(T0 + 10_000)
-    return Budget(clock, limit, margin), clock
+    return Budget(clock, limits or [Window(WEIGHT, MINUTE, 100)], share=share, tally=tally), clock
 
 
-def test_weight_is_spent_up_to_the_margin_and_comes_back_with_the_minute() -> None:
-    weights, clock = budget()
-    assert [weights.wait_ms(20) for _ in range(3)] == [0, 0, 50_000]
-    assert weights.usage.used == 40
+def spend(weights: Budget, cost: Cost) -> int:
+    """How many such requests may go."""
+    number = 0
+    while not weights.wait_ms(cost):
+        weights.answered(cost, {}, 0)
+        number += 1
+    return number
+
+
+def used(weights: Budget, place: int = 0) -> int:
+    return weights.usage.windows[place].used
+
+
+def test_weight_is_spent_up_to_the_share_and_comes_back_with_the_minute() -> None:
+    weights, clock = budget(0.5)
+    assert [weights.wait_ms(READ) for _ in range(3)] == [0, 0, 50_000]
+    assert used(weights) == 40
+    for _ in range(2):
+        weights.answered(READ, {}, clock.now())
     clock.advance(T0 + MINUTE)
-    assert weights.wait_ms(20) == 0
+    assert weights.wait_ms(READ) == 0
+    assert used(weights) == 20
+
+
+def test_after_a_burst_of_klines_there_is_room_for_marks_and_after_those_for_orders() -> None:
+    weights, _ = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    assert spend(weights, Cost(2, traffic=Traffic.BULK)) == 382
+    assert spend(weights, Cost(4)) == 34
+    assert spend(weights, Cost(1, traffic=Traffic.ORDER)) == 100
+
+
+def test_what_is_in_the_air_when_a_minute_begins_counts_in_it() -> None:
+    weights, clock = budget()
+    weights.wait_ms(READ)
+    clock.advance(T0 + MINUTE)
+    assert used(weights) == 20
+    weights.answered(READ, {}, clock.now())
+    clock.advance(T0 + 2 * MINUTE)
+    assert used(weights) == 0
 
 
 def test_the_venues_counter_is_the_truth_and_the_local_one_its_floor() -> None:
     weights, clock = budget()
-    weights.wait_ms(10)
-    weights.observe(45, clock.now())
-    assert weights.wait_ms(10) == 50_000
-    weights.observe(3, clock.now())
-    assert weights.usage.used == 45
+    weights.wait_ms(READ)
+    weights.answered(READ, {MINUTELY: 85}, clock.now())
+    assert weights.wait_ms(READ) == 50_000
+    assert weights.wait_ms(Cost(5)) == 0
+    weights.answered(Cost(5), {MINUTELY: 3, ("UNHEARD_OF", 7): 5}, clock.now())
+    assert used(weights) == 90
 
 
 def test_the_counter_of_an_earlier_minute_says_nothing_about_this_one() -> None:
     weights, clock = budget()
     sent = clock.now()
+    weights.wait_ms(READ)
     clock.advance(T0 + MINUTE)
-    weights.observe(49, sent)
-    assert weights.wait_ms(40) == 0
+    weights.usage  # noqa: B018 (somebody looked meanwhile)
+    weights.answered(READ, {MINUTELY: 99}, sent)
+    assert weights.wait_ms(READ) == 0
 
 
 def test_a_request_heavier_than_the_share_may_go_alone() -> None:
-    weights, _ = budget()
-    assert weights.wait_ms(80) == 0
-    assert weights.wait_ms(1) == 50_000
+    weights, _ = budget(0.5)
+    assert weights.wait_ms(Cost(80)) == 0
+    assert weights.wait_ms(Cost(1)) == 50_000
+
+
+def test_every_limit_that_the_venue_names_is_kept_each_by_what_it_counts() -> None:
+    weights, clock = budget()
+    weights.learn([Window(WEIGHT, MINUTE, 1_000), Window(REQUESTS, 5 * MINUTE, 40), Window(ORDERS, 10_000, 3)])
+    assert spend(weights, ORDER) == 3
+    assert weights.wait_ms(ORDER) == 10_000
+    assert spend(weights, Cost(2)) == 33  # 36 requests of 40
+    clock.advance(T0 + 20_000)
+    assert spend(weights, ORDER) == 3
+    assert weights.wait_ms(Cost(2)) == 4 * MINUTE + 40_000
+
+
+def test_counters_of_orders_are_the_venues_too() -> None:
+    weights, clock = budget(0.9, Window(ORDERS, 10_000, 50), Window(ORDERS, DAY, 500))
+    weights.wait_ms(ORDER)
+    weights.answered(ORDER, {(ORDERS, 10_000): 7, (ORDERS, DAY): 500}, clock.now())
+    assert [used(weights, 0), used(weights, 1)] == [7, 500]
+    assert weights.wait_ms(ORDER) == DAY - 10_000
+    assert weights.wait_ms(Cost(5)) == 0
 
 
 def test_after_a_ban_nothing_goes_until_its_end_whatever_the_minute() -> None:
     weights, clock = budget()
-    weights.block(3 * MINUTE)
-    weights.block(MINUTE)
-    assert weights.wait_ms(1) == weights.blocked_ms() == 3 * MINUTE
+    weights.silence(3 * MINUTE)
+    weights.silence(MINUTE)
+    assert weights.wait_ms(Cost(1)) == weights.wait_ms(ORDER) == weights.silent_ms() == 3 * MINUTE
     clock.advance(T0 + 10_000 + 3 * MINUTE - 1)
-    assert weights.wait_ms(1) == 1
+    assert weights.wait_ms(Cost(1)) == 1
     clock.advance(T0 + 10_000 + 3 * MINUTE)
-    assert weights.wait_ms(1) == 0
+    assert weights.wait_ms(Cost(1)) == 0
+
+
+def test_too_many_orders_hold_up_orders_only() -> None:
+    weights, _ = budget()
+    weights.silence(10_000, Traffic.ORDER)
+    assert weights.wait_ms(ORDER) == 10_000
+    assert weights.wait_ms(BULK) == 0
+
+
+def test_a_clock_set_back_waits_at_most_a_minute_or_a_ban(tmp_path: Path) -> None:
+    weights, _ = budget(tally=FileTally(tmp_path / "venue"))
+    spend(weights, READ)
+    weights.silence(2 * MINUTE)
+    late = SteppedClock(T0 - DAY)
+    again = Budget(late, [], tally=FileTally(tmp_path / "venue"))
+    assert again.wait_ms(READ) == 2 * MINUTE
+    late.advance(T0 - DAY + 2 * MINUTE)
+    assert again.wait_ms(READ) == 0
+
+
+# --- several processes
+
+
+def test_what_one_process_uses_the_others_count(tmp_path: Path) -> None:
+    one, two = (budget(tally=FileTally(tmp_path / "venue"))[0] for _ in range(2))
+    assert spend(one, READ) == 4
+    assert two.wait_ms(READ) == 50_000
+    assert two.wait_ms(Cost(10)) == 0
+    assert used(one) == 90
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_processes_with_half_the_margin_each_stay_below_the_limit_and_none_starves(
+    tmp_path: Path, shared: bool
+) -> None:
+    limit = Window(WEIGHT, MINUTE, 600)
+    folders = [tmp_path, tmp_path if shared else tmp_path / "other"]
+    both = [budget(0.45, limit, tally=FileTally(each / "venue"))[0] for each in folders]
+    spent = [spend(each, Cost(2, traffic=Traffic.BULK)) * 2 for each in both]
+    assert spent == [228, 228]
+    spent = [spent[i] + spend(each, Cost(1)) for i, each in enumerate(both)]
+    assert spent == [270, 270]
+
+
+def test_a_ban_outlives_the_process_that_met_it(tmp_path: Path) -> None:
+    weights, _ = budget(tally=FileTally(tmp_path / "venue"))
+    weights.silence(2 * MINUTE)
+    again, clock = budget(tally=FileTally(tmp_path / "venue"))
+    clock.advance(T0 + 70_000)
+    assert again.wait_ms(Cost(1)) == MINUTE
+
+
+def test_limits_and_the_clock_that_one_process_has_learned_the_next_one_knows(tmp_path: Path) -> None:
+    weights, _ = budget(tally=FileTally(tmp_path / "venue"))
+    weights.learn([Window(WEIGHT, MINUTE, 50)])
+    weights.heard(-7 * DAY, own_time=True)
+    again, _ = budget(tally=FileTally(tmp_path / "venue"))
+    assert spend(again, READ) == 2
+    assert (again.usage.ahead, again.usage.own_time) == (-7 * DAY, True)
 
 
 class Spending(RuleBasedStateMachine):
-    """However it is asked, no minute spends more than its share."""
+    """However two processes ask, no minute of the venue sees more than their share."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weights, self.clock = budget(limit=1000, margin=0.9)
-        self.spent: dict[int, int] = {}
+        self.clock = SteppedClock(T0 + 10_000)
+        tally = Tally()
+        self.two = [Budget(self.clock, [Window(WEIGHT, MINUTE, 1000)], tally=tally) for _ in range(2)]
+        self.air: list[tuple[Budget, Cost, int]] = []
+        self.arrived: dict[int, int] = {}
         self.banned = 0
 
-    @rule(weight=st.integers(1, 400))
-    def ask(self, weight: int) -> None:
-        now = self.clock.now()
-        wait = self.weights.wait_ms(weight)
+    @rule(who=st.integers(0, 1), weight=st.integers(1, 400), traffic=st.sampled_from([Traffic.READ, Traffic.BULK]))
+    def ask(self, who: int, weight: int, traffic: Traffic) -> None:
+        now, cost = self.clock.now(), Cost(weight, traffic=traffic)
+        wait = self.two[who].wait_ms(cost)
         if wait == 0:
-            self.spent[now // MINUTE] = self.spent.get(now // MINUTE, 0) + weight
             assert now >= self.banned
+            self.air.append((self.two[who], cost, now))
         else:
             assert now + wait <= max(self.banned, (now // MINUTE + 1) * MINUTE)
+
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        if self.air:
+            budget, cost, sent = self.air.pop(data.draw(st.integers(0, len(self.air) - 1)))
+            minute = self.clock.now() // MINUTE
+            self.arrived[minute] = self.arrived.get(minute, 0) + cost.weight
+            budget.answered(cost, {MINUTELY: self.arrived[minute]}, sent)
 
     @rule(ms=st.integers(1, 90_000))
     def let_time_pass(self, ms: int) -> None:
         self.clock.advance(self.clock.now() + ms)
-
-    @rule(used=st.integers(0, 1200))
-    def hear_of_others(self, used: int) -> None:
-        self.weights.observe(used, self.clock.now())
-        if used >= 900:
-            assert self.weights.wait_ms(1) > 0
+        for each in self.two:
+            each.silent_ms()  # each process looks at the clock
 
     @rule(ms=st.integers(1, 200_000))
     def be_banned(self, ms: int) -> None:
-        self.weights.block(ms)
+        self.two[0].silence(ms)
         self.banned = max(self.banned, self.clock.now() + ms)
 
     @invariant()
     def within_the_share(self) -> None:
-        assert all(spent <= 900 for spent in self.spent.values())
+        assert all(weight <= 900 for weight in self.arrived.values())
 
 
 TestSpending = Spending.TestCase

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tradebot.market.profiles import VENUES, Profile
+from tradebot.market.usage import WEIGHT, Traffic
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -13,11 +14,30 @@ def test_every_profile_is_complete(name: str) -> None:
     assert profile.name == name
     assert profile.base_url.startswith("https://")
     assert {"time", "instruments", "tickers", "prices", "klines"} <= profile.endpoints.keys()
-    limits = [limit for limit, _ in profile.kline_weights]
-    assert limits == sorted(limits)
-    assert profile.kline_weight(1) <= profile.kline_weight(profile.kline_limit) <= profile.weight_limit
+    pages = [limit for limit, _ in profile.kline_weights]
+    assert pages == sorted(pages)
+    most = min(window.most for window in profile.limits if window.what == WEIGHT)
+    assert profile.kline_cost(1).weight <= profile.kline_cost(profile.kline_limit).weight <= most
+    for endpoint in profile.endpoints.values():
+        assert endpoint.cost.weight <= most
 
 
-def test_the_weight_of_klines_follows_the_limit() -> None:
-    steps = Profile("x", "https://x", {}, ((99, 1), (499, 2), (1000, 5), (1500, 10)), 2400)
-    assert [steps.kline_weight(n) for n in (1, 99, 100, 500, 1500, 9999)] == [1, 1, 2, 5, 10, 10]
+@pytest.mark.parametrize("name", VENUES)
+def test_what_changes_the_account_is_an_order_and_signed_and_nothing_else_is(name: str) -> None:
+    for endpoint in VENUES[name].endpoints.values():
+        assert (endpoint.method != "GET") == (endpoint.traffic is Traffic.ORDER)
+        assert endpoint.signed or endpoint.traffic is not Traffic.ORDER
+        assert bool(endpoint.cost.orders) == (endpoint.method == "POST")
+
+
+def test_the_cost_of_klines_follows_the_limit() -> None:
+    usdm = VENUES["binance-usdm"]
+    pages = (1, 99, 100, 499, 500, 1000, 1001, 1500, 9999)
+    assert [usdm.kline_cost(n).weight for n in pages] == [1, 1, 2, 2, 5, 5, 10, 10, 10]
+    assert {usdm.kline_cost(n).traffic for n in pages} == {Traffic.BULK}
+
+
+def test_spot_takes_orders_and_futures_are_market_data_only() -> None:
+    assert {name: VENUES[name].trades for name in ("binance", "binance-usdm")} == {
+        "binance": True, "binance-usdm": False
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tradebot.errors import BadReply
 from tradebot.market import wire
+from tradebot.market.usage import ORDERS, REQUESTS, WEIGHT, Window
 from tradebot.market.venue import Balance, Order, OrderType, Side
 
 T0 = 1_516_406_400_000
@@ -111,12 +112,39 @@ def test_when_no_symbol_can_be_read_the_reply_is_bad() -> None:
         wire.instruments({"symbols": [without(SYMBOL, "symbol")]})
 
 
-def test_the_weight_limit_is_for_one_minute() -> None:
-    rate = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 2, "limit": 12000}
-    orders = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100}
-    assert wire.weight_limit({"rateLimits": [orders, rate]}) == 6000
-    assert wire.weight_limit({"rateLimits": [orders]}) is None
-    assert wire.weight_limit({}) is None
+def rate(what: str, interval: str, number: int, limit: int) -> dict[str, Any]:
+    return {"rateLimitType": what, "interval": interval, "intervalNum": number, "limit": limit}
+
+
+def test_limits_are_what_the_venue_names_of_those_that_are_known() -> None:
+    named = [
+        rate("REQUEST_WEIGHT", "MINUTE", 2, 12000), rate("ORDERS", "SECOND", 10, 100),
+        rate("RAW_REQUESTS", "DAY", 1, 7), rate("UNHEARD_OF", "MINUTE", 1, 5),
+        rate("ORDERS", "FORTNIGHT", 1, 5), rate("ORDERS", "DAY", 1, 0),
+    ]  # fmt: skip
+    assert wire.limits({"rateLimits": named}) == [
+        Window(WEIGHT, 120_000, 12000), Window(ORDERS, 10_000, 100), Window(REQUESTS, 86_400_000, 7)
+    ]  # fmt: skip
+    assert wire.limits({}) == []
+    with pytest.raises(BadReply, match="field 'limit' is missing"):
+        wire.limits({"rateLimits": [without(named[0], "limit")]})
+
+
+@pytest.mark.parametrize(
+    ("what", "length", "header"),
+    [
+        (WEIGHT, 60_000, "x-mbx-used-weight-1m"), (WEIGHT, 120_000, "x-mbx-used-weight-2m"),
+        (ORDERS, 10_000, "x-mbx-order-count-10s"), (ORDERS, 86_400_000, "x-mbx-order-count-1d"),
+        (WEIGHT, 3_600_000, "x-mbx-used-weight-1h"), (REQUESTS, 300_000, ""),
+    ],
+)  # fmt: skip
+def test_each_limit_has_its_counter(what: str, length: int, header: str) -> None:
+    assert wire.counter(what, length) == header
+
+
+def test_of_contracts_only_those_without_an_end_are_listed() -> None:
+    rows = [SYMBOL | {"symbol": kind, "contractType": kind} for kind in ("PERPETUAL", "CURRENT_QUARTER", "UNHEARD_OF")]
+    assert list(wire.instruments({"symbols": rows})) == ["PERPETUAL"]
 
 
 def test_tickers_rank_by_float_and_price_by_decimal() -> None:

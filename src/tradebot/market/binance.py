@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
-from tradebot.clock import DAY, SECOND, Clock, monotonic_ms
+from tradebot.clock import DAY, SECOND, Clock, monotonic_ms, wall_ms
 from tradebot.errors import (
     BadReply,
     ConfigError,
@@ -28,9 +28,11 @@ from tradebot.errors import (
 )
 from tradebot.market import failures, wire
 from tradebot.market.bars import Klines
-from tradebot.market.limits import Budget, retry_delay_ms
+from tradebot.market.limits import CEILING, Budget, retry_delay_ms
 from tradebot.market.profiles import VENUES, Endpoint, Profile
 from tradebot.market.signing import Credentials, Parameters, query
+from tradebot.market.tally import Tally
+from tradebot.market.usage import Cost, Limit, Traffic
 from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderReport, Ticker
 
 __all__ = ["VENUES", "BinanceClient", "Credentials", "Profile"]
@@ -42,6 +44,7 @@ ORDER_TIMEOUT_S = 15.0  # the venue itself gives up on its matching engine after
 PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
 LOOK_AGAIN_MS = 50
 PAGE = 1_000
+OWN_TIME = ("stepped", "scaled")  # clocks that do not go with the machine's
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
 
 for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
@@ -62,8 +65,9 @@ class BinanceClient(Feed, Broker):
     """A venue of the Binance protocol; an async context manager.
 
     Reads are tried again (`retries` times, with growing jittered delays) where that can help;
-    orders are sent once. With `transport` given nothing leaves the process but through it. Raises
-    what `Feed` and `Broker` promise.
+    orders are sent once. With `transport` given nothing leaves the process but through it. Of the
+    venue's limits it uses `share`, counted in `tally`, which it closes. Raises what `Feed` and
+    `Broker` promise.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class BinanceClient(Feed, Broker):
         retries: int = 3,
         credentials: Credentials | None = None,
         seed: int = 0,
+        share: float = CEILING,
+        tally: Tally | None = None,
     ) -> None:
         url = _address(base_url or profile.base_url)
         self.profile = profile
@@ -88,7 +94,8 @@ class BinanceClient(Feed, Broker):
         self.rtt_ms = 0.0
         self.sim_clock = ""
         self.sim_speed = 1.0
-        self.budget = Budget(clock, profile.weight_limit)
+        self._tally = tally or Tally()
+        self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
         self._base = str(url).rstrip("/")
         self._clock = clock
         self._retries = retries
@@ -115,8 +122,9 @@ class BinanceClient(Feed, Broker):
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections and the tally."""
         await self._http.aclose()
+        self._tally.close()
 
     # --- market data
 
@@ -126,15 +134,16 @@ class BinanceClient(Feed, Broker):
         def synced(reply: Any) -> int:
             server = wire.server_time(reply)
             self._clock.sync(server, self.rtt_ms)
+            self.budget.heard(self._clock.now() - wall_ms(), own_time=self.sim_clock in OWN_TIME)
             return server
 
         return await self._read("time", _json(synced))
 
     async def instruments(self) -> Mapping[str, Instrument]:
-        """All symbols with their rules; the venue's own weight limit is taken over."""
+        """All symbols with their rules; the venue's own limits are taken over."""
 
         def rules(reply: Any) -> Mapping[str, Instrument]:
-            self.budget.limit = wire.weight_limit(reply) or self.budget.limit
+            self.budget.learn(wire.limits(reply))
             return wire.instruments(reply)
 
         return await self._read("instruments", _json(rules))
@@ -154,7 +163,7 @@ class BinanceClient(Feed, Broker):
         if start is not None:
             parameters = [*parameters, ("startTime", start)]
         async with self._bulk:
-            return await self._read("klines", wire.klines, parameters, self.profile.kline_weight(limit))
+            return await self._read("klines", wire.klines, parameters, self.profile.kline_cost(limit))
 
     # --- the account
 
@@ -226,7 +235,10 @@ class BinanceClient(Feed, Broker):
         async def once() -> int:
             request = self._http.build_request(method, url, content=body, timeout=self._read_times)
             with self._named():
-                reply = wire.parsed(await self._exchange(request))
+                response = await self._exchange(request)
+                if not response.is_success:
+                    raise self._error(response)
+                reply = wire.parsed(response.content)
                 with wire.reading("sim clock"):
                     self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
                     return int(reply["now"])
@@ -236,16 +248,13 @@ class BinanceClient(Feed, Broker):
     # --- one request
 
     async def _read(
-        self, name: str, parse: Callable[[bytes], T], parameters: Parameters = (), weight: int | None = None
+        self, name: str, parse: Callable[[bytes], T], parameters: Parameters = (), cost: Cost | None = None
     ) -> T:
         """Ask, and ask again where that can help."""
-        endpoint = self.profile.endpoints[name]
-        cost = endpoint.weight if weight is None else weight
+        endpoint = self._endpoint(name)
 
         async def once() -> T:
-            await self._admit(cost)
-            self.weight += cost
-            reply = await self._ask(endpoint, parameters, self._read_times)
+            reply = await self._ask(endpoint, parameters, cost or endpoint.cost, self._read_times)
             with self._named():
                 return parse(reply)
 
@@ -267,35 +276,42 @@ class BinanceClient(Feed, Broker):
                 await asyncio.sleep(delay / 1000)
 
     async def _command(self, name: str, parameters: Parameters, client_id: str) -> OrderReport:
-        """Send an order request once. The margin of the budget is kept for it, so only a ban holds it up."""
-        endpoint = self.profile.endpoints[name]
-        if blocked := self.budget.blocked_ms():
-            raise self._busy(blocked)
-        self.weight += endpoint.weight
+        """Send an order request once."""
         try:
-            reply = await self._ask(endpoint, parameters, self._order_times)
+            endpoint = self._endpoint(name)
+            reply = await self._ask(endpoint, parameters, endpoint.cost, self._order_times)
             with self._named():
                 return wire.order_report(wire.parsed(reply))
         except MarketError as error:
             raise failures.order_failure(error, client_id) from None
 
-    async def _admit(self, weight: int) -> None:
-        """Return when `weight` may be spent; `VenueBusy` if that is not soon, or never by itself."""
-        while wait := self.budget.wait_ms(weight):
+    def _endpoint(self, name: str) -> Endpoint:
+        """`VenueRejected` where the venue has no such endpoint, or we have no key for it: nothing is sent then."""
+        endpoint = self.profile.endpoints.get(name)
+        if endpoint is None:
+            raise VenueRejected(f"{self.where}: {name} is not supported on this venue", code=0, status=404)
+        if endpoint.signed and self._credentials is None:
+            raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
+        return endpoint
+
+    async def _admit(self, cost: Cost) -> None:
+        """Return when `cost` may be spent; `VenueBusy` if that is not soon, or never by itself.
+
+        Orders never wait: what they were decided on would be another moment's.
+        """
+        while wait := self.budget.wait_ms(cost):
             before = self._clock.now()
-            if wait <= PATIENCE_MS:
+            if wait <= PATIENCE_MS and cost.traffic is not Traffic.ORDER:
                 await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)
             if self._clock.now() == before:  # too long, or a clock that stands while we work
-                raise self._busy(wait)
+                seconds = -(-wait // SECOND)
+                message = f"{self.where}: its limit allows no request for {seconds} s"
+                raise VenueBusy(message, wait_ms=wait, status=429)
 
-    def _busy(self, wait: int) -> VenueBusy:
-        seconds = -(-wait // SECOND)
-        return VenueBusy(f"{self.where}: its limit allows no request for {seconds} s", wait_ms=wait, status=429)
-
-    async def _ask(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> bytes:
+    async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: httpx.Timeout) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
-            return await self._exchange(self._request(endpoint, parameters, times))
+            return await self._once(endpoint, parameters, cost, times)
         except VenueRejected as refusal:
             if refusal.code != failures.CLOCK_CODE:
                 raise
@@ -303,14 +319,26 @@ class BinanceClient(Feed, Broker):
                 await self.time()
             except MarketError:
                 raise refusal from None
-        return await self._exchange(self._request(endpoint, parameters, times))
+        return await self._once(endpoint, parameters, cost, times)
+
+    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: httpx.Timeout) -> bytes:
+        """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
+        await self._admit(cost)
+        sent, told = self._clock.now(), httpx.Headers()
+        self.weight += cost.weight
+        try:
+            response = await self._exchange(self._request(endpoint, parameters, times))
+            told = response.headers
+        finally:
+            self.budget.answered(cost, self._counts(told) if endpoint.exact else {}, sent)
+        if not response.is_success:
+            raise self._refused(response)
+        return response.content
 
     def _request(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> httpx.Request:
         """The request as it goes out at once: signed ones carry the present moment."""
         headers = {}
-        if endpoint.signed:
-            if self._credentials is None:
-                raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
+        if endpoint.signed and self._credentials:
             parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
             headers["X-MBX-APIKEY"] = self._credentials.key
         payload = query(parameters)
@@ -319,9 +347,9 @@ class BinanceClient(Feed, Broker):
         url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
         return self._http.build_request(endpoint.method, url, headers=headers, timeout=times)
 
-    async def _exchange(self, request: httpx.Request) -> bytes:
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
         """Send and wait for the body. The only place that touches the network and that translates its errors."""
-        sent, started = self._clock.now(), monotonic_ms()
+        started = monotonic_ms()
         self.requests += 1
         try:
             async with asyncio.timeout(request.extensions["timeout"]["read"]):
@@ -331,10 +359,13 @@ class BinanceClient(Feed, Broker):
         finally:
             self.rtt_ms = monotonic_ms() - started
             self.network_ms += self.rtt_ms
-        self._observe(response.headers, sent)
-        if not response.is_success:
-            raise self._refused(response)
-        return response.content
+        self.sim_clock = response.headers.get("x-sim-clock", self.sim_clock)
+        return response
+
+    def _counts(self, headers: httpx.Headers) -> Mapping[Limit, int]:
+        """What the venue says is used of each limit."""
+        told = ((window.limit, headers.get(wire.counter(*window.limit), "")) for window in self.budget.windows)
+        return {limit: int(count) for limit, count in told if count.isdigit()}
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -344,21 +375,21 @@ class BinanceClient(Feed, Broker):
         except BadReply as error:
             raise BadReply(f"{self.where}: {error}") from None
 
-    def _observe(self, headers: httpx.Headers, sent: int) -> None:
-        used = headers.get("x-mbx-used-weight-1m", "")
-        if used.isdigit():
-            self.budget.observe(int(used), sent)
-        self.sim_clock = headers.get("x-sim-clock", self.sim_clock)
-
     def _refused(self, response: httpx.Response) -> MarketError:
+        """The error of a reply, and silence where it asks for that."""
+        error = self._error(response)
+        if silence := failures.silence(error):
+            if not self.budget.silent_ms(silence[1]):
+                log.warning("%s", error)
+            self.budget.silence(*silence)
+        return error
+
+    def _error(self, response: httpx.Response) -> MarketError:
         try:
             reply = wire.parsed(response.content)
         except BadReply:
             reply = None
-        error = failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
-        if isinstance(error, VenueBusy):
-            self.budget.block(error.wait_ms)
-        return error
+        return failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
 
 
 def _json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:

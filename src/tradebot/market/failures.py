@@ -25,14 +25,17 @@ from tradebot.errors import (
     VenueUnreachable,
 )
 from tradebot.market import wire
+from tradebot.market.usage import Traffic
 
 CLOCK_CODE = -1021
 UNKNOWN_ORDER = -2013
 CANCEL_REJECTED = -2011
 NEW_ORDER_REJECTED = -2010
 # The venue failed, or does not know itself what became of the request.
-AMBIGUOUS = {-1000, -1001, -1006, -1007, -1008}
-TOO_MANY = {-1003, -1015}
+THROTTLED = -1008
+AMBIGUOUS = {-1000, -1001, -1006, -1007, THROTTLED}
+TOO_MANY_ORDERS = -1015
+TOO_MANY = {-1003, TOO_MANY_ORDERS}
 # Refused before the matching engine or by it: certainly not executed. Every other code is in doubt.
 DEFINITE = {
     -1002, -1013, -1014, -1016, -1020, -1021, -1022, *range(-1108, -1099), -1111, -1112, *range(-1118, -1113),
@@ -42,6 +45,8 @@ DEFINITE = {
 DEFINITE_STATUS = {401, 404, 405, 451}
 BUSY_STATUS = {403, 418, 429}
 DEFAULT_WAIT_MS = {403: 5 * MINUTE, 418: 2 * MINUTE, 429: MINUTE}
+THROTTLED_WAIT_MS = MINUTE
+BACKEND_TIMEOUT = 408  # as futures say it
 REMEDY = {
     401: "check the API key and its permissions",
     404: "is this the address of such a venue? see --base-url",
@@ -87,13 +92,22 @@ def refused(status: int, headers: Mapping[str, str], reply: Any, where: str, now
     said = f"{where}: HTTP {status}" + (f", code {code}: {text[:200]}" if code else "")
     if status in BUSY_STATUS or code in TOO_MANY:
         wait = retry_after_ms(status, headers, text, now)
-        return VenueBusy(f"{said}; asks for silence for {-(-wait // SECOND)} s", wait_ms=wait, status=status)
-    if status >= 500 or code in AMBIGUOUS:
-        return VenueUnreachable(f"{said}; the venue is in trouble")
+        return VenueBusy(f"{said}; asks for silence for {-(-wait // SECOND)} s", wait_ms=wait, status=status, code=code)
+    if status >= 500 or status == BACKEND_TIMEOUT or code in AMBIGUOUS:
+        return VenueUnreachable(f"{said}; the venue is in trouble", code=code)
     if not code and status not in DEFINITE_STATUS:
         return BadReply(f"{said}; {'redirected' if status < 400 else 'not in the words of the protocol'}")
     remedy = REMEDY.get(status)
     return VenueRejected(said + (f"; {remedy}" if remedy else ""), code=code, status=status)
+
+
+def silence(error: MarketError) -> tuple[int, Traffic] | None:
+    """For how many venue ms nothing more of which kind may be sent after `error`; None if all may."""
+    if isinstance(error, VenueBusy):
+        return error.wait_ms, Traffic.ORDER if error.code == TOO_MANY_ORDERS else Traffic.READ
+    if isinstance(error, VenueUnreachable) and error.code == THROTTLED:
+        return THROTTLED_WAIT_MS, Traffic.BULK
+    return None
 
 
 def order_failure(error: MarketError, client_id: str) -> TradebotError:

@@ -1,81 +1,144 @@
-"""The request weight that a venue allows, and when to try again.
+"""The limits of a venue, shared fairly, and when to try again.
 
 Nothing here sleeps or reads a clock of its own: the budget *returns* how long to wait.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from random import Random
 
-from tradebot.clock import MINUTE, Clock
+from tradebot.clock import Clock
 from tradebot.errors import TradebotError
+from tradebot.market.tally import Tally
+from tradebot.market.usage import Cost, Limit, Traffic, Usage, Window
 
 FIRST_DELAY_MS = 200
 LONGEST_DELAY_MS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What is known of a budget.
-
-    `used` weight in the calendar minute that begins at `minute`, and the moment `until` which the
-    venue wants to hear nothing (UTC ms).
-    """
-
-    minute: int = 0
-    used: int = 0
-    until: int = 0
+CEILING = 0.9  # of a limit, for all processes together: others behind the address are seen late
+BULK = 0.85  # of a share, for klines: after any burst the rest is there for marks, orders and rules
 
 
 class Budget:
-    """The weight of one venue and address, in venue time.
+    """What may be sent to one venue from one address, in venue time.
 
-    `limit` is the venue's for a calendar minute; of it `margin` (0 to 1) may be spent here. The
-    venue's own counter is the truth, since it sees every process behind the address; the local
-    count is its floor, since it sees what is still in the air.
+    `limits` are the venue's until it names others. Of each, this process may use `share` (0 to 1),
+    and all that use the same `tally` together `CEILING`, or `share` if that is more. The venue's own
+    counters are the truth, since they see every process behind the address; the local ones are their
+    floor, since they see what is still in the air. Orders may go up to the venue's limit itself.
     """
 
-    def __init__(self, clock: Clock, limit: int, margin: float = 0.9) -> None:
-        self.limit = limit
-        self.margin = margin
+    def __init__(
+        self, clock: Clock, limits: Iterable[Window], *, share: float = CEILING, tally: Tally | None = None
+    ) -> None:
+        most = max(share, CEILING)
+        self._caps = {
+            Traffic.READ: (share, most),
+            Traffic.BULK: (share * BULK, most * BULK),
+            Traffic.ORDER: (1.0, 1.0),
+        }
         self._clock = clock
-        self._usage = Usage()
+        self._tally = tally or Tally()
+        self._air: list[Cost] = []
+        self._own: dict[Limit, tuple[int, int]] = {}  # begin and what this process has used since
+        self._tally.update(lambda known: known if known.windows else known.limited(tuple(limits)))
 
     @property
     def usage(self) -> Usage:
-        """The state of this minute."""
-        # A clock set back a little by a new measurement must not bring back the budget of a minute gone
-        # by; one set back by more is a venue that has begun its time anew.
-        minute = self._clock.now() // MINUTE * MINUTE
-        if minute > self._usage.minute or minute < self._usage.minute - MINUTE:
-            self._usage = replace(self._usage, minute=minute, used=0)
-        return self._usage
+        """What is known at this moment."""
+        return self._tally.update(self._present)
 
-    def wait_ms(self, weight: int) -> int:
-        """0, and `weight` is spent; or the venue ms to wait before asking again, and nothing is."""
-        usage = self.usage
-        if blocked := self.blocked_ms():
-            return blocked
-        # A request heavier than the whole share may go when nothing else was spent.
-        if usage.used and usage.used + weight > self.limit * self.margin:
-            return max(1, usage.minute + MINUTE - self._clock.now())
-        self._usage = replace(usage, used=usage.used + weight)
-        return 0
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The limits, as last seen."""
+        return self._tally.usage.windows
 
-    def blocked_ms(self) -> int:
-        """Venue ms until the venue may be asked anything again; 0 if it may now."""
-        return max(0, self._usage.until - self._clock.now())
+    def wait_ms(self, cost: Cost) -> int:
+        """0, and it is spent until `answered`; or the venue ms to wait before asking again, and nothing is."""
+        wait = 0
 
-    def observe(self, used: int, sent: int) -> None:
-        """Take in the venue's counter from the reply to a request of the moment `sent`."""
-        usage = self.usage
-        if sent >= usage.minute:  # the counter of an earlier minute says nothing about this one
-            self._usage = replace(usage, used=max(usage.used, used))
+        def admit(usage: Usage) -> Usage:
+            nonlocal wait
+            usage, now = self._present(usage), self._clock.now()
+            wait = usage.silent_ms(cost.traffic, now) or self._full_ms(usage, cost, now)
+            return usage if wait else self._spent(usage, cost)
 
-    def block(self, wait_ms: int) -> None:
-        """Nothing may be sent for `wait_ms` venue ms."""
-        self._usage = replace(self.usage, until=max(self._usage.until, self._clock.now() + wait_ms))
+        self._tally.update(admit)
+        return wait
+
+    def silent_ms(self, traffic: Traffic = Traffic.READ) -> int:
+        """Venue ms until the venue may be asked such things again; 0 if it may now."""
+        return self.usage.silent_ms(traffic, self._clock.now())
+
+    def answered(self, cost: Cost, told: Mapping[Limit, int], sent: int) -> None:
+        """What was sent at the moment `sent` is over; `told` are the counters of the reply, if there was one."""
+        self._air.remove(cost)
+        if any(count > window.used for window, count in _heard(self._tally.usage, told, sent)):
+            self._tally.update(lambda usage: _truer(usage, told, sent))
+
+    def learn(self, limits: Iterable[Window]) -> None:
+        """Take over the limits that the venue names."""
+        windows = tuple(limits)
+        if windows:
+            self._tally.update(lambda usage: usage.limited(windows))
+
+    def silence(self, wait_ms: int, traffic: Traffic = Traffic.READ) -> None:
+        """No such requests for `wait_ms` venue ms; READ is everything."""
+        now = self._clock.now()
+        self._tally.update(lambda usage: usage.at(now).silenced(traffic, wait_ms, now))
+
+    def heard(self, ahead: int, *, own_time: bool) -> None:
+        """Note the venue's clock for processes that must know it without asking; see `Usage`."""
+        self._tally.update(lambda usage: usage._replace(ahead=ahead, own_time=own_time))
+
+    def _present(self, usage: Usage) -> Usage:
+        """The state now. What of ours is in the air when a window begins is going to count in it."""
+        now = self._clock.now()
+        own = self._own
+        if all(each.holds(now) and own.get(each.limit, (0,))[0] == each.begin for each in usage.windows):
+            return usage
+        usage = usage.at(now)
+        windows = list(usage.windows)
+        for place, window in enumerate(windows):
+            if own.get(window.limit, (0,))[0] != window.begin:
+                late = sum(cost.of(window.what) for cost in self._air)
+                own[window.limit] = window.begin, late
+                windows[place] = window.taken(late)
+        return usage._replace(windows=tuple(windows))
+
+    def _full_ms(self, usage: Usage, cost: Cost, now: int) -> int:
+        """Ms until the last of the windows that are too full for `cost` ends."""
+        share, most = self._caps[cost.traffic]
+        wait = 0
+        for window in usage.windows:
+            if amount := cost.of(window.what):
+                own = self._own[window.limit][1]
+                # One that is heavier than the whole share may go when nothing else was spent.
+                alone = own and own + amount > share * window.most
+                together = window.used and window.used + amount > most * window.most
+                if alone or together:
+                    wait = max(wait, window.left(now))
+        return wait
+
+    def _spent(self, usage: Usage, cost: Cost) -> Usage:
+        self._air.append(cost)
+        windows = []
+        for window in usage.windows:
+            if amount := cost.of(window.what):
+                begin, own = self._own[window.limit]
+                self._own[window.limit] = begin, own + amount
+            windows.append(window.taken(amount))
+        return usage._replace(windows=tuple(windows))
+
+
+def _heard(usage: Usage, told: Mapping[Limit, int], sent: int) -> list[tuple[Window, int]]:
+    """Each window with its counter; one that was sent before the window began says nothing about it."""
+    return [(each, told.get(each.limit, 0) if sent >= each.begin else 0) for each in usage.windows]
+
+
+def _truer(usage: Usage, told: Mapping[Limit, int], sent: int) -> Usage:
+    heard = _heard(usage, told, sent)
+    return usage._replace(windows=tuple([window._replace(used=max(window.used, count)) for window, count in heard]))
 
 
 def retry_delay_ms(fault: TradebotError, attempt: int, seed: str) -> float | None:

@@ -3,43 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tradebot.clock import MINUTE, SECOND
+from tradebot.market.usage import ORDERS, WEIGHT, Cost, Traffic, Window
 from tradebot.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A request of the protocol with what it costs."""
+    """A request of the protocol with what it costs.
+
+    `exact` is whether the counters in its replies can be believed; of some endpoints the venue says itself
+    that they cannot.
+    """
 
     path: str
     weight: int
     method: str = "GET"
     signed: bool = False
+    orders: int = 0
+    traffic: Traffic = Traffic.READ
+    exact: bool = True
+    cost: Cost = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cost", Cost(self.weight, 1, self.orders, self.traffic))
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What is particular to one venue.
 
-    `kline_weights` are `(largest limit, weight)` pairs, ascending; `weight_limit` is for a calendar
-    minute and address, and gives way to what the venue's own `exchangeInfo` says.
+    `kline_weights` are `(largest limit, weight)` pairs, ascending; `limits` give way to what the
+    venue's own `exchangeInfo` says. A venue without endpoints of an account has market data only.
     """
 
     name: str
     base_url: str
     endpoints: Mapping[str, Endpoint]
     kline_weights: tuple[tuple[int, int], ...]
-    weight_limit: int
+    limits: tuple[Window, ...]
 
-    def kline_weight(self, limit: int) -> int:
-        """Weight of a klines request of `limit` bars."""
-        return next((weight for most, weight in self.kline_weights if limit <= most), self.kline_weights[-1][1])
+    def kline_cost(self, limit: int) -> Cost:
+        """Cost of a klines request of `limit` bars."""
+        weight = next((weight for most, weight in self.kline_weights if limit <= most), self.kline_weights[-1][1])
+        return Cost(weight, traffic=Traffic.BULK)
 
     @property
     def kline_limit(self) -> int:
         """The most bars that one request can bring."""
         return self.kline_weights[-1][0]
+
+    @property
+    def trades(self) -> bool:
+        """Whether orders can be sent there."""
+        return "submit" in self.endpoints
 
 
 VENUES: Registry[Profile] = Registry("venue")
@@ -52,15 +71,30 @@ VENUES.register("binance")(
             "instruments": Endpoint("/api/v3/exchangeInfo", 20),
             "tickers": Endpoint("/api/v3/ticker/24hr", 80),
             "prices": Endpoint("/api/v3/ticker/price", 4),
-            "klines": Endpoint("/api/v3/klines", 2),
+            "klines": Endpoint("/api/v3/klines", 2, traffic=Traffic.BULK),
             "balances": Endpoint("/api/v3/account", 20, signed=True),
-            "submit": Endpoint("/api/v3/order", 1, "POST", signed=True),
-            "cancel": Endpoint("/api/v3/order", 1, "DELETE", signed=True),
+            "submit": Endpoint("/api/v3/order", 1, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
+            "cancel": Endpoint("/api/v3/order", 1, "DELETE", signed=True, traffic=Traffic.ORDER),
             "order": Endpoint("/api/v3/order", 4, signed=True),
             "open_orders": Endpoint("/api/v3/openOrders", 80, signed=True),
             "trades": Endpoint("/api/v3/myTrades", 20, signed=True),
         },
         kline_weights=((1_000, 2),),
-        weight_limit=6_000,
+        limits=(Window(WEIGHT, MINUTE, 6_000), Window(ORDERS, 10 * SECOND, 50)),
+    )
+)
+VENUES.register("binance-usdm")(
+    Profile(
+        name="binance-usdm",
+        base_url="https://fapi.binance.com",
+        endpoints={
+            "time": Endpoint("/fapi/v1/time", 1),
+            "instruments": Endpoint("/fapi/v1/exchangeInfo", 1),
+            "tickers": Endpoint("/fapi/v1/ticker/24hr", 40),
+            "prices": Endpoint("/fapi/v2/ticker/price", 2, exact=False),
+            "klines": Endpoint("/fapi/v1/klines", 10, traffic=Traffic.BULK),
+        },
+        kline_weights=((99, 1), (499, 2), (1_000, 5), (1_500, 10)),
+        limits=(Window(WEIGHT, MINUTE, 2_400),),
     )
 )

@@ -11,17 +11,23 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, TypeVar
 
 import orjson
 
+from tradebot.clock import DAY, HOUR, MINUTE, SECOND
 from tradebot.errors import BadKlines, BadReply
 from tradebot.market.bars import Klines
+from tradebot.market.usage import KINDS, ORDERS, WEIGHT, Window
 from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, OrderReport, OrderType, Side, Ticker
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+PERPETUAL = "PERPETUAL"  # other contracts are delivered on a day
 MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
+_UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
+_COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
 RESTING = {OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
@@ -71,20 +77,35 @@ def server_time(reply: Any) -> int:
         return value
 
 
-def weight_limit(reply: Any) -> int | None:
-    """Request weight that `exchangeInfo` allows in a minute; None if it does not say."""
+def limits(reply: Any) -> list[Window]:
+    """The limits that `exchangeInfo` names; those of kinds or units that are not known here are left out."""
     with reading("exchangeInfo rateLimits"):
-        for limit in reply.get("rateLimits", ()):
-            if limit["rateLimitType"] == "REQUEST_WEIGHT" and limit["interval"] == "MINUTE":
-                return int(limit["limit"]) // int(limit.get("intervalNum", 1))
-        return None
+        found = [
+            Window(
+                each["rateLimitType"], int(each.get("intervalNum", 1)) * _UNITS[each["interval"]], int(each["limit"])
+            )
+            for each in reply.get("rateLimits", ())
+            if each["rateLimitType"] in KINDS and each["interval"] in _UNITS
+        ]
+        return [each for each in found if each.length > 0 and each.most > 0]
+
+
+@cache
+def counter(what: str, length: int) -> str:
+    """The header that tells what is used of a limit of such a length (ms); "" where the venue does not tell."""
+    letter, unit = next((name[0].lower(), ms) for name, ms in _UNITS.items() if length % ms == 0)
+    return f"x-mbx-{_COUNTED[what]}-{length // unit}{letter}" if what in _COUNTED else ""
 
 
 def instruments(reply: Any) -> dict[str, Instrument]:
-    """All symbols of an `exchangeInfo` reply."""
+    """All symbols of an `exchangeInfo` reply; of contracts those without an end."""
     with reading("exchangeInfo"):
-        rows = reply["symbols"]
+        rows = [row for row in reply["symbols"] if not isinstance(row, dict) or _endless(row)]
     return _each("exchangeInfo", rows, _instrument)
+
+
+def _endless(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("contractType", PERPETUAL) == PERPETUAL)
 
 
 def _instrument(row: Mapping[str, Any]) -> Instrument:

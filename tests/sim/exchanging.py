@@ -51,15 +51,21 @@ def exchange(
 
 
 class Tape(Marked):
-    """ETHUSDT by the minute from `NOW`'s on: (open, high, low, close) of each; None leaves a hole."""
+    """ETHUSDT by the minute from `NOW`'s on: (open, high, low, close) of each; None leaves a hole.
 
-    def __init__(self, *rows: Sequence[float] | None, interval: str = "1m", length: int = MINUTE) -> None:
+    In each minute so much of the base coin is traded as `volume` says.
+    """
+
+    def __init__(
+        self, *rows: Sequence[float] | None, interval: str = "1m", length: int = MINUTE, volume: int = 1_000_000
+    ) -> None:
         super().__init__({"ETHUSDT": instrument()})
         self.interval, self.length = interval, length
         bars = [(place, row) for place, row in enumerate(rows) if row is not None]
         self.data = np.zeros((len(FIELDS), len(bars)), np.int64)
         self.data[0] = [self.opened(place) for place, _ in bars]
         self.data[1:5] = np.rint(np.array([row for _, row in bars]).T * 100)
+        self.data[5] = volume * 1000
 
     def opened(self, place: int) -> int:
         """When a row opens."""

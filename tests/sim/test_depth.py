@@ -125,3 +125,49 @@ def test_the_best_level_alone_is_the_first_of_all(side: Side, tick: str) -> None
     for moment in range(NOW, NOW + 20_000, 977):
         depth = Depths(source).at("ETHUSDT", around(D(2000), D("0.001"), D(tick)), moment)
         assert [depth.best(side)] == depth.levels(side, 1)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_what_is_gone_is_missing_from_the_best_price_on(side: Side) -> None:
+    depths = Depths(synthetic())
+    levels = depths.at("ETHUSDT", QUOTE, NOW).levels(side)
+    part = levels[0][1] + levels[1][1] / 4 + D("0.0000001")
+    left = depths.at("ETHUSDT", QUOTE, NOW, {("ETHUSDT", side): part, ("ETHUSDT", side.opposite): D(1)})
+    step = left.step
+    assert left.best(side) == (levels[1][0], levels[1][1] - (part - levels[0][1]) // step * step)
+    assert left.levels(side, 9)[1:] == levels[2:10]
+
+
+def test_of_a_side_that_is_gone_altogether_nothing_is_left() -> None:
+    whole = Depths(marked()).at("ETHUSDT", QUOTE, NOW)
+    empty = Depths(marked()).at("ETHUSDT", QUOTE, NOW, {("ETHUSDT", Side.SELL): D(10**9)})
+    assert (empty.best(Side.SELL), empty.levels(Side.SELL)) == ((0, 0), [])
+    assert whole.crossed(Side.BUY, D(3000))
+    assert not empty.crossed(Side.BUY, D(3000))
+    assert empty.levels(Side.BUY) == whole.levels(Side.BUY)
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "crosses"),
+    [(Side.BUY, "2000.39", False), (Side.BUY, "2000.40", True), (Side.SELL, "1999.61", False),
+     (Side.SELL, "1999.60", True)],
+)  # fmt: skip
+def test_a_limit_crosses_where_it_meets_the_best_price_of_the_other_side(side: Side, price: str, crosses: bool) -> None:
+    assert Depths(marked()).at("ETHUSDT", QUOTE, NOW).crossed(side, D(price)) is crosses
+
+
+@given(st.integers(1, 60_000), st.integers(1, 60_000), st.sampled_from(Side))
+def test_two_orders_at_one_instant_get_what_one_of_both_sizes_would(first: int, second: int, side: Side) -> None:
+    depths = Depths(marked())
+    sizes = [D(size) / 1000 for size in (first, second)]
+    one, two = [], []
+    gone = {("ETHUSDT", side.opposite): D(0)}
+    for size in sizes:
+        two += walk(depths.at("ETHUSDT", QUOTE, NOW, gone).facing(side), side, quantity=size)
+        gone = {("ETHUSDT", side.opposite): sum((taken for _, taken in two), D(0))}
+    one += walk(depths.at("ETHUSDT", QUOTE, NOW).facing(side), side, quantity=sum(sizes))
+
+    def by_price(fills: list[Level]) -> dict[Decimal, Decimal]:
+        return {price: sum((size for at, size in fills if at == price), D(0)) for price, _ in fills}
+
+    assert by_price(one) == by_price(two)

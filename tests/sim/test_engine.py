@@ -243,3 +243,78 @@ def test_an_order_is_gone_from_the_market_with_all_that_it_locked() -> None:
     gone = venue.cancel("ETHUSDT", entry.order_id, None)
     assert (gone.status, venue.balances()["USDT"]) == ("CANCELED", Balance(D(10_000)))
     assert refused(venue, replace(resting("a"), quantity=D(6))) == (-2010, INSUFFICIENT)
+
+
+THIN = {"max_market_quantity": D(0), "max_quantity": D(0), "min_notional": D("0.2")}  # a side holds about 20 ETH
+RICH = {"USDT": D(10**7), "ETH": D(1000)}
+
+
+def thin(clock: SteppedClock | None = None, account: Path | None = None) -> Exchange:
+    return exchange(marked(**THIN), clock, account, start=RICH, spread="0.0004")
+
+
+def bought(venue: Exchange, quantity: str, name: str, side: Side = Side.BUY) -> list[tuple[Decimal, Decimal]]:
+    _, fills = venue.place(market(side, quantity, name=name))
+    return [(fill.price, fill.quantity) for fill in fills]
+
+
+def test_what_was_taken_is_gone_for_the_next_one_at_the_same_instant() -> None:
+    levels = thin().depth("ETHUSDT").levels(Side.SELL)
+    venue = thin()
+    first, second = bought(venue, "3", "a"), bought(venue, "3", "b")
+    assert first[-1][0] <= second[0][0]
+    assert sum(size for _, size in first + second) == 6
+    assert venue.depth("ETHUSDT").best(Side.SELL)[0] >= second[-1][0] > levels[0][0]
+    assert venue.depth("ETHUSDT").levels(Side.BUY) == thin().depth("ETHUSDT").levels(Side.BUY)
+
+
+def test_an_order_that_empties_the_book_leaves_the_next_one_nothing_until_time_moves_on() -> None:
+    venue = thin(SteppedClock(NOW))
+    got = sum(size for _, size in bought(venue, "50", "a"))
+    assert 15 < got < 25
+    assert bought(venue, "1", "b") == []
+    assert venue.order("ETHUSDT", None, "b").reason == "INSUFFICIENT_LIQUIDITY"
+    venue.clock.advance(NOW + 30_000)  # type: ignore[attr-defined]
+    half = sum(size for _, size in bought(venue, "50", "c"))
+    assert half == pytest.approx(got / 2, rel=D("0.2"))
+    venue.clock.advance(NOW + 90_000)  # type: ignore[attr-defined]
+    fresh = thin(SteppedClock(NOW + 90_000))
+    assert venue.depth("ETHUSDT").levels(Side.SELL) == fresh.depth("ETHUSDT").levels(Side.SELL)
+
+
+def test_what_was_taken_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    clock = SteppedClock(NOW)
+    told = []
+    for restart in (False, True):
+        path = tmp_path / str(restart)
+        venue = thin(clock, path)
+        bought(venue, "5", "a")
+        if restart:
+            venue.close()
+            venue = thin(clock, path)
+        told.append(bought(venue, "5", "b"))
+        venue.close()
+    assert told[0] == told[1]
+
+
+def test_a_maker_may_come_in_where_the_book_was_taken_away() -> None:
+    venue = thin()
+    best, _ = venue.depth("ETHUSDT").best(Side.SELL)
+    rests = Order("ETHUSDT", Side.BUY, "m", OrderType.LIMIT_MAKER, D(1), price=best)
+    assert refused(venue, rests)[0] == -2010
+    bought(venue, "3", "a")
+    assert venue.place(rests)[0].status == "NEW"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(Side), st.integers(1, 9000), st.integers(0, 40_000)), max_size=8))
+def test_nobody_gets_more_than_a_side_holds_however_it_is_asked(steps: list[tuple[Side, int, int]]) -> None:
+    clock = SteppedClock(NOW)
+    venue = thin(clock)
+    for place, (side, size, wait) in enumerate(steps):
+        clock.advance(clock.now() + wait)
+        there = venue.depth("ETHUSDT").levels(side.opposite)
+        fills = bought(venue, f"{size}E-3", f"order-{place}", side)
+        got = sum((quantity for _, quantity in fills), D(0))
+        assert got == min(D(size) / 1000, sum((quantity for _, quantity in there), D(0)))
+        assert [price for price, _ in fills] == [price for price, _ in there[: len(fills)]]

@@ -28,8 +28,10 @@ def order(side: Side, kind: T, quantity: float | str = 1, *, name: str = "a", **
     return Order("ETHUSDT", side, name, kind, D(str(quantity)), **values)  # type: ignore[arg-type]
 
 
-def venue(*rows: Any, account: Path | None = None, maker: str = "0", start: Any = None) -> Exchange:
-    tape = Tape(FLAT, *rows)
+def venue(
+    *rows: Any, account: Path | None = None, maker: str = "0", start: Any = None, volume: int = 1_000_000
+) -> Exchange:
+    tape = Tape(FLAT, *rows, volume=volume)
     return Exchange(
         tape, SteppedClock(tape.opened(0)), account, fee=D("0.001"), maker_fee=D(maker), spread=D(0),
         start=START if start is None else start,
@@ -213,6 +215,7 @@ def bars(*rows: tuple[float, float, float, float], first: int = NOW) -> Klines:
     data = np.zeros((len(FIELDS), len(rows)))
     data[0] = [first + (place + 1) * MINUTE for place in range(len(rows))]
     data[1:5] = np.array(rows).T
+    data[5] = 1000
     return Klines(data)
 
 
@@ -318,6 +321,105 @@ def test_an_amount_is_never_lost_to_rounding() -> None:
     held = made.balances()
     value = Decimal("0.333") * D("1777.77")
     assert held["USDT"] == Balance(D("777.77777777") - value)
+
+
+DEEP = (2000, 2000, 1980, 2000)
+
+
+def story(made: Exchange) -> list[tuple[str, str, Decimal]]:
+    return [(event.event, event.status, event.executed) for event, _ in made.executed()]
+
+
+def test_an_order_that_rests_is_filled_bar_by_bar_as_others_trade() -> None:
+    made = venue(DEEP, FLAT, DEEP, DEEP, volume=4, maker="0.0005")
+    entry, _ = made.place(order(BUY, T.LIMIT, "2.5", price=1990))
+    seen = []
+    for _ in range(5):
+        later(made, 1)
+        held = now(made, entry)
+        seen.append((held.status, held.executed, made.balances()["USDT"]))
+    part = "PARTIALLY_FILLED"
+    assert seen == [
+        ("NEW", 0, Balance(D(5025), D(4975))), (part, 1, Balance(D(5025), D(2985))),
+        (part, 1, Balance(D(5025), D(2985))), (part, 2, Balance(D(5025), D(995))),
+        ("FILLED", D("2.5"), Balance(D(5025))),
+    ]  # fmt: skip
+    fills = made.trades(Slice("ETHUSDT"))
+    assert [(fill.price, fill.quantity, fill.maker) for fill in fills] == [
+        (1990, 1, True), (1990, 1, True), (1990, D("0.5"), True)
+    ]  # fmt: skip
+    assert story(made) == [("NEW", "NEW", 0), ("TRADE", part, 1), ("TRADE", part, 2), ("TRADE", "FILLED", D("2.5"))]
+
+
+def test_orders_of_one_side_share_what_is_traded_and_the_older_one_comes_first() -> None:
+    made = venue(DEEP, FLAT, DEEP, volume=4)
+    older, _ = made.place(order(BUY, T.LIMIT, "0.7", price=1990))
+    younger, _ = made.place(order(BUY, T.LIMIT, "0.7", price=1990, name="b"))
+    other, _ = made.place(order(SELL, T.LIMIT, "0.7", price=1999.99, name="c"))
+    later(made, 2)
+    assert [now(made, each).executed for each in (older, younger, other)] == [D("0.7"), D("0.3"), D("0.7")]
+    later(made, 2)
+    assert now(made, younger).status == "FILLED"
+
+
+def test_where_nothing_is_traded_nothing_is_filled() -> None:
+    made = venue(DEEP, (1900, 1900, 1900, 1900), volume=0)
+    entry, _ = made.place(order(BUY, T.LIMIT, price=1990))
+    later(made, 3)
+    assert now(made, entry) == entry
+
+
+def test_a_partial_fill_of_the_target_takes_the_stop_away_and_the_rest_stays() -> None:
+    made = venue((2000, 2060, 2000, 2000), (2000, 2000, 1900, 1900), (1900, 2060, 1900, 2000), volume=2)
+    above, below = oco(made)
+    later(made, 3)
+    assert (now(made, above).status, now(made, above).executed) == ("PARTIALLY_FILLED", D("0.5"))
+    assert (now(made, below).status, now(made, below).reason) == ("EXPIRED", "OCO_TRIGGER")
+    assert made.balances()["ETH"] == Balance(D(2), D("0.5"))
+    later(made, 1)
+    assert (now(made, above).status, made.balances()["ETH"]) == ("FILLED", Balance(D(2)))
+
+
+def test_what_is_left_of_a_partly_filled_order_can_be_canceled() -> None:
+    made = venue(DEEP, FLAT, volume=4)
+    entry, _ = made.place(order(BUY, T.LIMIT, 2, price=1990))
+    later(made, 2)
+    gone = made.cancel("ETHUSDT", entry.order_id, None)
+    assert (gone.status, gone.executed, made.balances()["USDT"]) == ("CANCELED", 1, Balance(D(8010)))
+    assert [event.event for event, _ in made.executed()] == ["NEW", "TRADE", "CANCELED"]
+
+
+def test_how_much_is_filled_does_not_depend_on_when_one_asks_nor_on_restarts(tmp_path: Path) -> None:
+    told = []
+    for steps in (1, 9, 131):
+        path = tmp_path / str(steps)
+        made = venue(DEEP, FLAT, DEEP, (2000, 2000, 1970, 1975), DEEP, FLAT, volume=4, account=path)
+        for name, price in (("a", 1990), ("b", 1985)):
+            made.place(order(BUY, T.LIMIT, 2, price=price, name=name))
+        for step in range(steps):
+            later(made, 8 / steps)
+            made.open_orders()
+            if step % 20 == 7:
+                made.close()
+                fees = {"fee": D("0.001"), "maker_fee": D(0)}
+                made = Exchange(made.prices, made.clock, path, spread=D(0), start=None, **fees)
+        told.append([(fill.order_id, fill.time, fill.quantity) for fill in made.trades(Slice("ETHUSDT"))])
+        made.close()
+    assert told[0] == told[1] == told[2]
+    assert len(told[0]) > 3
+
+
+def test_bars_from_outside_fill_as_much_as_was_traded_in_them_once() -> None:
+    made = exchange(marked(), start=START)
+    entry, _ = made.place(order(BUY, T.LIMIT, 2, price=1990))
+    later(made, 4)
+    thin = bars(DEEP, DEEP)
+    thin.data[5] = 4
+    for _ in range(2):
+        made.play("ETHUSDT", Klines(thin.data[:, :1]))
+        assert (now(made, entry).status, now(made, entry).executed) == ("PARTIALLY_FILLED", 1)
+    made.play("ETHUSDT", thin)
+    assert now(made, entry).status == "FILLED"
 
 
 class Changing(Tape):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tradebot.market.venue import ZERO, Order, OrderType, Side
-from tradebot.sim.depth import Depths, Level
+from tradebot.sim.depth import Depth, Depths, Level
 from tradebot.sim.matching import Quote
 from tradebot.sim.proposals import NEEDS, Market, Proposal, at_market, check_fields, propose, quantity_of
 from tradebot.sim.refusals import Refused
@@ -28,9 +28,11 @@ class Shelf:
     def given(self, wanted: Decimal, step: Decimal = ZERO) -> Decimal:
         return wanted
 
-    def facing(self, side: Side) -> Iterable[Level]:
+    crossed = Depth.crossed
+
+    def facing(self, side: Side) -> Iterator[Level]:
         prices = (100, 101, 105) if side is BUY else (99, 98, 90)
-        return [(D(price), D(size)) for price, size in zip(prices, (2, 3, 4), strict=True)]
+        return ((D(price), D(size)) for price, size in zip(prices, (2, 3, 4), strict=True))
 
 
 MARKET = Market(D("99.5"), Shelf())  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from exchanging import NOW, Client, D, exchange, instrument, refusal, synthetic
+from exchanging import NOW, Client, D, exchange, instrument, marked, refusal, synthetic
 
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import Klines, open_of
@@ -290,3 +290,21 @@ async def test_a_long_page_leaves_others_their_turn(connect: Connect) -> None:
 async def test_a_symbol_without_a_price_is_not_said_to_be_missing(connect: Connect, path: str) -> None:
     client = connect(exchange(Marked({"ETHUSDT": instrument()}), start={"USDT": D(1)}))
     assert refusal(await client.get(f"/api/v3/{path}", symbol="ETHUSDT")) == (400, -1121)
+
+
+async def test_what_the_account_took_is_missing_from_the_book_that_is_shown(connect: Connect) -> None:
+    client = connect(
+        exchange(marked(max_market_quantity=D(0), min_notional=D("0.2")), spread="0.001", start={"USDT": D(10**6)})
+    )
+    before = await client.json("/api/v3/depth", symbol="ETHUSDT")
+    told = (await client.buy(quantity=3)).json()
+    after = await client.json("/api/v3/depth", symbol="ETHUSDT")
+    ticker = await client.json("/api/v3/ticker/bookTicker", symbol="ETHUSDT")
+    assert after["bids"] == before["bids"]
+    assert D(after["asks"][0][0]) >= D(told["fills"][-1]["price"]) > D(before["asks"][0][0])
+    assert [ticker["askPrice"], ticker["askQty"]] == after["asks"][0]
+    assert ticker in await client.json("/api/v3/ticker/bookTicker")
+    await client.buy(quantity=100)
+    empty = await client.json("/api/v3/ticker/bookTicker", symbol="ETHUSDT")
+    assert (empty["askPrice"], empty["askQty"]) == ("0.00000000", "0.00000000")
+    assert (await client.json("/api/v3/depth", symbol="ETHUSDT"))["asks"] == []

@@ -23,9 +23,10 @@ from tradebot.sim.forms import LEGS
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, SIGNING, check_signature, check_time, payload
 from tradebot.sim.later import Later
 from tradebot.sim.params import LAST_MOMENT, Params
-from tradebot.sim.public import InSteps, Public
+from tradebot.sim.public import Public
 from tradebot.sim.refusals import Refused, no_such
 from tradebot.sim.signed import Answer, Signed
+from tradebot.sim.slices import InSteps
 from tradebot.sim.truth import Guard, Truth
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,17 @@ class Call:
 
 
 class Gate:
-    """What every request passes: latency, weight, parameters, signature; and what every reply carries."""
+    """What every request passes: latency, weight, parameters, signature; and what every reply carries.
+
+    Answers that take long wait for their `turn`.
+    """
 
     def __init__(
-        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float
-    ) -> None:
+        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float,
+        turn: asyncio.Lock,
+    ) -> None:  # fmt: skip
         self.clock = exchange.clock
+        self._turn = turn
         self._plan = exchange.prices.plan
         self._credentials = dict(credentials)
         self._weights = counted
@@ -70,7 +76,7 @@ class Gate:
         try:
             status, content = 200, self._carry_out(request, calls, body, headers, client)
             if isinstance(content, InSteps):
-                content = await _worked_through(content)
+                content = await self._worked_through(content)
         except Refused as no:
             status, content = no.status, no.body()
             headers |= no.headers
@@ -87,6 +93,13 @@ class Gate:
         if status == 200 and units.asked(request.scope["headers"]):
             content = units.in_microseconds(content)
         await self.send(send, status, content, headers)
+
+    async def _worked_through(self, work: InSteps) -> Any:
+        """One after another, or each would undo what the others have looked up, and none would be done soon."""
+        async with self._turn:
+            for _ in work.steps:
+                await asyncio.sleep(0)
+            return work.result()
 
     def _skew(self, now: int) -> int:
         """By how much the exchange's clock goes wrong, where a plan of faults says so."""
@@ -129,12 +142,6 @@ class Gate:
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fixed + given})
         await send({"type": "http.response.body", "body": body})
-
-
-async def _worked_through(work: InSteps) -> Any:
-    for _ in work.steps:
-        await asyncio.sleep(0)
-    return work.result()
 
 
 def _told_wrong(content: Any, skew: int) -> Any:
@@ -369,7 +376,8 @@ def create_app(
     What happens to requests is for `fault_transport` or `sockets` to enact.
     """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
-    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms)
+    turn = asyncio.Lock()
+    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms, turn)
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
 
@@ -377,7 +385,7 @@ def create_app(
         from tradebot.sim.futures.routes import futures_api
 
         def counted(limit: int) -> Gate:
-            return Gate(exchange, secrets, weights.Weights(limit), latency_ms)
+            return Gate(exchange, secrets, weights.Weights(limit), latency_ms, turn)
 
         return futures_api(exchange, accounts or {}, counted, _Nowhere(gate))
 

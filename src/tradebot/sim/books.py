@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tradebot.market.venue import ZERO, Balance, Fill, OrderType, Side
+from tradebot.sim.footprint import Taken
 from tradebot.sim.schema import STEPS
 from tradebot.sim.tables import open_account
 
@@ -212,6 +213,19 @@ class Books:
         """The trades of an order, oldest first."""
         rows = self._db.rows("SELECT * FROM trades WHERE order_id = ? ORDER BY trade_id", (order_id,))
         return [_fill(row) for row in rows]
+
+    def taken(self, since: int, until: int) -> list[Taken]:
+        """What orders took from the books with `since < time <= until`, of all symbols."""
+        sql = "SELECT symbol, side, quantity, time FROM trades WHERE time > ? AND time <= ? AND NOT maker"
+        return [
+            Taken(symbol, Side(side), Decimal(size), at)
+            for symbol, side, size, at in self._db.rows(sql, (since, until))
+        ]
+
+    def made(self, symbol: str, side: Side, since: int, before: int) -> Decimal:
+        """How much orders of a side that rested got with `since <= time < before`."""
+        sql = "SELECT quantity FROM trades WHERE symbol = ? AND side = ? AND time >= ? AND time < ? AND maker"
+        return sum((Decimal(size) for (size,) in self._db.rows(sql, (symbol, side, since, before))), ZERO)
 
     def log(self) -> list[tuple[Event, Entry]]:
         """Everything that happened, in order, each with its order as it is now."""

@@ -1,16 +1,16 @@
-"""The order book of an instant: finite, and a pure function of symbol, time and price.
+"""The order book of an instant: finite, a pure function of symbol, time, price and what was taken of late.
 
-Nothing is remembered: who takes from the book finds it whole again at the same instant. Orders of
-the account are not in it. One side holds a fiftieth of what the symbol traded on the day before
-(a source without klines: `max_market_quantity`, which venues set to about that), half of it within
-a quarter of `REACH`: the amount within a distance grows with its square root, as is usual.
+What is gone is missing from the best price on. Orders of the account are not in the book. One side
+holds a fiftieth of what the symbol traded on the day before (a source without klines:
+`max_market_quantity`, which venues set to about that), half of it within a quarter of `REACH`: the
+amount within a distance grows with its square root, as is usual.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from itertools import islice
 from typing import TypeAlias
@@ -22,7 +22,8 @@ from tradebot.market.bars import COLUMN
 from tradebot.market.venue import ZERO, Instrument, Side
 from tradebot.sim import noise
 from tradebot.sim.cache import Cache
-from tradebot.sim.matching import EXACT, Quote, on_grid, to_unit
+from tradebot.sim.footprint import NOTHING, Gone
+from tradebot.sim.matching import EXACT, UNIT, Quote, on_grid, to_unit, worth
 from tradebot.sim.prices import Prices
 
 Level: TypeAlias = tuple[Decimal, Decimal]
@@ -32,14 +33,15 @@ SHARE = 50  # the part of a day's volume that one side holds, as a divisor
 LEVELS = 1000
 _ROWS = 256  # noise is drawn for so many levels in one go
 _UNTOLD = Decimal(200_000)  # least orders that a side holds where nothing tells how much is traded
-_UNIT = Decimal("0.00000001")
+UNBOUNDED = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
     """Both sides of a book; `levels` of a side begin at the best price, each is (price, quantity).
 
-    An order gets at most `share` of what it wants, whatever the levels hold.
+    `quote` is where they begin when nothing is `gone` (by symbol and side). An order gets at most `share`
+    of what it wants, whatever the levels hold.
     """
 
     symbol: str
@@ -49,6 +51,7 @@ class Depth:
     step: Decimal
     moment: int
     share: Decimal = Decimal(1)
+    gone: Gone = field(default_factory=dict)
 
     def given(self, wanted: Decimal, step: Decimal = ZERO) -> Decimal:
         """What there is for an order that wants so much, on the `step` if there is one."""
@@ -56,12 +59,14 @@ class Depth:
 
     def levels(self, side: Side, count: int = LEVELS) -> list[Level]:
         """The best `count` levels of the bids (BUY) or asks (SELL)."""
-        return list(islice(self._levels(side), count))
+        return list(islice(self._left(side), count))
 
     def best(self, side: Side) -> Level:
-        """The first of the `levels`, at a twentieth of the cost."""
+        """The first of the `levels`, at a twentieth of the cost if nothing is gone; zeros if all is."""
+        if (self.symbol, side) in self.gone:
+            return next(self._left(side), (ZERO, ZERO))
         price = self.quote.bid if side is Side.BUY else self.quote.ask
-        tick, step = self.tick or _UNIT, self.step or _UNIT
+        tick, step = self.tick or UNIT, self.step or UNIT
         last = math.floor(float(price) * REACH / float(tick))
         following = max(1, math.ceil(last * (1 / LEVELS) ** 2))
         drawn = noise.word(noise.key(self.moment // SECOND, self.symbol, side), 0) & 0xFFFF
@@ -70,12 +75,25 @@ class Depth:
 
     def facing(self, side: Side) -> Iterator[Level]:
         """What an order of this side meets, best price first."""
-        return self._levels(side.opposite)
+        return self._left(side.opposite)
+
+    def crossed(self, side: Side, price: Decimal) -> bool:
+        """Whether an order of this side, with this limit, would take something."""
+        best, _ = next(self.facing(side), (None, ZERO))
+        return best is not None and not beyond(side, best, price)
+
+    def _left(self, side: Side) -> Iterator[Level]:
+        """The levels without what is gone."""
+        missing = on_grid(self.gone.get((self.symbol, side), ZERO), self.step, ROUND_DOWN)
+        for price, size in self._levels(side):
+            if size > missing:
+                yield price, size - missing
+            missing = max(missing - size, ZERO)
 
     def _levels(self, side: Side) -> Iterator[Level]:
         """Levels lie closer near the best price; where ticks are coarse there are fewer, larger ones."""
         best = self.quote.bid if side is Side.BUY else self.quote.ask
-        tick, step = self.tick or _UNIT, self.step or _UNIT
+        tick, step = self.tick or UNIT, self.step or UNIT
         away = -tick if side is Side.BUY else tick
         last = math.floor(float(best) * REACH / float(tick))
         lots = float(self.size / step)
@@ -104,12 +122,14 @@ class Depths:
         self.prices = prices
         self._sizes: Cache[Decimal] = Cache(10_000)
 
-    def at(self, symbol: str, quote: Quote, now: int) -> Depth:
-        """The book around the best prices `quote` at the instant `now`."""
+    def at(self, symbol: str, quote: Quote, now: int, gone: Gone = NOTHING) -> Depth:
+        """The book around the best prices `quote` at the instant `now`, without what is `gone`."""
         instrument = self.prices.instruments()[symbol]
         plan = self.prices.plan
         share = Decimal(1) if plan is None else plan.liquidity(symbol, now)
-        return Depth(symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now, share)
+        return Depth(
+            symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now, share, gone
+        )
 
     def _size(self, instrument: Instrument, quote: Quote, now: int) -> Decimal:
         """The amount of the base coin on one side."""
@@ -134,8 +154,13 @@ def _untold(instrument: Instrument, quote: Quote) -> Decimal:
     return (instrument.min_notional or Decimal(5)) * _UNTOLD / quote.ask
 
 
+def beyond(side: Side, price: Decimal, limit: Decimal) -> bool:
+    """Whether a price is worse than the limit of an order of this side."""
+    return price > limit if side is Side.BUY else price < limit
+
+
 def walk(
-    levels: Iterable[Level], side: Side, *, quantity: Decimal | None = None, quote: Decimal | None = None,
+    levels: Iterable[Level], side: Side, *, quantity: Decimal = UNBOUNDED, quote: Decimal = UNBOUNDED,
     limit: Decimal | None = None, step: Decimal = ZERO,
 ) -> tuple[Level, ...]:  # fmt: skip
     """What an order of `side` takes from the `levels` that it meets, as (price, quantity), best first.
@@ -145,17 +170,17 @@ def walk(
     """
     fills = []
     for price, size in levels:
-        if limit is not None and (price > limit if side is Side.BUY else price < limit):
+        if limit is not None and beyond(side, price, limit):
             break
-        take = size if quantity is None else min(size, quantity)
-        if quote is not None:
-            affordable = to_unit(on_grid(EXACT.divide(quote, price), step, ROUND_DOWN))
-            take = min(take, affordable)
-            quote -= to_unit(EXACT.multiply(price, take))
+        take = min(size, quantity, _affordable(quote, price, step))
         if take:
             fills.append((price, take))
-        if quantity is not None:
-            quantity -= take
-        if quantity == 0 or take < size:
+        quantity, quote = quantity - take, quote - worth(price, take)
+        if not quantity or take < size:
             break
     return tuple(fills)
+
+
+def _affordable(quote: Decimal, price: Decimal, step: Decimal) -> Decimal:
+    """What an amount of the quote coin pays at a price."""
+    return to_unit(on_grid(EXACT.divide(quote, price), step, ROUND_DOWN)) if quote.is_finite() else UNBOUNDED

@@ -17,9 +17,10 @@ from tradebot.sim.books import ALONE, WAITS, Books, Entry, Event, OrderList, Sli
 from tradebot.sim.counts import MADE, TAKEN, OrderCounts
 from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.filters import Candidate, Limits, Load
+from tradebot.sim.footprint import RETURN, Gone, gone
 from tradebot.sim.ledger import Fees, Ledger
 from tradebot.sim.lists import check_prices, check_types
-from tradebot.sim.matching import Quote, around
+from tradebot.sim.matching import around
 from tradebot.sim.prices import Prices
 from tradebot.sim.progress import Progress
 from tradebot.sim.proposals import Market, Proposal, check_fields, propose, quantity_of
@@ -86,7 +87,7 @@ class Exchange:
         self._ledger = Ledger(self._books, self.fees)
         self._progress = Progress(
             self._books, self._ledger, lambda symbol: prices.instruments()[symbol], self._book_at,
-            lambda entry: self.counts.give_back(MADE, entry.updated),
+            spread=spread, filled=lambda entry: self.counts.give_back(MADE, entry.updated),
         )  # fmt: skip
         self._rules: dict[str, Instrument] = {}  # of symbols with open orders, should they be delisted
         # A clock that was set back since then begins anew.
@@ -128,16 +129,24 @@ class Exchange:
         """Last traded price; `MarketError` before the first trade."""
         return self.prices.price(symbol, self.clock.now())
 
-    def quote(self, symbol: str) -> Quote:
-        """Best bid and ask; `MarketError` before the first trade."""
-        return around(self.last(symbol), self.spread, self.prices.instruments()[symbol].tick)
-
     def depth(self, symbol: str) -> Depth:
         """The order book now; `MarketError` before the first trade."""
-        return self._depths.at(symbol, self.quote(symbol), self.clock.now())
+        now = self.clock.now()
+        return self.book(symbol, now, self.gone(now))
+
+    def book(self, symbol: str, now: int, gone: Gone) -> Depth:
+        """The order book at an instant, without what is `gone`; `MarketError` before the first trade."""
+        return self._around(self.prices.instruments()[symbol], self.prices.price(symbol, now), now, gone)
+
+    def gone(self, now: int) -> Gone:
+        """What the account has lately taken from the books of all symbols."""
+        return gone(self._books.taken(now - RETURN, now), now)
+
+    def _around(self, instrument: Instrument, last: Decimal, moment: int, gone: Gone) -> Depth:
+        return self._depths.at(instrument.symbol, around(last, self.spread, instrument.tick), moment, gone)
 
     def _book_at(self, instrument: Instrument, last: Decimal, moment: int) -> Depth:
-        return self._depths.at(instrument.symbol, around(last, self.spread, instrument.tick), moment)
+        return self._around(instrument, last, moment, self.gone(moment))
 
     # -- time
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TypeAlias
 
 from tradebot.market.venue import ZERO, Fill, Instrument, Side
 from tradebot.sim.books import Books, Entry
 from tradebot.sim.depth import Level
 from tradebot.sim.matching import EXACT, to_unit, worth
 from tradebot.sim.refusals import INSUFFICIENT, rejected
+
+# Trades: price, quantity, and what that is worth.
+Values: TypeAlias = Sequence[tuple[Decimal, Decimal, Decimal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,12 @@ def locked(entries: Iterable[Entry]) -> Decimal:
     return max(map(reserved, entries), default=ZERO)
 
 
+def _executed(entry: Entry, values: Values) -> Entry:
+    got = sum((size for _, size, _ in values), ZERO)
+    spent = sum((value for _, _, value in values), ZERO)
+    return replace(entry, executed=entry.executed + got, quote_executed=entry.quote_executed + spent)
+
+
 class Ledger:
     """Writes changes of orders and their trades; call it within a transaction of the books."""
 
@@ -52,25 +62,26 @@ class Ledger:
         Entries of `after` without an id are new, and what is executed by `trades` is added here.
         `Refused` -2010 if the account cannot pay. Returns the entries as written, and the fills.
         """
-        first = after[0]
         values = [(price, size, worth(price, size)) for price, size in trades]
-        got = sum((size for _, size, _ in values), ZERO)
-        spent = sum((value for _, _, value in values), ZERO)
-        whole = replace(first, executed=first.executed + got, quote_executed=first.quote_executed + spent)
-        paid = instrument.quote if first.side is Side.BUY else instrument.base
-        freed = locked(before) - locked([whole, *after[1:]])
-        cost = spent if first.side is Side.BUY else got
-        if self.books.balance(paid).free + freed < cost:
-            raise rejected(INSUFFICIENT)
-        if freed:
-            self.books.change(paid, freed, -freed)
+        whole = _executed(after[0], values)
+        self._pay(whole, instrument, values, locked(before) - locked([whole, *after[1:]]))
         known = {entry.order_id: entry for entry in before}
         written = [self._write(known.get(entry.order_id), entry) for entry in (whole, *after[1:])]
-        fills = self._trade(replace(first, order_id=written[0].order_id), instrument, values, maker=maker)
+        fills = self._trade(replace(after[0], order_id=written[0].order_id), instrument, values, maker=maker)
         for entry in written:
             if entry.status in {"CANCELED", "EXPIRED"}:
                 self.books.tell(entry, entry.status)
         return written, fills
+
+    def _pay(self, entry: Entry, instrument: Instrument, values: Values, freed: Decimal) -> None:
+        """Unlock what is `freed`; `Refused` -2010 if that and what is free do not cover the trades."""
+        buys = entry.side is Side.BUY
+        asset = instrument.quote if buys else instrument.base
+        cost = sum((value if buys else size for _, size, value in values), ZERO)
+        if self.books.balance(asset).free + freed < cost:
+            raise rejected(INSUFFICIENT)
+        if freed:
+            self.books.change(asset, freed, -freed)
 
     def _write(self, known: Entry | None, entry: Entry) -> Entry:
         if known is None:
@@ -83,8 +94,8 @@ class Ledger:
         return entry
 
     def _trade(
-        self, entry: Entry, instrument: Instrument, values: Sequence[tuple[Decimal, Decimal, Decimal]], *, maker: bool
-    ) -> list[Fill]:
+        self, entry: Entry, instrument: Instrument, values: Values, *, maker: bool
+    ) -> list[Fill]:  # fmt: skip
         """Exchange the two coins; the fee is kept back from the one that is received."""
         buys = entry.side is Side.BUY
         paid, received = (instrument.quote, instrument.base) if buys else (instrument.base, instrument.quote)

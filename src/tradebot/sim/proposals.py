@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
 from tradebot.market.venue import ZERO, Order, OrderType, Side
-from tradebot.sim.depth import Depth, Level, walk
+from tradebot.sim.depth import UNBOUNDED, Depth, Level, walk
 from tradebot.sim.matching import EXACT, UNIT, Quote, on_grid, to_unit, worth
 from tradebot.sim.refusals import Refused, missing, rejected, unneeded
 
@@ -107,7 +107,7 @@ def _market(order: Order, market: Market) -> Proposal:
     return _ended(_total(fills), fills, short)
 
 
-def at_market(side: Side, quantity: Decimal, depth: Depth, budget: Decimal | None = None) -> Proposal:
+def at_market(side: Side, quantity: Decimal, depth: Depth, budget: Decimal = UNBOUNDED) -> Proposal:
     """A quantity at the market; a buy may be bounded by what can be paid."""
     there = depth.given(quantity, depth.step or UNIT)
     fills = walk(depth.facing(side), side, quantity=there, quote=budget, step=depth.step)
@@ -140,8 +140,7 @@ def _limit(order: Order, market: Market) -> Proposal:
 
 
 def _limit_maker(order: Order, market: Market) -> Proposal:
-    price, quote = order.price or ZERO, market.depth.quote
-    if price >= quote.ask if order.side is Side.BUY else price <= quote.bid:
+    if market.depth.crossed(order.side, order.price or ZERO):
         raise rejected(WOULD_TAKE)
     return Proposal("NEW", order.quantity or ZERO)
 

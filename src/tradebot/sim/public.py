@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,31 +11,22 @@ import orjson
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH
-from tradebot.market.venue import Side
 from tradebot.sim import filters, replies, tickers
 from tradebot.sim.candles import Candles, Page
 from tradebot.sim.counts import WINDOWS
-from tradebot.sim.depth import Depth, Depths
+from tradebot.sim.depth import Depth
 from tradebot.sim.engine import Exchange
 from tradebot.sim.params import Params
 from tradebot.sim.prices import Day
 from tradebot.sim.refusals import Refused, illegal, invalid, missing, unknown_symbol
+from tradebot.sim.slices import InSteps, asked, each, listing
 
 _AVERAGED = 5  # minutes
 _MOST = 100  # symbols that a ticker of a chosen window takes
-_MANY = 8  # symbols asked for at once, from which on all are looked up in one pass
 _WINDOW = r"^([1-9][0-9]?)([mhd])$"
 _UNITS = {"m": (MINUTE, 59), "h": (HOUR, 23), "d": (DAY, 7)}
 _STATUSES = frozenset({"TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY"})
 _PERMISSION = r"^[A-Z0-9_]{1,20}$"
-
-
-@dataclass(frozen=True, slots=True)
-class InSteps:
-    """An answer that may take long: whoever sends it works through `steps`, and serves others between them."""
-
-    steps: Iterator[None]
-    result: Callable[[], Any]
 
 
 class Public:
@@ -45,7 +35,6 @@ class Public:
     def __init__(self, exchange: Exchange, weight_limit: int) -> None:
         self.exchange = exchange
         self.candles = Candles(exchange.prices)
-        self._depths = Depths(exchange.prices)
         self._limits = [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, weight_limit),
             *(_limit("ORDERS", each.interval, each.number, each.limit) for each in WINDOWS),
@@ -66,12 +55,14 @@ class Public:
         chosen = "permissions" in params or "symbolStatus" in params
         if chosen and ("symbol" in params or "symbols" in params):
             raise Refused(-1128, "Combination of optional parameters invalid.")
-        symbols = self._chosen(params) if chosen else self._asked(params) or self._all()
-        return {
+        symbols = self._chosen(params) if chosen else asked(self.exchange, params) or list(self.exchange.instruments())
+        head = {
             "timezone": "UTC", "serverTime": self.exchange.clock.now(), "rateLimits": self._limits,
             "exchangeFilters": filters.describe_exchange(self.exchange.limits),
-            "symbols": [self._describe(symbol, params) for symbol in symbols],
         }  # fmt: skip
+        return listing(symbols, lambda symbol: self._describe(symbol, params)).then(
+            lambda told: {**head, "symbols": told}
+        )
 
     def _chosen(self, params: Params) -> list[str]:
         """The symbols with one of the permissions (all have SPOT) and the status that are asked for."""
@@ -97,67 +88,77 @@ class Public:
 
     def klines(self, params: Params) -> Any:
         """Bars, oldest first; the open one is the last."""
+        return self.rows(params, 1000)
+
+    def rows(self, params: Params, most: int) -> InSteps:
+        """A page of at most so many bars."""
         symbol = self.exchange.instrument(params.symbol()).symbol
         params.must("interval")
         if (interval := params["interval"]) not in INTERVALS and interval != MONTH:
             raise Refused(-1120, "Invalid interval.")
         if params.get("timeZone", "0") != "0":
             raise invalid("timeZone")
-        page = Page(symbol, interval, params.time("startTime"), params.time("endTime"), params.limit(500, 1000))
+        page = Page(symbol, interval, params.time("startTime"), params.time("endTime"), params.limit(500, most))
         now = self.exchange.clock.now()
         return InSteps(self.candles.steps(page, now), lambda: self.candles.body(page, now))
 
     def day(self, params: Params) -> Any:
         """24 hours of one, several or all symbols; `type` is FULL or MINI."""
-        prices = self.exchange.prices
+        prices, now = self.exchange.prices, self.exchange.clock.now()
         if _kind(params) == "MINI":
-            return self._each(params, lambda s, now: tickers.mini(s, prices.day(s, now), now - DAY, now))
-        return self._each(params, lambda s, now: tickers.full(s, prices.day(s, now), self._depth(s, now), now))
+            return self._each(params, lambda each: tickers.mini(each, prices.day(each, now), now - DAY, now))
+        books = self._books(now)
+        return self._each(params, lambda each: tickers.full(each, prices.day(each, now), books(each), now))
 
     def window(self, params: Params) -> Any:
         """The last `windowSize` (1m to 59m, 1h to 23h, 1d to 7d; 1d if not sent) of up to 100 symbols."""
         length = _length(params)
-        return self._since(params, lambda now: now - now % MINUTE - length)
+        now = self.exchange.clock.now()
+        return self._since(params, now - now % MINUTE - length)
 
     def trading_day(self, params: Params) -> Any:
         """The day since midnight UTC of up to 100 symbols."""
         if params.get("timeZone", "0") != "0":
             raise invalid("timeZone")
-        return self._since(params, lambda now: now - now % DAY)
+        now = self.exchange.clock.now()
+        return self._since(params, now - now % DAY)
 
-    def _since(self, params: Params, start: Callable[[int], int]) -> Any:
+    def _since(self, params: Params, start: int) -> Any:
         """What happened since a moment, of symbols that have to be named."""
-        kind, prices, names = _kind(params), self.exchange.prices, params.symbols()
+        kind, prices, names, now = _kind(params), self.exchange.prices, params.symbols(), self.exchange.clock.now()
         if names is None:
             raise missing("symbol")
         if len(names) > _MOST:
             raise invalid("symbols")
-        return self._each(params, lambda symbol, now: tickers.window(prices, symbol, start(now), kind, now))
+        return self._each(params, lambda symbol: tickers.window(prices, symbol, start, kind, now))
 
     def price(self, params: Params) -> Any:
         """Last prices."""
-        prices = self.exchange.prices
-        return self._each(params, lambda s, now: {"symbol": s, "price": replies.amount(prices.price(s, now))})
+        prices, now = self.exchange.prices, self.exchange.clock.now()
+        return self._each(params, lambda each: {"symbol": each, "price": replies.amount(prices.price(each, now))})
 
     def book(self, params: Params) -> Any:
         """Best bids and asks."""
-        return self._each(params, lambda symbol, now: {"symbol": symbol, **tickers.book(self._depth(symbol, now))})
+        books = self._books(self.exchange.clock.now())
+        return self._each(params, lambda symbol: {"symbol": symbol, **tickers.book(books(symbol))})
 
     def depth(self, params: Params) -> Any:
         """The order book: up to `limit` levels of either side, best first. Its number is the venue's time."""
         symbol = self.exchange.instrument(params.symbol()).symbol
         limit, now = params.limit(100, 5000), self.exchange.clock.now()
         try:
-            book = self._depth(symbol, now)
+            book = self._books(now)(symbol)
         except MarketError:
             return {"lastUpdateId": now, "bids": [], "asks": []}
-        bids, asks = (
-            [[replies.amount(price), replies.amount(size)] for price, size in book.levels(side, limit)] for side in Side
-        )
-        return {"lastUpdateId": now, "bids": bids, "asks": asks}
+        return {"lastUpdateId": now, **replies.depth(book, limit)}
 
-    def _depth(self, symbol: str, now: int) -> Depth:
-        return self._depths.at(symbol, self.exchange.quote(symbol), now)
+    def _books(self, now: int) -> Callable[[str], Depth]:
+        """The order books of an instant, for which what is gone from them is looked up once."""
+        gone = self.exchange.gone(now)
+        return lambda symbol: self.exchange.book(symbol, now, gone)
+
+    def _each(self, params: Params, tell: Callable[[str], Any]) -> Any:
+        return each(self.exchange, params, self.exchange.clock.now(), tell)
 
     def average(self, params: Params) -> Any:
         """The average price of five minutes."""
@@ -169,30 +170,6 @@ class Public:
             raise unknown_symbol() from None
         price = recent.quote_volume / recent.volume if recent.volume else recent.last
         return {"mins": _AVERAGED, "price": replies.amount(price), "closeTime": now}
-
-    def _all(self) -> Iterable[str]:
-        return self.exchange.instruments()
-
-    def _asked(self, params: Params) -> list[str] | None:
-        """The symbols that are named, all of them known; None if none is."""
-        names = params.symbols()
-        return names and [self.exchange.instrument(name).symbol for name in names]
-
-    def _each(self, params: Params, tell: Callable[[str, int], dict[str, Any]]) -> Any:
-        """An object for `symbol`, an array for `symbols` or all; symbols without a price are left out."""
-        asked, now, found = self._asked(params), self.exchange.clock.now(), []
-        if asked is None or len(asked) > _MANY:
-            self.exchange.prices.expect(now)
-        for symbol in asked or self._all():
-            try:
-                found.append(tell(symbol, now))
-            except MarketError:
-                continue
-        if "symbol" not in params:
-            return found
-        if not found:
-            raise unknown_symbol()
-        return found[0]
 
 
 def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tradebot.market.venue import Balance, Fill, Instrument, OrderType, Side
 from tradebot.sim import filters
 from tradebot.sim.books import ALONE, WAITS, Entry, Event, OrderList
 from tradebot.sim.counts import Window
+from tradebot.sim.depth import Depth
 from tradebot.sim.digits import PLACES, Template
 from tradebot.sim.exact import Exact
 from tradebot.sim.filters import Limits, Listing
@@ -143,6 +144,14 @@ def happened(event: Event, entry: Entry) -> dict[str, Any]:
 def _rates(fees: Fees) -> dict[str, str]:
     zero = amount(Decimal(0))
     return {"maker": amount(fees.maker), "taker": amount(fees.taker), "buyer": zero, "seller": zero}
+
+
+def depth(book: Depth, limit: int) -> dict[str, Any]:
+    """Both sides of an order book, best prices first."""
+    return {
+        name: [[amount(price), amount(size)] for price, size in book.levels(side, limit)]
+        for name, side in (("bids", Side.BUY), ("asks", Side.SELL))
+    }
 
 
 def commission(symbol: str, fees: Fees) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from tradebot.sim.exact import Exact, price_within
 from tradebot.sim.matching import EXACT, on_grid
 from tradebot.sim.prices import Prices
 
-_BARS = 4096  # searched in one go
-_LOW, _HIGH = COLUMN["low"], COLUMN["high"]
+_FEWEST, _MOST = 64, 4096  # bars searched in one go: often what is looked for is near
+_LOW, _HIGH, _VOLUME = COLUMN["low"], COLUMN["high"], COLUMN["volume"]
+_EVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,23 @@ class Touch:
     price: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What was traded of the base coin from `opened` on, before `ended` (UTC ms)."""
+
+    opened: int
+    ended: int
+    volume: Decimal
+
+
 class Track(Protocol):
     """Where prices went."""
 
     def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
         """The first instant with `after < instant <= until` at which the level is met."""
+
+    def bar(self, symbol: str, moment: int) -> Traded | None:
+        """The finest bar that holds an instant, as it will be in the end; None where there is none."""
 
 
 class Path(Track):
@@ -83,7 +96,7 @@ class Path(Track):
 
     def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
         """Exact to the millisecond; the later part of a bar that still runs is not looked at."""
-        grain = self._grain(symbol)
+        grain = self.grain(symbol)
         if until <= after:
             return None
         if grain is None:
@@ -101,8 +114,19 @@ class Path(Track):
                     return Touch(opened + found[0], Decimal(found[1]).scaleb(-bars.scale.price))
         return None
 
-    def _grain(self, symbol: str) -> str | None:
-        """The finest interval that the source has of a symbol."""
+    def bar(self, symbol: str, moment: int) -> Traded | None:
+        """Of the finest interval that the source has."""
+        if (grain := self.grain(symbol)) is None:
+            return None
+        length = INTERVALS[grain]
+        bars = self.prices.exact(symbol, grain, moment - length + 1, moment, moment + length)
+        if not len(bars):
+            return None
+        opened, volume = (int(bars.data[row, -1]) for row in (0, _VOLUME))
+        return Traded(opened, opened + length, Decimal(volume).scaleb(-bars.scale.amount))
+
+    def grain(self, symbol: str) -> str | None:
+        """The finest interval that the source has of a symbol; None without klines."""
         if symbol not in self._grains:
             listed = self.prices.listed(symbol)
             has = (
@@ -122,13 +146,13 @@ class Path(Track):
     def _chunks(self, symbol: str, grain: str, after: int, until: int) -> Iterator[Exact]:
         """Whole bars, also the one that runs: what it will be is known to the exchange alone."""
         length = INTERVALS[grain]
-        start = max(after + 1, self.prices.listed(symbol)) - length
+        start, count = max(after + 1, self.prices.listed(symbol)) - length, _FEWEST
         while start <= until:
-            end = min(start + _BARS * length, until)
+            end = min(start + count * length, until)
             bars = self.prices.exact(symbol, grain, start, end, end + length)
             if len(bars):
                 yield bars
-            start = end + 1
+            start, count = end + 1, min(4 * count, _MOST)
 
 
 def _floor(value: Decimal) -> int:
@@ -179,7 +203,18 @@ class Bars(Track):
                 return Touch(int(times[place]) + 1, level.price)
         return None
 
+    def bar(self, symbol: str, moment: int) -> Traded | None:
+        """The last that opened until then; it goes on until the next one."""
+        times = self.klines.data[0]
+        place = int(times.searchsorted(moment, side="right")) - 1
+        if place < 0:
+            return None
+        ended = int(times[place + 1]) if place + 1 < len(times) else _EVER
+        return Traded(int(times[place]), ended, self._told(_VOLUME, place))
+
     def _price(self, row: int, place: int) -> Decimal:
+        return on_grid(self._told(row, place), self.tick, "ROUND_HALF_EVEN")
+
+    def _told(self, row: int, place: int) -> Decimal:
         """A float of a kline as the decimal that it was."""
-        value = Decimal(repr(float(self.klines.data[row, place])))
-        return on_grid(value, self.tick, "ROUND_HALF_EVEN")
+        return Decimal(repr(float(self.klines.data[row, place])))

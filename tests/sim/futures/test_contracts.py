@@ -7,6 +7,7 @@ from exchanging import D, Marked, exchange, instrument
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradebot.sim.footprint import NOTHING
 from tradebot.sim.futures import contracts
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.refusals import Refused
@@ -22,7 +23,7 @@ def code(check: object, *args: object, **named: object) -> int:
 
 def test_only_symbols_in_the_most_common_quote_coin_are_contracts() -> None:
     source = Marked({each.symbol: each for each in (instrument(), instrument("BTC"), instrument("ETH", "BTC"))})
-    offer = Contracts(exchange(source))
+    offer = Contracts(exchange(source), lambda now: NOTHING)
     assert list(offer.instruments()) == ["ETHUSDT", "BTCUSDT"]
     assert code(offer.instrument, "ETHBTC") == -1121
     assert code(offer.instrument, "NONE") == -1121

@@ -79,7 +79,7 @@ def test_a_resting_order_is_filled_as_maker_at_its_own_price() -> None:
     resting = at.submit(order(price="39000"), PRICE, NOW)
     assert resting.status == "NEW"
     assert at.account(NOW).ordered == 195
-    done = at.rested(resting, NOW + 5)
+    done = at.rested(resting, D(1), NOW + 5)
     assert (done.status, done.updated) == ("FILLED", NOW + 5)
     (trade,) = TRADES.select(at.ledger.db)
     assert (trade.price, trade.fee, trade.maker) == (39_000, 3900 * MAKER, True)
@@ -90,7 +90,7 @@ def test_a_resting_order_that_only_reduces_ends_with_the_position() -> None:
     at.submit(order(), PRICE, NOW)
     resting = at.submit(order(Side.SELL, price="41000", reduce_only=True), PRICE, NOW)
     at.submit(order(Side.SELL, "0.06"), PRICE, NOW)
-    done = at.rested(resting, NOW)
+    done = at.rested(resting, D(1), NOW)
     assert (done.status, done.executed) == ("EXPIRED", D("0.04"))
     assert at.ledger.positions() == {}
 

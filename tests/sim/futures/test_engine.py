@@ -176,6 +176,7 @@ async def test_an_order_larger_than_the_book_ends_with_what_it_got(connect: Conn
         told = (await trader.order("BUY", "9000", **asked)).json()
         assert told["status"] == "EXPIRED"
         assert 500 < D(told["executedQty"]) < 4000
+        trader.wait(MINUTE)
     first, second = await trader.asked("v1/allOrders", symbol="BTCUSDT")
     assert 1 < D(second["avgPrice"]) < D(first["avgPrice"])
 
@@ -230,3 +231,17 @@ async def test_the_account_goes_on_after_a_restart(connect: Connect, tmp_path: P
 async def test_the_wallet_starts_with_what_the_paper_account_is_given(connect: Connect) -> None:
     assert await connect(exchange(start={"USDT": D(500)})).wallet() == 500
     assert await connect(exchange()).wallet() == 10_000
+
+
+async def test_what_was_taken_from_the_book_of_a_contract_comes_back_with_time(connect: Connect) -> None:
+    rules = {"max_market_quantity": D(0), "max_quantity": D(0), "min_notional": D("0.0025")}
+    trader = connect(exchange(marked({"BTCUSDT": "100"}, **rules), start={"USDT": D(10**6)}))
+    before = await trader.told("v1/depth", symbol="BTCUSDT", limit=500)
+    got = [D((await trader.order("BUY", "9", newOrderRespType="RESULT")).json()["executedQty"])]
+    after = await trader.told("v1/depth", symbol="BTCUSDT", limit=500)
+    assert (after["bids"], after["asks"]) == (before["bids"], [])
+    assert (await trader.told("v1/ticker/bookTicker", symbol="BTCUSDT"))["askPrice"] == "0.00000000"
+    assert refusal(await trader.order("BUY", "9")) == (400, -4131)
+    trader.wait(MINUTE)
+    got.append(D((await trader.order("BUY", "9", newOrderRespType="RESULT")).json()["executedQty"]))
+    assert got[1] == pytest.approx(got[0], rel=D("0.2"))

@@ -37,6 +37,37 @@ async def test_with_a_spread_the_market_must_come_to_the_order(connect: Connect)
     assert [each["price"] for each in await trader.asked("v1/userTrades", symbol="BTCUSDT")] == ["39039.00000000"]
 
 
+async def test_an_order_that_rests_is_filled_bar_by_bar_as_others_trade(connect: Connect) -> None:
+    deep = (40_000, 40_000, 38_900, 40_000)
+    venue = scripted(deep, *flat(40_000, 2), deep, deep, *flat(40_000, 2))
+    venue.prices.trade("BTCUSDT", "0.8")  # type: ignore[attr-defined]
+    trader = connect(venue)
+    placed = (await trader.order("BUY", "0.5", price="39000")).json()
+    stories = []
+    for _ in range(5):
+        trader.wait(MINUTE)
+        order = await trader.asked("v1/order", symbol="BTCUSDT", orderId=placed["orderId"])
+        stories.append((order["status"], order["executedQty"][:4]))
+    part = "PARTIALLY_FILLED"
+    assert stories == [(part, "0.20"), (part, "0.20"), (part, "0.20"), (part, "0.40"), ("FILLED", "0.50")]
+    assert await trader.held() == D("0.5")
+    assert all(fill["maker"] for fill in await trader.asked("v1/userTrades", symbol="BTCUSDT"))
+
+
+async def test_an_order_that_reduces_takes_its_part_of_a_bar_and_ends_with_the_position(connect: Connect) -> None:
+    high = (40_000, 41_100, 40_000, 40_000)
+    venue = scripted(*flat(40_000, 1), high, high, *flat(40_000, 2))
+    venue.prices.trade("BTCUSDT", "0.8")  # type: ignore[attr-defined]
+    trader = connect(venue)
+    await trader.order("BUY", "0.3")
+    await trader.order("SELL", "0.3", price="41000", reduceOnly="true")
+    trader.wait(2 * MINUTE)
+    assert await trader.held() == D("0.1")
+    trader.wait(MINUTE)
+    assert await trader.held() == 0
+    assert await trader.asked("v1/openOrders") == []
+
+
 async def test_funding_is_paid_by_what_is_held_at_its_time(connect: Connect) -> None:
     trader = connect(scripted(*flat(40_000, 60 * 13)))
     await trader.order("BUY", "0.1")
@@ -80,11 +111,11 @@ async def test_a_day_of_funding_has_three_payments_whose_sum_is_in_the_wallet(co
 async def test_the_same_happens_however_often_one_looks(connect: Connect) -> None:
     told = []
     for steps in (1, 7, 96):
-        trader = connect(exchange(synthetic().prices, SteppedClock(START), spread="0.0002"))
+        trader = connect(exchange(synthetic().prices, SteppedClock(START), spread="0.0002", start={"USDT": D(10**6)}))
         last = D((await trader.told("v1/ticker/price", symbol="BTCUSDT"))["price"])
         await trader.order("BUY", "0.01")
         for share in ("0.999", "0.998"):
-            await trader.order("BUY", "0.01", price=f"{last * D(share):.2f}")
+            await trader.order("BUY", "9", price=f"{last * D(share):.2f}")
         await trader.algo("SELL", "STOP_MARKET", triggerPrice=f"{last * D('0.97'):.2f}", closePosition="true")
         await trader.algo("SELL", "TRAILING_STOP_MARKET", callbackRate="0.8", quantity="0.01", reduceOnly="true")
         for _ in range(steps):
@@ -92,7 +123,7 @@ async def test_the_same_happens_however_often_one_looks(connect: Connect) -> Non
             await trader.held()
         fills = await trader.asked("v1/userTrades", symbol="BTCUSDT")
         told.append([(fill["price"], fill["qty"], fill["time"]) for fill in fills])
-    assert len(told[0]) > 2
+    assert len(told[0]) > 5
     assert told[0] == told[1] == told[2]
 
 

@@ -108,7 +108,7 @@ async def test_past_funding_rates_are_told_oldest_first(connect: Connect) -> Non
 async def test_a_contract_without_a_price_is_left_out_and_refused_by_name(connect: Connect) -> None:
     silent = connect(exchange(Marked({"ETHUSDT": instrument()})))
     assert await silent.told("v1/premiumIndex") == []
-    assert refusal(await silent.get("/fapi/v1/premiumIndex", symbol="ETHUSDT")) == (400, -1102)
+    assert refusal(await silent.get("/fapi/v1/premiumIndex", symbol="ETHUSDT")) == (400, -1121)
 
 
 async def test_futures_weights_are_counted_apart_from_spot(connect: Connect) -> None:

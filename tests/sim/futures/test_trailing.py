@@ -22,7 +22,7 @@ MOVES = st.lists(st.tuples(st.integers(-300, 300), st.integers(0, 90), st.intege
 
 def trail(*legs: Leg) -> Trail:
     prices = Script({"BTCUSDT": legs})
-    return Trail(prices, Path(prices))
+    return Trail(Path(prices))
 
 
 def test_the_stop_stands_a_part_of_the_extreme_behind_it() -> None:
@@ -54,9 +54,9 @@ def test_a_buyer_follows_the_price_down() -> None:
 def test_without_klines_only_the_last_price_counts() -> None:
     source = marked({"BTCUSDT": "41000"})
     algo = replace(SELLS, extreme=D(40_000))
-    assert Trail(source, Path(source)).follow(algo, START, START + 1) == (None, 41_000)
+    assert Trail(Path(source)).follow(algo, START, START + 1) == (None, 41_000)
     source.mark({"BTCUSDT": D(39_000)})
-    touch, _ = Trail(source, Path(source)).follow(algo, START, START + 1)
+    touch, _ = Trail(Path(source)).follow(algo, START, START + 1)
     assert touch is not None
     assert touch.price == 39_000
 
@@ -72,7 +72,7 @@ def scripted(moves: list[tuple[int, int, int]]) -> Script:
 @given(MOVES, st.sampled_from([SELLS, BUYS]), st.integers(1, 12 * MINUTE))
 def test_following_in_two_steps_is_following_in_one(moves: list[tuple[int, int, int]], algo: Algo, middle: int) -> None:
     prices = scripted(moves)
-    follow = Trail(prices, Path(prices)).follow
+    follow = Trail(Path(prices)).follow
     end = START + len(moves) * MINUTE
     whole = follow(algo, START, end)
     first, seen = follow(algo, START, min(START + middle, end))
@@ -83,7 +83,7 @@ def test_following_in_two_steps_is_following_in_one(moves: list[tuple[int, int, 
 def test_it_fires_where_the_price_is_first_so_far_below_its_highest(moves: list[tuple[int, int, int]]) -> None:
     prices = scripted(moves)
     end = START + len(moves) * MINUTE - 1
-    touch, _ = Trail(prices, Path(prices)).follow(SELLS, START, end)
+    touch, _ = Trail(Path(prices)).follow(SELLS, START, end)
     # The turning points of a minute are at its thirds; a second is fine enough for those between.
     seen = [prices.price("BTCUSDT", moment) for moment in range(START, end + 1, 1000)]
     highest, fallen = Decimal(40_000), None

@@ -96,6 +96,10 @@ class Script(Prices):
             data[1:5] = np.array(legs, np.int64).T * 100
             self._bars[symbol] = Exact(data, Scale(2, 3, 5))
 
+    def trade(self, symbol: str, volume: str) -> None:
+        """In each minute so much is traded of a symbol."""
+        self._bars[symbol].data[5] = int(Decimal(volume) * 1000)
+
     def instruments(self) -> Mapping[str, Instrument]:
         return {symbol: instrument(symbol.removesuffix("USDT")) for symbol in self._bars}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import cached_property
 from typing import Any
 
 from tradebot.market.venue import Instrument
 from tradebot.sim.depth import Depth, Depths
 from tradebot.sim.engine import Exchange, quote_of
-from tradebot.sim.futures.funding import index_price
-from tradebot.sim.matching import EXACT, Quote, around, on_grid
+from tradebot.sim.footprint import Gone
+from tradebot.sim.matching import EXACT, around, on_grid
 from tradebot.sim.refusals import Refused, unknown_symbol
 from tradebot.sim.replies import amount
 
@@ -30,15 +31,19 @@ _NEVER = 4_133_404_800_000  # what the venue writes for a contract that is not d
 
 
 class Contracts:
-    """The contracts on offer: all symbols that are quoted in the coin that most are quoted in."""
+    """The contracts on offer: all symbols that are quoted in the coin that most are quoted in.
 
-    def __init__(self, exchange: Exchange) -> None:
+    `gone` tells what is missing from their books at an instant.
+    """
+
+    def __init__(self, exchange: Exchange, gone: Callable[[int], Gone]) -> None:
         self.exchange = exchange
         self.prices = exchange.prices
         self.clock = exchange.clock
+        self.gone = gone
         self._depths = Depths(self.prices)
 
-    @property
+    @cached_property
     def coin(self) -> str:
         """What margin, fees and profits are paid in; `MarketError` without symbols."""
         return quote_of(self.prices.instruments().values())
@@ -59,22 +64,18 @@ class Contracts:
         """Last traded price, which is also the mark price; `MarketError` before the first trade."""
         return self.exchange.last(symbol)
 
-    def quote(self, symbol: str) -> Quote:
-        """Best bid and ask; `MarketError` before the first trade."""
-        return self.exchange.quote(symbol)
-
     def mark(self, symbol: str, at: int) -> Decimal:
         """The mark price at a moment that has passed."""
         return self.prices.price(symbol, at)
 
-    def depth(self, symbol: str, price: Decimal, at: int) -> Depth:
-        """The order book around a last price at a moment."""
+    def around(self, symbol: str, price: Decimal, at: int, gone: Gone | None = None) -> Depth:
+        """The order book around a last price at a moment; `gone` if that was looked up already."""
         quote = around(price, self.exchange.spread, self.prices.instruments()[symbol].tick)
-        return self._depths.at(symbol, quote, at)
+        return self._depths.at(symbol, quote, at, self.gone(at) if gone is None else gone)
 
-    def index(self, symbol: str) -> Decimal:
-        """The index price: the mark price without its premium."""
-        return index_price(symbol, self.last(symbol), self.clock.now())
+    def book(self, symbol: str, now: int, gone: Gone) -> Depth:
+        """The order book at an instant, without what is `gone`; `MarketError` before the first trade."""
+        return self.around(symbol, self.mark(symbol, now), now, gone)
 
 
 def describe(each: Instrument, listed: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Desk:
         with self.ledger.db.transaction():
             before = self.account(now)
             order = self._cut(order)
-            proposal = _propose(order, self.contracts.depth(order.symbol, price, now))
+            proposal = _propose(order, self.contracts.around(order.symbol, price, now))
             order = ORDERS.enter(self.ledger.db, replace(order, status="NEW", created=now, updated=now))
             order = self.fill(order, proposal.fills, TAKER, now)
             if proposal.status == "EXPIRED":
@@ -82,14 +82,15 @@ class Desk:
         amount = self.ledger.position(order.symbol, order.position_side).amount
         return abs(amount) if amount * signed(order.side, Decimal(1)) < 0 else ZERO
 
-    def rested(self, order: Placed, now: int) -> Placed:
-        """An order that rests is met by the market: all of it is filled at its price, as maker.
+    def rested(self, order: Placed, room: Decimal, now: int) -> Placed:
+        """An order that rests is met by the market: up to `room` of it is filled at its price, as maker.
 
         One that only reduces stops at the position's end.
         """
-        size = min(order.remaining, self.closable(order)) if reduces(order) else order.remaining
+        most = min(order.remaining, self.closable(order)) if reduces(order) else order.remaining
+        size = min(most, room)
         order = self.fill(order, [(order.price, size)] if size else [], MAKER, now)
-        return self.close(order, "EXPIRED", now) if order.open else order
+        return self.close(order, "EXPIRED", now) if order.open and size == most else order
 
     def fill(self, order: Placed, fills: Iterable[Level], rate: Decimal, now: int) -> Placed:
         """Book fills of an order: trades, position, profit and fee; the order as it is then."""
@@ -138,13 +139,9 @@ def _propose(order: Placed, depth: Depth) -> Proposal:
         if not proposal.fills:
             raise Refused(-4131, "The counterparty's best price does not meet the PERCENT_PRICE filter limit.")
         return proposal
-    if order.time_in_force == "GTX" and _takes(order, depth):
+    if order.time_in_force == "GTX" and depth.crossed(order.side, order.price):
         raise Refused(-5022, "Due to the order could not be executed as maker, the Post Only order will be rejected.")
     proposal = at_limit(order.side, order.quantity, order.price, order.time_in_force, depth)
     if order.time_in_force == "FOK" and proposal.status == "EXPIRED":
         raise Refused(-5021, "Due to the order could not be filled immediately, the FOK order has been rejected.")
     return proposal
-
-
-def _takes(order: Placed, depth: Depth) -> bool:
-    return order.price >= depth.quote.ask if order.side is Side.BUY else order.price <= depth.quote.bid

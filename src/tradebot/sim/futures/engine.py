@@ -9,6 +9,7 @@ from tradebot.clock import MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.venue import Side
 from tradebot.sim.engine import USUAL, Exchange
+from tradebot.sim.footprint import RETURN, Gone, gone
 from tradebot.sim.futures import contracts as rules
 from tradebot.sim.futures import counts
 from tradebot.sim.futures.contracts import Contracts
@@ -30,8 +31,12 @@ class Futures:
     """
 
     def __init__(self, exchange: Exchange) -> None:
-        self.contracts = Contracts(exchange)
+        self.contracts = Contracts(exchange, self._gone)
         self._exchange = exchange
+
+    def _gone(self, now: int) -> Gone:
+        """What the account has taken from the books; nothing, as long as it was not used."""
+        return gone(self.ledger.taken(now - RETURN, now), now) if "ledger" in self.__dict__ else {}
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tradebot.market.venue import ZERO, Side
+from tradebot.sim.footprint import Taken
 from tradebot.sim.futures.positions import Position, PositionSide, Terms
 from tradebot.sim.tables import Table, open_account
 
@@ -176,6 +177,7 @@ class Ledger:
 
     @wallet.setter
     def wallet(self, value: Decimal) -> None:
+        """Set it, within a transaction that says why."""
         FACTS.put(self.db, Fact("wallet", format(value, "f")))
 
     @property
@@ -238,6 +240,16 @@ class Ledger:
         rest = f"ORDER BY {key} {'DESC' if wanted.newest else 'ASC'} LIMIT {int(wanted.limit)}"
         rows = table.select(self.db, " AND ".join(conditions), bounds, rest)
         return rows[::-1] if wanted.newest else rows
+
+    def taken(self, since: int, until: int) -> list[Taken]:
+        """What orders took from the books with `since < time <= until`, of all contracts."""
+        found = TRADES.select(self.db, "time > ? AND time <= ? AND NOT maker", (since, until))
+        return [Taken(each.symbol, each.side, each.quantity, each.time) for each in found]
+
+    def made(self, symbol: str, side: Side, since: int, before: int) -> Decimal:
+        """How much orders of a side that rested got with `since <= time < before`."""
+        where = "symbol = ? AND side = ? AND time >= ? AND time < ? AND maker"
+        return sum((each.quantity for each in TRADES.select(self.db, where, (symbol, side, since, before))), ZERO)
 
     def positions(self) -> dict[tuple[str, PositionSide], Position]:
         """Positions that are not flat, by symbol and side."""

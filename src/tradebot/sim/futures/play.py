@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tradebot.clock import MINUTE
+from tradebot.market.venue import Instrument
 from tradebot.sim.futures import conditional, trailing
 from tradebot.sim.futures.contracts import Contracts
 from tradebot.sim.futures.desk import Desk
@@ -17,6 +18,7 @@ from tradebot.sim.futures.positions import Account
 from tradebot.sim.futures.trailing import Trail
 from tradebot.sim.matching import worth
 from tradebot.sim.resting import Level, Path, Touch, limit_level
+from tradebot.sim.turnover import Turnover
 
 # With several positions in one wallet, what the others are worth is looked at so often.
 _JOINT = 15 * MINUTE
@@ -39,7 +41,8 @@ class Play:
         self.desk = desk
         self.receiver = Receiver(contracts, ledger, desk)
         self.path = Path(contracts.prices)
-        self.trail = Trail(contracts.prices, self.path)
+        self.turnover = Turnover(self.path, ledger.made)
+        self.trail = Trail(self.path)
 
     def until(self, now: int) -> None:
         """Everything that happened since the market was last seen, in the order of time."""
@@ -88,7 +91,8 @@ class Play:
             yield self._of_algo(algo)
         for order in self.ledger.open_orders():
             level = limit_level(order.price, order.side, self.contracts.exchange.spread)
-            yield self._at_level(order.symbol, level, partial(self._rested, order))
+            rules = self.contracts.prices.instruments()[order.symbol]
+            yield Event(partial(self.turnover.first, rules, order.side, level), partial(self._rested, order, rules))
         for key, stake in account.stakes.items():
             if price := account.liquidation(key):
                 level = Level(price, falling=stake.position.amount > 0, through=False)
@@ -97,9 +101,10 @@ class Play:
     def _at_level(self, symbol: str, level: Level, act: Callable[[Touch], object]) -> Event:
         return Event(partial(self.path.first, symbol, level), act)
 
-    def _rested(self, order: Placed, touch: Touch) -> None:
-        done = self.desk.rested(order, touch.time)
-        for algo in ALGOS.select(self.ledger.db, "order_id = ?", (done.order_id,)):
+    def _rested(self, order: Placed, rules: Instrument, touch: Touch) -> None:
+        room = self.turnover.room(rules, order.side, touch.time)
+        done = self.desk.rested(order, room.amount, touch.time)
+        for algo in () if done.open else ALGOS.select(self.ledger.db, "order_id = ?", (done.order_id,)):
             ALGOS.put(self.ledger.db, replace(algo, status="FINISHED", updated=touch.time))
 
     def _of_algo(self, algo: Algo) -> Event:

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, cast
 
-from tradebot.errors import MarketError
-from tradebot.market.bars import INTERVALS, MONTH
-from tradebot.market.venue import Side
-from tradebot.sim.candles import Candles, Page
+from tradebot.clock import DAY
+from tradebot.sim import replies
 from tradebot.sim.engine import Exchange
 from tradebot.sim.futures.contracts import Contracts, describe
 from tradebot.sim.futures.counts import WINDOWS
-from tradebot.sim.futures.funding import INTEREST, PERIOD, coming_rate, funding_rate, next_funding
+from tradebot.sim.futures.funding import INTEREST, PERIOD, coming_rate, funding_rate, index_price, next_funding
 from tradebot.sim.params import Params
 from tradebot.sim.public import Public
-from tradebot.sim.refusals import Refused, missing
+from tradebot.sim.refusals import Refused
 from tradebot.sim.replies import amount
+from tradebot.sim.slices import each, listing
+from tradebot.sim.tickers import book, changes, mini
 
 WEIGHT_LIMIT = 2_400
 # Sizes of the order book with their weights.
 DEPTHS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
-_SPOT_ONLY = ("bidPrice", "bidQty", "askPrice", "askQty", "prevClosePrice")
+_ZERO = amount(Decimal(0))
 
 
 class ContractData:
@@ -32,7 +32,6 @@ class ContractData:
         self.contracts = contracts
         # The spot handlers ask for no more than what `Contracts` has in common with the exchange.
         self.spot = Public(cast("Exchange", contracts), weight_limit)
-        self.candles = Candles(contracts.prices)
         self._limits = [
             {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
             for kind, interval, number, limit in (
@@ -43,42 +42,40 @@ class ContractData:
 
     def exchange_info(self, params: Params) -> Any:
         """Limits and all contracts with their filters; it takes no symbol."""
-        coin = self.contracts.coin
+        coin, known = self.contracts.coin, self.contracts.instruments()
         listed = self.contracts.prices.listed
-        return {
+        head = {
             "timezone": "UTC", "serverTime": self.contracts.clock.now(), "futuresType": "U_MARGINED",
             "rateLimits": self._limits, "exchangeFilters": [],
             "assets": [{"asset": coin, "marginAvailable": True, "autoAssetExchange": "-10000"}],
-            "symbols": [describe(each, listed(symbol)) for symbol, each in self.contracts.instruments().items()],
         }  # fmt: skip
+        symbols = listing(known, lambda symbol: describe(known[symbol], listed(symbol)))
+        return symbols.then(lambda told: {**head, "symbols": told})
 
     def klines(self, params: Params) -> Any:
         """Bars, oldest first; the open one is the last. There are no seconds."""
-        symbol = self.contracts.instrument(params.symbol()).symbol
-        params.must("interval")
-        interval = params["interval"]
-        if interval == "1s" or (interval not in INTERVALS and interval != MONTH):
+        if params.get("interval") == "1s":
             raise Refused(-1120, "Invalid interval.")
-        page = Page(symbol, interval, params.time("startTime"), params.time("endTime"), params.limit(500, 1500))
-        return self.candles.body(page, self.contracts.clock.now())
+        return self.spot.rows(params, 1500)
 
     def day(self, params: Params) -> Any:
         """24 hours of one contract or of all."""
-        told = self.spot.day(params)
-        for each in [told] if "symbol" in params else told:
-            for name in _SPOT_ONLY:
-                each.pop(name, None)
-        return told
+        prices, now = self.contracts.prices, self.contracts.clock.now()
+
+        def tell(symbol: str) -> dict[str, Any]:
+            day = prices.day(symbol, now)
+            return {"symbol": symbol, **changes(day), "lastQty": _ZERO, **mini(symbol, day, now - DAY, now)}
+
+        return each(self.contracts, params, now, tell)
 
     def price(self, params: Params) -> Any:
         """Last prices."""
-        return self._each(params, lambda symbol: {"price": amount(self.contracts.last(symbol))})
+        return self._each(params, lambda symbol, now: {"price": amount(self.contracts.mark(symbol, now))})
 
     def book(self, params: Params) -> Any:
         """Best bids and asks."""
-        told = self.spot.book(params)
-        now = self.contracts.clock.now()
-        return told | {"time": now} if "symbol" in params else [each | {"time": now} for each in told]
+        gone = self.contracts.gone(self.contracts.clock.now())
+        return self._each(params, lambda symbol, now: book(self.contracts.book(symbol, now, gone)))
 
     def depth(self, params: Params) -> Any:
         """The order book, best prices first; of a few sizes only."""
@@ -86,19 +83,20 @@ class ContractData:
         if limit not in DEPTHS:
             raise Refused(-4021, f"Invalid depth limit, known: {', '.join(map(str, DEPTHS))}.")
         now, last = self.contracts.clock.now(), self.contracts.last(symbol)
-        book = self.contracts.depth(symbol, last, now)
-        bids, asks = (
-            [[amount(price), amount(size)] for price, size in book.levels(side, limit)]
-            for side in (Side.BUY, Side.SELL)
-        )
-        return {"lastUpdateId": now, "E": now, "T": now, "bids": bids, "asks": asks}
+        return {
+            "lastUpdateId": now,
+            "E": now,
+            "T": now,
+            **replies.depth(self.contracts.around(symbol, last, now), limit),
+        }
 
     def premium(self, params: Params) -> Any:
         """Mark and index price, the rate that will be paid next, and when."""
         return self._each(params, self._premium)
 
-    def _premium(self, symbol: str) -> dict[str, Any]:
-        now, mark, index = self.contracts.clock.now(), self.contracts.last(symbol), self.contracts.index(symbol)
+    def _premium(self, symbol: str, now: int) -> dict[str, Any]:
+        mark = self.contracts.mark(symbol, now)
+        index = index_price(symbol, mark, now)
         return {
             "markPrice": amount(mark), "indexPrice": amount(index), "estimatedSettlePrice": amount(index),
             "lastFundingRate": amount(coming_rate(symbol, now)), "interestRate": amount(INTEREST),
@@ -116,26 +114,13 @@ class ContractData:
         return [
             {
                 "symbol": symbol, "fundingTime": time, "fundingRate": amount(funding_rate(symbol, time)),
-                "markPrice": amount(self._price_at(symbol, time)),
+                "markPrice": amount(self.contracts.mark(symbol, time)),
             }
             for time in chosen
         ]  # fmt: skip
 
-    def _price_at(self, symbol: str, time: int) -> Decimal:
-        return self.contracts.prices.price(symbol, time)
-
-    def _each(self, params: Params, tell: Callable[[str], dict[str, Any]]) -> Any:
-        """An object for `symbol`, else an array of all; contracts without a price are left out."""
+    def _each(self, params: Params, tell: Callable[[str, int], dict[str, Any]]) -> Any:
         now = self.contracts.clock.now()
-        asked = [self.contracts.instrument(params.symbol()).symbol] if "symbol" in params else None
-        found = []
-        for symbol in asked or self.contracts.instruments():
-            try:
-                found.append({"symbol": symbol, **tell(symbol), "time": now})
-            except MarketError:
-                continue
-        if asked is None:
-            return found
-        if not found:
-            raise missing("symbol")
-        return found[0]
+        return each(
+            self.contracts, params, now, lambda symbol: {"symbol": symbol, **tell(symbol, now), "time": now}
+        )  # fmt: skip

@@ -11,8 +11,7 @@ from tradebot.market.venue import ZERO, Side
 from tradebot.sim.exact import price_within
 from tradebot.sim.futures.ledger import Algo
 from tradebot.sim.matching import EXACT
-from tradebot.sim.prices import Prices
-from tradebot.sim.resting import Level, Touch, Track
+from tradebot.sim.resting import Level, Path, Touch
 
 
 def stop_price(algo: Algo, extreme: Decimal) -> Decimal:
@@ -29,10 +28,8 @@ def better(algo: Algo, price: Decimal, extreme: Decimal) -> bool:
 class Trail:
     """Follows the path of a source from one turning point to the next."""
 
-    def __init__(self, prices: Prices, track: Track) -> None:
-        self.prices = prices
-        self.track = track
-        self._grains: dict[str, str | None] = {}
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def follow(self, algo: Algo, since: int, until: int) -> tuple[Touch | None, Decimal]:
         """When an active stop is first met after `since`, if it is by `until`; and the extreme seen by then."""
@@ -43,39 +40,28 @@ class Trail:
             else:
                 level = Level(stop_price(algo, extreme), falling=algo.side is Side.SELL, through=False)
                 # Between two turning points the price only falls or only rises, so the stop stands still.
-                if level.met(price) and (touch := self.track.first(algo.symbol, level, before, moment)):
+                if level.met(price) and (touch := self.path.first(algo.symbol, level, before, moment)):
                     return touch, extreme
             before = moment
         return None, extreme
 
     def _turns(self, symbol: str, since: int, until: int) -> Iterator[tuple[int, Decimal]]:
         """The instants with `since < instant <= until` between which the price goes straight."""
-        grain = self._grain(symbol)
+        grain = self.path.grain(symbol)
         if grain is None:
             yield from self._now(symbol, until)
             return
         length = INTERVALS[grain]
-        bars = self.prices.exact(symbol, grain, since + 1 - length, until, until + length)
+        bars = self.path.prices.exact(symbol, grain, since + 1 - length, until, until + length)
         for place in range(len(bars)):
             for moment, ticks in _of_bar(bars.data[:, place], length, since, until):
                 yield moment, Decimal(ticks).scaleb(-bars.scale.price)
 
     def _now(self, symbol: str, until: int) -> Iterator[tuple[int, Decimal]]:
         try:
-            yield until, self.prices.price(symbol, until)
+            yield until, self.path.prices.price(symbol, until)
         except MarketError:
             return
-
-    def _grain(self, symbol: str) -> str | None:
-        """The finest interval that the source has of a symbol; None without klines."""
-        if symbol not in self._grains:
-            listed = self.prices.listed(symbol)
-            has = (
-                name for name, length in INTERVALS.items()
-                if len(self.prices.exact(symbol, name, listed, listed + length, listed + 2 * length))
-            )  # fmt: skip
-            self._grains[symbol] = next(has, None)
-        return self._grains[symbol]
 
 
 def _of_bar(bar: Times, length: int, since: int, until: int) -> Iterator[tuple[int, int]]:

@@ -207,7 +207,7 @@ def test_a_reader_that_has_gone_is_no_error(start: Callable[..., subprocess.Pope
     assert "Traceback" not in process.stderr.read()
 
 
-def test_beyond_loopback_the_served_venue_warns_and_keeps_its_own_endpoints_closed(
+def test_beyond_loopback_the_served_venue_warns_and_keeps_its_own_endpoints_to_itself(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start(
@@ -219,8 +219,12 @@ def test_beyond_loopback_the_served_venue_warns_and_keeps_its_own_endpoints_clos
     url = document["url"].replace("0.0.0.0", "127.0.0.1")
     with httpx.Client(base_url=url, trust_env=False) as client:
         assert client.get("/sim/faults").status_code == 200
-        assert client.post("/sim/faults", json={}).status_code == 403
-        assert client.get("/sim/log").status_code == 403
+        assert client.post("/sim/faults", json={}).status_code == 200
+        assert client.get("/sim/log").status_code == 200
+        others = {"X-Forwarded-For": "192.0.2.1"}
+        assert client.post("/sim/faults", json={}, headers=others).status_code == 403
+        assert client.post("/sim/clock", json={"advance": 1}, headers=others).status_code == 403
+        assert client.get("/sim/log", headers=others).status_code == 403
     process.terminate()
     assert process.wait(5) == 143
     assert "anybody who reaches this address can trade here" in process.stderr.read()

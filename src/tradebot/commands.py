@@ -210,7 +210,7 @@ def served_state(settings: Settings, port: int) -> Path | None:
 def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence[str] = ()) -> int:
     """Serve the simulated exchange until a signal ends it, whose number is returned.
 
-    `emit` gets its address as soon as it listens. `faults` are added to those of `sim.faults`; on
+    `emit` gets its address as soon as it listens. `faults` are added to those of `sim.faults`; from
     loopback they may also be set while it runs.
     """
     from tradebot.sim.app import create_app
@@ -220,7 +220,7 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
 
     clock = sim.sim_clock(settings)
     loopback = host in ("127.0.0.1", "::1", "localhost")
-    plan = sim.open_plan(settings, faults) or (Plan() if loopback else None)
+    plan = sim.open_plan(settings, faults) or Plan()
     state = served_state(settings, port)
     exchange = sim.open_exchange(settings, clock, state, plan)
     exchange.prices.expect(clock.now())  # or the first to ask for all symbols would wait for it
@@ -234,17 +234,15 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
                 "clock": settings.sim.clock,
                 "now": clock.now(),
                 "state": str(state) if state else None,
-                "faults": len(plan.faults) if plan else 0,
+                "faults": len(plan.faults),
                 "loopback": loopback,
             }
         )
 
     if not loopback:
         log.warning("%s is not loopback: anybody who reaches this address can trade here", host)
-    app = create_app(
-        exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit, trusted=loopback
-    )
+    app = create_app(exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit)
     try:
-        return listen(app, host, port, ready, None if plan is None else Door(plan, clock))
+        return listen(app, host, port, ready, Door(plan, clock))
     finally:
         exchange.close()

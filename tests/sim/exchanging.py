@@ -93,7 +93,7 @@ def synthetic(symbols: int = 3, now: int = NOW) -> Exchange:
 class Client:
     """A plain httpx client over the app, with signing by hand."""
 
-    def __init__(self, app: Starlette, clock: Clock, address: str = "10.0.0.1") -> None:
+    def __init__(self, app: Starlette, clock: Clock, address: str = "127.0.0.1") -> None:
         self.clock = clock
         transport = httpx.ASGITransport(app, client=(address, 1))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://sim")

@@ -72,10 +72,3 @@ async def test_an_exchange_without_a_plan_has_no_such_endpoint() -> None:
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_a_plan_is_told_and_replaced_and_nothing_else(venue: Venue, method: str) -> None:
     assert refusal(await venue.http.request(method, "/sim/faults")) == (405, -5000)
-
-
-async def test_who_is_not_trusted_sees_the_plan_but_cannot_replace_it(venue: Venue) -> None:
-    await venue.under(Latency(ms=1))
-    client = Client(create_app(venue.exchange, trusted=False), venue.clock)
-    assert refusal(await client.http.post("/sim/faults", json={})) == (403, -1002)
-    assert (await client.json("/sim/faults"))["faults"][0]["kind"] == "latency"

@@ -310,8 +310,6 @@ class ClockControl:
         try:
             if request.method == "POST":
                 self._move(await request.body())
-            elif request.method != "GET":
-                raise no_such(request.url.path, request.method, 405)
             clock = self.gate.clock
             speed = 0.0 if isinstance(clock, SteppedClock) else getattr(clock, "speed", 1.0)
             status, content = 200, {"mode": clock_mode(clock), "now": clock.now(), "speed": speed}
@@ -364,7 +362,6 @@ class App(Starlette):
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
-    trusted: bool = True,
 ) -> Starlette:  # fmt: skip
     """The app. `credentials` are HMAC secrets or Ed25519 public keys (PEM) by API key (default: the paper pair).
 
@@ -372,7 +369,7 @@ def create_app(
     their own, at the same prices and clock.
 
     At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
-    `/sim/faults`; unless whoever reaches the app is `trusted`, it can only be seen, and `/sim/log` is closed.
+    `/sim/faults`. Only loopback may replace it, move the clock (`/sim/clock`) and read the truth (`/sim/log`).
     What happens to requests is for `fault_transport` or `sockets` to enact.
     """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
@@ -394,9 +391,10 @@ def create_app(
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
         from tradebot.sim.control import FaultControl
 
-        setting = frozenset[str]() if trusted else {"POST"}
-        routes.append(Route("/sim/faults", Guard(FaultControl(plan, gate.send), gate.send, {"GET", "POST"}, setting)))
-    log = Truth(exchange, accounts or {}, gate.send)
-    routes.append(Route("/sim/log", Guard(log, gate.send, {"GET"}, frozenset() if trusted else {"GET"})))
-    routes += [Route("/sim/clock", ClockControl(gate)), Route("/{rest:path}", _Nowhere(gate))]
+        faults = FaultControl(plan, gate.send)
+        routes.append(Route("/sim/faults", Guard(faults, gate.send, {"GET", "POST"}, own={"POST"})))
+    log, clock = Truth(exchange, accounts or {}, gate.send), ClockControl(gate)
+    routes.append(Route("/sim/log", Guard(log, gate.send, {"GET"}, own={"GET"})))
+    routes.append(Route("/sim/clock", Guard(clock, gate.send, {"GET", "POST"}, own={"POST"})))
+    routes.append(Route("/{rest:path}", _Nowhere(gate)))
     return App(routes)

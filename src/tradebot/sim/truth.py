@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Set
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 from starlette.requests import Request
@@ -16,23 +17,39 @@ Respond: TypeAlias = Callable[[Send, int, Any, Mapping[str, str]], Awaitable[Non
 
 
 class Guard:
-    """Answers `methods` of an endpoint; HTTP 405 to any other, 403 to those that are `closed`."""
+    """Answers `methods` of an endpoint; HTTP 405 to any other, 403 to `own` ones that do not come from loopback.
 
-    def __init__(self, app: ASGIApp, respond: Respond, methods: Set[str], closed: Set[str] = frozenset()) -> None:
+    Where the app is called in process, without an address, there is nobody else.
+    """
+
+    def __init__(self, app: ASGIApp, respond: Respond, methods: Set[str], own: Set[str]) -> None:
         self._app = app
         self._respond = respond
         self._methods = methods
-        self._closed = closed
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
-        if method in self._methods - self._closed:
+        no = None
+        if method not in self._methods:
+            no = no_such(scope["path"], method, 405)
+        elif method in self._own and not _from_here(scope):
+            no = Refused(-1002, f"{method} {scope['path']} takes a request from the machine that serves it.", 403)
+        if no is None:
             await self._app(scope, receive, send)
-            return
-        no = no_such(scope["path"], method, 405)
-        if method in self._closed:
-            no = Refused(-1002, "You are not authorized to execute this request; it takes loopback.", 403)
-        await self._respond(send, no.status, no.body(), {})
+        else:
+            await self._respond(send, no.status, no.body(), {})
+
+
+def _from_here(scope: Scope) -> bool:
+    """Whether a request comes from loopback; a name in place of an address does not."""
+    if scope.get("client") is None:
+        return True
+    try:
+        address = ip_address(scope["client"][0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class Truth:

@@ -282,13 +282,13 @@ class Refresh:
         if len(left) == len(held.klines):
             return
         self._withdrawn[window.series] = held.klines.between(border, ENDLESS)
-        coverage = held.coverage
-        if len(left) and since:
-            shorter = coverage._replace(newest=int(left.data[0, -1]))
-            self._memory.put(window, left, shorter, chunk_open(window.interval, shorter.newest))
-        else:
-            nothing = coverage._replace(since=coverage.newest)
-            self._memory.put(window, held.klines, nothing, chunk_open(window.interval, coverage.newest))
+        if since and len(left):
+            coverage = held.coverage._replace(newest=int(left.data[0, -1]))
+            self._memory.put(window, left, coverage, chunk_open(window.interval, coverage.newest))
+        else:  # all of it is in doubt
+            last = held.klines.last(1)
+            newest = int(last.data[0, 0])
+            self._memory.put(window, last, Coverage(newest, newest, newest), 0, replaces=True)
 
     def _judged(self, window: Window, reply: Klines, before: int) -> Ready | None:
         """The series, or None if it is asked again: at once after a part of it, soon while it may be late."""

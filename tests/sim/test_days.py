@@ -5,7 +5,8 @@ import pytest
 
 from tradebot.sim import path
 from tradebot.sim.coins import Coin, coins
-from tradebot.sim.days import TILE, Days, grouped_bars
+from tradebot.sim.days import TILE, Days, grouped_bars, grouped_block
+from tradebot.sim.path import MINUTES
 
 COINS = coins(80)
 FIRST = 19_675
@@ -19,10 +20,14 @@ class Counting(Days):
         super().__init__(1, COINS, memory)
         self.rows = 0
 
-    def compute(self, rows):  # type: ignore[no-untyped-def]
-        for part, block in super().compute(rows):
-            self.rows += len(part)
-            yield part, block
+    def compute(self, rows, spans):  # type: ignore[no-untyped-def]
+        for first, block in super().compute(rows, spans):
+            self.rows += block.shape[1]
+            yield first, block
+
+
+def whole(days: Days, coin: Coin, day: int) -> np.ndarray:
+    return days.minutes(coin, day * MINUTES, (day + 1) * MINUTES)
 
 
 def direct(coin: Coin, first: int, last: int) -> np.ndarray:
@@ -34,25 +39,43 @@ def direct(coin: Coin, first: int, last: int) -> np.ndarray:
 def test_minutes_of_many_days_follow_each_other() -> None:
     days = Days(1, COINS, PLENTY)
     for first, last in ((FIRST, FIRST), (FIRST - 1, FIRST + 1), (FIRST - 12, FIRST + 2)):
-        assert days.minutes(COINS[3], first, last).tolist() == direct(COINS[3], first, last).tolist()
+        found = days.minutes(COINS[3], first * MINUTES, (last + 1) * MINUTES)
+        assert found.tolist() == direct(COINS[3], first, last).tolist()
+
+
+@pytest.mark.parametrize("memory", [PLENTY, 1])
+def test_any_minutes_are_a_cut_of_the_days(memory: int) -> None:
+    days, expected = Days(1, COINS, memory), direct(COINS[3], FIRST, FIRST + 2)
+    for first, until in ((700, 720), (719, 725), (0, 1), (1439, 1441), (100, 4000), (4319, 4320), (1500, 1501)):
+        found = days.minutes(COINS[3], FIRST * MINUTES + first, FIRST * MINUTES + until)
+        assert found.tolist() == expected[:, first:until].tolist()
 
 
 def test_a_day_is_computed_once_and_its_neighbours_with_it() -> None:
     days = Counting()
-    days.minutes(COINS[0], FIRST, FIRST)
+    whole(days, COINS[0], FIRST)
     assert days.rows == TILE
     for coin in COINS[:TILE]:
-        assert days.minutes(coin, FIRST, FIRST).tolist() == direct(coin, FIRST, FIRST).tolist()
+        assert whole(days, coin, FIRST).tolist() == direct(coin, FIRST, FIRST).tolist()
     assert days.rows == TILE
-    days.minutes(COINS[TILE], FIRST, FIRST)
+    whole(days, COINS[TILE], FIRST)
     assert days.rows == 2 * TILE, "who has come so far goes on"
-    days.minutes(COINS[-1], FIRST, FIRST)
+    whole(days, COINS[-1], FIRST)
     assert days.rows == 2 * TILE + 1, "who asks for one somewhere else does not"
+
+
+def test_who_asks_for_parts_of_a_day_again_and_again_has_all_of_it() -> None:
+    days, start = Counting(), FIRST * MINUTES
+    far, counts = COINS[-1], []
+    for minute in (800, 810, 850, 1300, 0):
+        days.minutes(far, start + minute, start + minute + 5)
+        counts.append(days.rows)
+    assert counts == [1, 1, 1, 2, 2]
 
 
 def test_long_ranges_bring_no_company() -> None:
     days = Counting()
-    days.minutes(COINS[0], FIRST, FIRST + 9)
+    days.minutes(COINS[0], FIRST * MINUTES, (FIRST + 10) * MINUTES)
     assert days.rows == 10
 
 
@@ -62,31 +85,65 @@ def test_coarse_bars_are_groups_of_minutes_whatever_is_known_already(memory: int
     days = Days(1, COINS, memory)
     last = FIRST + TILE + 3
     wanted = grouped_bars(path.expand(direct(COINS[1], FIRST, last), FIRST * 1440), 1440 // bars).tolist()
-    days.minutes(COINS[1], FIRST + 2, FIRST + 3)
+    days.minutes(COINS[1], (FIRST + 2) * MINUTES, (FIRST + 4) * MINUTES - 7)
     days.coarse(COINS[1], FIRST + 5, FIRST + 6, 24)
     for _ in range(2):
         assert days.coarse(COINS[1], FIRST, last, bars).tolist() == wanted
 
 
+def test_a_block_is_grouped_like_its_bars() -> None:
+    block = np.stack([direct(coin, FIRST, FIRST) for coin in COINS[:3]], axis=1)
+    found = grouped_block(block, 5, np.array([[FIRST * MINUTES]] * 3))
+    for row in range(3):
+        assert found[:, row].tolist() == grouped_bars(path.expand(block[:, row], FIRST * MINUTES), 5).tolist()
+
+
 def test_steps_do_the_work_a_tile_at_a_time() -> None:
     days = Counting()
-    done = [days.rows for _ in days.steps(COINS[0], FIRST, FIRST + 3 * TILE - 1, 1)]
-    assert done == [TILE, 2 * TILE, 3 * TILE]
+    wanted = [(1, FIRST * MINUTES, (FIRST + 3 * TILE) * MINUTES)]
+    done = [days.rows for _ in days.steps(COINS[0], wanted)]
+    assert done == [0, TILE, 2 * TILE], "the first step only waits for others, the last one ends it"
+    assert days.rows == 3 * TILE
     days.coarse(COINS[0], FIRST, FIRST + 3 * TILE - 1, 1)
     assert days.rows == 3 * TILE
 
 
+def test_a_day_that_is_wanted_as_hours_and_minutes_is_computed_once() -> None:
+    days, start = Counting(), FIRST * MINUTES
+    for _ in days.steps(COINS[0], [(24, start, start + MINUTES), (MINUTES, start + 600, start + 700)]):
+        pass
+    assert days.rows == 1
+    assert (
+        days.minutes(COINS[0], start + 600, start + 700).tolist() == direct(COINS[0], FIRST, FIRST)[:, 600:700].tolist()
+    )
+    days.coarse(COINS[0], FIRST, FIRST, 24)
+    assert days.rows == 1
+
+
+def test_many_who_ask_at_once_are_answered_by_one_computation() -> None:
+    days, start = Counting(), FIRST * MINUTES
+    asking = [days.steps(coin, [(MINUTES, start + 3 * place, start + 400)]) for place, coin in enumerate(COINS[::5])]
+    for each in asking:
+        next(each)
+    assert days.rows == 0
+    assert next(asking[0], "done") == "done"
+    assert days.rows == len(asking)
+    assert all(next(each, "done") == "done" for each in asking)
+    assert days.rows == len(asking)
+    for coin in COINS[::5]:
+        assert days.minutes(coin, start + 300, start + 400).tolist() == direct(coin, FIRST, FIRST)[:, 300:400].tolist()
+
+
 def test_days_are_made_from_hours_that_are_there() -> None:
     days = Counting()
-    days.coarse(COINS[0], FIRST, FIRST + 4, 24)
-    days.coarse(COINS[0], FIRST, FIRST + 4, 1)
-    assert days.rows == 5
+    days.coarse(COINS[0], FIRST, FIRST + 8, 24)
+    days.coarse(COINS[0], FIRST, FIRST + 8, 1)
+    assert days.rows == 9
 
 
-@pytest.mark.parametrize(("memory", "again"), [(PLENTY, 0), (1, len(COINS))])
-def test_a_day_of_everyone_is_kept_where_there_is_room(memory: int, again: int) -> None:
-    days = Counting(memory)
-    for _ in range(2):
-        found = np.concatenate([block for _, block in days.everyone(FIRST)], axis=1)
-        assert found[:, 13].tolist() == direct(COINS[13], FIRST, FIRST).tolist()
-    assert days.rows == len(COINS) + again
+def test_a_part_of_a_day_of_everyone() -> None:
+    days = Days(1, COINS, PLENTY)
+    tiles = list(days.everyone(FIRST, 100, 1000))
+    assert [at for at, _ in tiles] == list(range(0, len(COINS), TILE))
+    found = np.concatenate([block for _, block in tiles], axis=1)
+    assert found[:, 33].tolist() == direct(COINS[33], FIRST, FIRST)[:, 100:1000].tolist()

@@ -38,7 +38,19 @@ def test_a_word_and_a_fraction_are_those_of_the_arrays() -> None:
     stream = noise.key(5, "x")
     words = noise.bits(stream, np.arange(50))
     assert [noise.word(stream, place) for place in range(50)] == words.tolist()
-    assert (noise.fraction(words, 2) == noise.lane(words, 2) / 65536).all()
+    assert (noise.levels(words, 2) == noise.lane(words, 2)).all()
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(-300, 0), st.integers(1, 50))
+def test_a_run_has_the_bits_of_its_counters(origin: int, first: int, length: int) -> None:
+    stream, last = noise.key(5, "x"), first + length
+    found = noise.Run(first, last).bits(np.array([[stream]], np.uint64), np.array([[origin]]))
+    assert found.tolist() == [noise.bits(stream, np.arange(origin + first, origin + last)).tolist()]
+
+
+def test_a_part_of_a_run_is_a_cut_of_it() -> None:
+    stream, origin, run = np.array([[3], [4]], np.uint64), np.array([[10], [99]]), noise.Run(-5, 20)
+    assert run.bits(stream, origin, slice(2, 9)).tolist() == run.bits(stream, origin)[:, 2:9].tolist()
 
 
 def test_normals_have_mean_zero_and_variance_one() -> None:
@@ -55,26 +67,38 @@ def test_exp2_is_a_power_of_two_to_twelve_places(exponents: list[float]) -> None
     np.testing.assert_allclose(noise.exp2(x), 2.0**x, rtol=1e-11)
 
 
+OCTAVES = noise.ValueNoise({1: 0.3, 4: 0.5, 16: 0.7})
+
+
+def made(shape: noise.Shape, stream: int, index: np.ndarray) -> np.ndarray:
+    return noise.sample([(shape, np.array([[stream]], np.uint64), index[None])])[0][0]
+
+
 @given(st.integers(-10_000, 10_000), st.integers(1, 60))
 def test_value_noise_and_wandering_have_the_same_bytes_in_any_range(first: int, length: int) -> None:
     whole = np.arange(first - 7, first + length + 3, dtype=np.int64)
     part = whole[7 : 7 + length]
-    octaves = np.array([1, 4, 16]), np.array([0.3, 0.5, 0.7])
-    assert (
-        noise.value_noise(9, part, *octaves).tobytes()
-        == noise.value_noise(9, whole, *octaves)[7 : 7 + length].tobytes()
-    )
-    assert noise.wander(9, part).tobytes() == noise.wander(9, whole)[7 : 7 + length].tobytes()
+    for shape in (OCTAVES, noise.Wander()):
+        assert made(shape, 9, part).tobytes() == made(shape, 9, whole)[7 : 7 + length].tobytes()
+
+
+def test_shapes_have_the_same_bytes_alone_and_together() -> None:
+    streams, index = np.array([[9], [8]], np.uint64), np.array([[5, 6, 7], [-3, 200, 17]])
+    together = noise.sample([(OCTAVES, streams, index), (noise.Wander(), streams + np.uint64(1), index[:, :2])])
+    for row in range(2):
+        assert together[0][row].tobytes() == made(OCTAVES, int(streams[row, 0]), index[row]).tobytes()
+        assert together[1][row].tobytes() == made(noise.Wander(), int(streams[row, 0]) + 1, index[row, :2]).tobytes()
 
 
 def test_value_noise_is_a_straight_line_between_its_random_numbers() -> None:
-    values = noise.value_noise(9, np.arange(0, 33, dtype=np.int64), np.array([16]), np.array([1.0]))
+    values = made(noise.ValueNoise({16: 1.0}), 9, np.arange(0, 33, dtype=np.int64))
     np.testing.assert_allclose(np.diff(values[:17], 2), 0, atol=1e-12)
+    np.testing.assert_array_equal(values[::16], noise.normals(9, np.arange(3)))
     assert abs(values[16] - values[0]) > 0.01
 
 
 def test_wandering_has_brownian_steps_but_never_strays() -> None:
-    path = noise.wander(noise.key(3, "level"), INDEX)
+    path = made(noise.Wander(), noise.key(3, "level"), INDEX)
     steps = np.diff(path)
     assert steps.std() == pytest.approx(1, abs=0.05)
     assert (path[16:] - path[:-16]).std() == pytest.approx(4, abs=0.3)

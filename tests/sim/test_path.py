@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tradebot.sim import path
+from tradebot.sim import noise, path
 from tradebot.sim.coins import Coin, coins
 
 FIRST = 19_675
@@ -47,6 +47,14 @@ def test_one_row_of_the_market_stands_for_all_rows_of_its_day() -> None:
     assert found.tolist() == block(pair, [FIRST, FIRST]).tolist()
 
 
+@pytest.mark.parametrize("part", [slice(0, 1440), slice(0, 1), slice(1439, 1440), slice(180, 540), slice(7, 8)])
+def test_a_part_of_the_day_is_a_cut_of_it(part: slice) -> None:
+    coins, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST + 1])
+    table, market = path.Table.of(1, coins), path.Market.of(1, days)
+    found = path.minutes(table, days, path.nodes(table, days, market.at), market, part)
+    assert found.tolist() == block(coins, days.tolist())[:, :, part].tolist()
+
+
 def test_numbers_beyond_32_bits_are_not_cut_off() -> None:
     huge = block([replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6)], [FIRST])
     assert huge.dtype == np.int64
@@ -81,7 +89,8 @@ def test_a_day_moves_by_two_to_six_percent(base: str) -> None:
 
 
 def test_prices_neither_explode_nor_vanish() -> None:
-    positions = path.noise.wander(7, np.arange(0, 20_000, dtype=np.int64)) * 0.05
+    index = np.arange(0, 20_000, dtype=np.int64)[None]
+    positions = noise.sample([(noise.Wander(), np.array([[7]], np.uint64), index)])[0] * 0.05
     assert np.abs(positions).max() < 4
 
 

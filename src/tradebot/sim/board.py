@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,127 +12,137 @@ from tradebot.clock import DAY, MINUTE
 from tradebot.market.bars import Times
 from tradebot.sim import path
 from tradebot.sim.coins import Coin
-from tradebot.sim.days import Days, grouped_bars
+from tradebot.sim.days import Days, grouped_bars, grouped_block
 from tradebot.sim.exact import partial_bars
 from tradebot.sim.path import MINUTES, Block
 
-SLOT = 5  # minutes: the day is told from bars of five
-_SLOTS = MINUTES // SLOT
-_KEPT = 240  # minutes around the present one that are kept as they are
-_OPEN, _HIGH, _LOW, _CLOSE = 1, 2, 3, 4
-_PRICES, _AMOUNTS = [_OPEN, _HIGH, _LOW], [5, 6, 7]
+SLOT = 5  # minutes: the 24 hours begin with one of the bars of five
+PART = 120  # minutes: of a part that lies wholly within the 24 hours one bar will do
+_PARTS = MINUTES // PART
+_SLOTS = PART // SLOT
+_INSTANTS = 4
+_OPEN, _HIGH, _LOW, _CLOSE, _AMOUNTS = 1, 2, 3, 4, (5, 6, 7)
+
+_Part: TypeAlias = tuple[int, int]  # a day since 1970 and a part of it
 
 
 class Board:
-    """Per coin the 5m bars of two days and some hours of minutes; a new day, or new hours, is one pass over all coins.
+    """Per coin a bar for each part of two days, 5m bars of the parts at both ends, and minutes of the present one.
 
-    Coins that were listed after the first of the two days began are left out.
+    A new part is one pass over all coins. Coins that were listed after the first of the two days began are left out.
     """
 
     def __init__(self, days: Days, coins: Sequence[Coin]) -> None:
         self._days = days
         self._coins = coins
-        self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
         self._listed = np.array([coin.listed for coin in coins])
-        self._slots: dict[int, tuple[Block, Times]] = {}
-        self._minutes: tuple[int, Block] = (-1, np.empty((len(path.BLOCK), 0, 0), np.int32))
-        self._now = -1
-        self._told: dict[str, list[int]] = {}
+        # By day and part: one bar `(10, coins)`, 5m bars `(10, coins, 24)`, minutes `(7, rows, 120)` of each tile.
+        self._bars: dict[_Part, Times] = {}
+        self._slots: dict[_Part, Times] = {}
+        self._minutes: dict[_Part, list[Block]] = {}
+        self._reading: Iterator[None] = iter(())
+        self._kept = -1
+        self._told: dict[int, dict[str, list[int]]] = {}
 
-    def cover(self, now: int) -> None:
-        """Be ready to answer for this instant."""
-        if now == self._now:
-            return
-        today, minute = now // DAY, now % DAY // MINUTE
-        self._slots = {day: slots for day, slots in self._slots.items() if day in (today - 1, today)}
-        for day in (today - 1, today):
-            if day not in self._slots or (day == today and self._minutes[0] != now // MINUTE // _KEPT):
-                self._read(day, minute // _KEPT if day == today else None)
-        told = self._tell(now).T.tolist()
-        old = (self._listed <= (today - 1) * DAY).tolist()
-        self._told = {symbol: told[place] for symbol, place in self._place.items() if old[place]}
-        self._now = now
+    def steps(self, now: int) -> Iterator[None]:
+        """Get ready to answer for this instant, a tile of coins at a step; whoever else does so helps."""
+        while now not in self._told:
+            if not any(True for _ in self._reading):
+                lacking = self._lacking(now)
+                if lacking is None:
+                    self._tell_all(now)
+                    return
+                self._reading = self._read(*lacking, {_begin(now)[0], _present(now)})
+            yield
 
     def day(self, symbol: str, now: int) -> list[int] | None:
-        """Open, high, low, last, volume, quote volume and trades; None for an instant that is not covered."""
-        return self._told.get(symbol) if now == self._now else None
+        """Open, high, low, last, volume, quote volume and trades; None for an instant that nobody got ready for."""
+        told = self._told.get(now)
+        return None if told is None else told.get(symbol)
 
-    def _read(self, day: int, part: int | None) -> None:
-        """Slots of a day and, for the present one, the minutes of its `part`."""
-        count = len(self._coins)
-        prices = np.empty((len(_PRICES), count, _SLOTS), np.int32)
-        amounts = np.empty((len(_AMOUNTS), count, _SLOTS), np.int64)
-        minutes: list[Block] = []
-        for at, block in self._days.everyone(day):
-            rows = block.shape[1]
-            _slots(block, prices[:, at : at + rows], amounts[:, at : at + rows])
-            self._keep_days(at, day, block, prices, amounts)
-            if part is not None:
-                minutes.append(block[:, :, part * _KEPT : (part + 1) * _KEPT].copy())
-        self._slots[day] = prices, amounts
-        if part is not None:
-            self._minutes = day * (MINUTES // _KEPT) + part, np.concatenate(minutes, axis=1)
+    def _lacking(self, now: int) -> tuple[int, int, int] | None:
+        """A day and its first and last part of which something is not there yet."""
+        begin, present = _begin(now)[0], _present(now)
+        wanted = [*product([present[0] - 1], range(_PARTS)), *product([present[0]], range(present[1] + 1))]
+        fine = {begin, present} - self._slots.keys() | {present} - self._minutes.keys()
+        missing = [part for part in wanted if part not in self._bars or part in fine]
+        if not missing:
+            return None
+        parts = [part for day, part in missing if day == missing[0][0]]
+        return missing[0][0], parts[0], parts[-1]
 
-    def _keep_days(self, at: int, day: int, block: Block, prices: Block, amounts: Times) -> None:
+    def _read(self, day: int, first: int, last: int, fine: set[_Part]) -> Iterator[None]:
+        """Some parts of a day of all coins; those that are `fine` in detail."""
+        parts = [(day, part) for part in range(first, last + 1)]
+        bars = np.empty((len(parts), 10, len(self._coins)), np.int64)
+        slots = {part: np.empty((10, len(self._coins), _SLOTS), np.int64) for part in parts if part in fine}
+        minutes: dict[_Part, list[Block]] = {part: [] for part in slots}
+        for at, block in self._days.everyone(day, first * PART, (last + 1) * PART):
+            rows = slice(at, at + block.shape[1])
+            bars[:, :, rows] = grouped_block(block, PART, day * MINUTES + first * PART).transpose(2, 0, 1)
+            for part, into in slots.items():
+                detail = block[:, :, (part[1] - first) * PART : (part[1] - first + 1) * PART]
+                into[:, rows] = grouped_block(detail, SLOT, day * MINUTES + part[1] * PART)
+                minutes[part].append(detail.copy())
+            yield
+        self._bars |= dict(zip(parts, bars, strict=True))
+        self._slots |= slots
+        self._minutes |= minutes
+
+    def _tell_all(self, now: int) -> None:
+        """Answer for this instant, and forget what none after it can need."""
+        today = now // DAY
+        told = self._tell(now).T.tolist()
+        old = (self._listed <= (today - 1) * DAY).tolist()
+        symbols = [coin.instrument.symbol for coin in self._coins]
+        self._told = dict(islice(self._told.items(), max(len(self._told) - _INSTANTS + 1, 0), None))
+        self._told[now] = {symbol: told[place] for place, symbol in enumerate(symbols) if old[place]}
+        present, kept = _present(now), {_present(now), _begin(now)[0]}
+        self._keep_day(today - 1)
+        self._bars = {part: bars for part, bars in self._bars.items() if part[0] in (today - 1, today)}
+        self._slots = {part: slots for part, slots in self._slots.items() if part in kept}
+        self._minutes = {part: minutes for part, minutes in self._minutes.items() if part == present}
+
+    def _keep_day(self, day: int) -> None:
         """Let everyone have the bars of a whole day, which a book's depth goes by."""
-        some = slice(at, at + block.shape[1])
-        typical = block[:4].sum(axis=0, dtype=np.int64) >> 2
-        bars = np.empty((10, block.shape[1], 1), np.int64)
-        bars[0], bars[1], bars[4] = day * DAY, prices[0, some, :1], block[3, :, -1:]
-        bars[2], bars[3] = prices[1, some].max(axis=1, keepdims=True), prices[2, some].min(axis=1, keepdims=True)
-        bars[5:8] = amounts[:, some].sum(axis=2, keepdims=True)
-        bars[8] = block[6].sum(axis=1, dtype=np.int64, keepdims=True)
-        bars[9] = (block[6] * typical).sum(axis=1, keepdims=True)
-        for place, coin in enumerate(self._coins[some]):
-            self._days.keep(coin, day, bars[:, place].copy())
+        if self._kept == day:
+            return
+        parts = np.stack([self._bars[day, part] for part in range(_PARTS)], axis=-1)
+        for place, bar in enumerate(np.ascontiguousarray(grouped_bars(parts, _PARTS).transpose(1, 0, 2))):
+            self._days.keep(place, day, bar.copy())
+        self._kept = day
 
     def _tell(self, now: int) -> Times:
         """`(7, coins)`: the bars that opened within 24 hours, and what runs."""
-        today, minute = now // DAY, now % DAY // MINUTE
-        first, done = (now % DAY) // (SLOT * MINUTE) + 1, minute // SLOT
-        running = self._running(now, minute, done * SLOT)
-        prices = [self._slots[today - 1][0][:, :, first:], self._slots[today][0][:, :, :done]]
-        amounts = [self._slots[today - 1][1][:, :, first:], self._slots[today][1][:, :, :done]]
-        out = np.empty((7, len(self._coins)), np.int64)
-        begin = next((part[0, :, 0] for part in prices if part.shape[2]), running[_OPEN])
-        out[0], out[1], out[2], out[3] = begin, running[_HIGH], running[_LOW], running[_CLOSE]
-        out[4:] = running[_AMOUNTS]
-        for price, amount in zip(prices, amounts, strict=True):
-            if price.shape[2]:
-                np.maximum(out[1], price[1].max(axis=1), out=out[1])
-                np.minimum(out[2], price[2].min(axis=1), out=out[2])
-                out[4:] += amount.sum(axis=2)
-        return out
+        (before, first), slot = _begin(now)
+        today, present = _present(now)
+        done = now % DAY // MINUTE % PART // SLOT
+        pieces = []
+        if before < today:
+            pieces += [self._slots[before, first][:, :, slot:]]
+            pieces += [self._bars[before, part][:, :, None] for part in range(first + 1, _PARTS)]
+        pieces += [self._bars[today, part][:, :, None] for part in range(present)]
+        pieces += [self._slots[today, present][:, :, :done], self._running(now, done * SLOT)]
+        data = np.concatenate(pieces, axis=2)
+        whole = grouped_bars(data, data.shape[2])[:, :, 0]
+        return whole[[_OPEN, _HIGH, _LOW, _CLOSE, *_AMOUNTS]]
 
-    def _running(self, now: int, minute: int, first: int) -> Times:
-        """The bar that holds `now`, from the minutes of it that have passed and the one that runs, `(10, coins)`."""
-        offset = minute // _KEPT * _KEPT
-        block = self._minutes[1][:, :, first - offset : minute + 1 - offset]
+    def _running(self, now: int, first: int) -> Times:
+        """The minutes of the 5m bar that holds `now`, up to the one that runs, `(10, coins, minutes)`."""
+        last = now % DAY // MINUTE % PART
+        block = np.concatenate([part[:, :, first : last + 1] for part in self._minutes[_present(now)]], axis=1)
         size = block.shape[2]
         fine = path.expand(block.reshape(len(path.BLOCK), -1), 0).reshape(10, -1, size)
         fine[:, :, -1] = partial_bars(fine[:, :, -1], now - now % MINUTE, MINUTE, now % MINUTE)
-        return grouped_bars(fine, size)[:, :, 0]
+        return fine
 
 
-def _slots(block: Block, prices: Block, amounts: Times) -> None:
-    """Make the bars of a tile; `grouped_bars` of `expand` would do it too, with three times the work."""
-    opened, high, low, close, volume, trades = block[:6]
-    typical = opened + high
-    typical += low
-    typical += close
-    typical >>= 2
-    prices[0] = opened[:, ::SLOT]
-    prices[1] = _folded(np.maximum, high)
-    prices[2] = _folded(np.minimum, low)
-    amounts[0] = _folded(np.add, volume.astype(np.int64))
-    amounts[1] = _folded(np.add, np.multiply(volume, typical, dtype=np.int64))
-    amounts[2] = _folded(np.add, trades)
+def _present(now: int) -> _Part:
+    return now // DAY, now % DAY // MINUTE // PART
 
 
-def _folded(combine: np.ufunc, row: Block) -> Block:
-    """Each `SLOT` neighbours combined: for so few, one after another is faster than `reduceat`."""
-    parts = [row[:, place::SLOT] for place in range(SLOT)]
-    folded: Block = combine(parts[0], parts[1])
-    for part in parts[2:]:
-        combine(folded, part, out=folded)
-    return folded
+def _begin(now: int) -> tuple[_Part, int]:
+    """Of the first bar of five minutes that opened within 24 hours: its part of the day, and its place in that."""
+    slot = (now - DAY) // (SLOT * MINUTE) + 1
+    day, place = divmod(slot, MINUTES // SLOT)
+    return (day, place // _SLOTS), place % _SLOTS

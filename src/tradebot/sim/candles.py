@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from tradebot.clock import DAY
@@ -12,7 +12,6 @@ from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.prices import Prices
 
-_LONG = 20 * DAY
 _SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew each time
 _OVERHEAD = 200  # bytes that a cache entry takes besides its rows
 
@@ -39,18 +38,23 @@ class Candles:
         self._closed: Cache[tuple[bytes, int]] = Cache(memory)
 
     def steps(self, page: Page, now: int) -> Iterator[None]:
-        """Do what `body` of a page over many days takes long for, bit by bit."""
-        reach = page.limit * _length(page.interval)
-        if reach < _LONG:
-            return
-        end = now if page.end is None else min(page.end, now)
-        start = end - reach if page.start is None else max(page.start, self.prices.listed(page.symbol))
-        yield from self.prices.steps(page.symbol, page.interval, start, min(start + reach, end), now)
+        """Do what `body` takes long for, bit by bit, together with what others ask for at the same time."""
+        opened, end = open_of(page.interval, now), _end(page, now)
+        wanted = page.limit - (1 if page.start is None and end >= opened else 0)
+        start = max(opened, page.start or 0)
+        if not self.prices.settled or _name(page, min(end, opened - 1), wanted) not in self._closed:
+            reach = wanted * _length(page.interval)
+            if page.start is None:
+                start = min(start, min(end, opened - 1) - reach)
+            else:
+                start = max(page.start, open_of(page.interval, self.prices.listed(page.symbol)))
+                end = min(end, start + reach)
+        return self.prices.steps(page.symbol, page.interval, start, end, now)
 
     def body(self, page: Page, now: int) -> bytes:
         """The page as the body of a reply."""
         opened = open_of(page.interval, now)
-        end = now if page.end is None else min(page.end, now)
+        end = _end(page, now)
         running = _NONE
         if end >= opened:
             # Only the bars that hold `now` change from one reply to the next.
@@ -63,7 +67,7 @@ class Candles:
         return b"[" + rows + b"]"
 
     def _rows(self, page: Page, end: int, wanted: int, opened: int) -> tuple[bytes, int]:
-        name = (page.symbol, page.interval, page.start, end, wanted)
+        name = _name(page, end, wanted)
         known = self._closed.get(name)
         if known is None or not self.prices.settled:
             found = _newest if page.start is None else _oldest
@@ -76,6 +80,15 @@ class Candles:
 
 
 _NONE = Exact.empty(Scale(0, 0, 0))
+
+
+def _end(page: Page, now: int) -> int:
+    return now if page.end is None else min(page.end, now)
+
+
+def _name(page: Page, end: int, wanted: int) -> Hashable:
+    """What closed rows are kept under."""
+    return page.symbol, page.interval, page.start, end, wanted
 
 
 def _length(interval: str) -> int:

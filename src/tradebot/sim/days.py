@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import numpy as np
 
+from tradebot.clock import MINUTE
 from tradebot.market.bars import SUMMED, Times
 from tradebot.sim import path
+from tradebot.sim.asks import Asks, Need
 from tradebot.sim.cache import Cache
 from tradebot.sim.coins import Coin
 from tradebot.sim.path import MINUTES, Block
 
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
-TILE = 8
+TILE = 16
 _NEAR = 48  # places in the list
 _BATCH = 64  # rows of which everything but the minutes is computed at once
-_MARKETS = 8 << 20
+_PART = 180  # minutes: who asks for less of a day gets so many
+_MARKETS = 4 << 20
 _COARSE = {24: 8 << 20, 1: 4 << 20}
 _WORKSPACE = 8 << 20
-_BLOCK = len(path.BLOCK) * MINUTES * 4
 _OBJECT = 200  # bytes that an array takes besides its values
 
 
@@ -32,82 +33,150 @@ class Days:
         self._coins = coins
         self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
         self._missed = 0
-        self._blocks: Cache[Block] = Cache(memory)
+        # The first minute that is known of a day, and those from there on.
+        self._blocks: Cache[tuple[int, Block]] = Cache(memory)
         # Apart, so that no page of hours drives out the days of everyone.
         self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
         self._markets: Cache[path.Market] = Cache(_MARKETS)
         self._table = path.Table.of(seed, coins)
+        self._asks = Asks(_BATCH, TILE, self._work)
         # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
         # freed one large block, which is never touched, it keeps that much.
         np.empty(_WORKSPACE, np.uint8)
 
-    def minutes(self, coin: Coin, first: int, last: int) -> Block:
-        """The minutes of whole days, `(7, minutes)`."""
-        symbol = coin.instrument.symbol
-        found = {day: self._blocks.get((symbol, day)) for day in range(first, last + 1)}
-        missing = [day for day, block in found.items() if block is None]
-        if missing:
-            found |= self._fill(coin, missing)
-        blocks = [block for block in found.values() if block is not None]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+    def minutes(self, coin: Coin, first: int, until: int) -> Block:
+        """The minutes (since 1970) from `first` up to before `until`, `(7, minutes)`."""
+        place = self._place[coin.instrument.symbol]
+        days = list(_by_day(first, until))
+        found = {day: self._known(place, day, start, end) for day, start, end in days}
+        lacking = [self._part(place, day, start, end) for day, start, end in days if found[day] is None]
+        found |= {need.day: (need.first, need.made[MINUTES]) for need in self._made(lacking)}
+        parts = []
+        for day, start, end in days:
+            begin, block = found[day] or _NONE
+            parts.append(block[:, start - begin : end - begin])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def _fill(self, coin: Coin, missing: Sequence[int]) -> dict[int, Block]:
-        """The days that are missing; who asks for one coin asks for the next ones too, so they come along."""
-        company = self._company(coin, missing) if len(missing) <= TILE // 2 else [coin]
-        rows = list(product(company, missing))
-        filled: dict[int, Block] = {}
-        for part, block in self.compute(rows):
-            self._store(part, block)
-            filled |= {day: block[:, place] for place, (each, day) in enumerate(part) if each is coin}
-        return filled
+    def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
+        """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
+        place = self._place[coin.instrument.symbol]
+        found = {day: self._coarser(place, day, bars) for day in range(first, last + 1)}
+        lacking = [Need(place, day, 0, MINUTES, {bars}) for day, data in found.items() if data is None]
+        found |= {need.day: need.made[bars] for need in self._made(lacking)}
+        return np.concatenate([data for data in found.values() if data is not None], axis=1)
 
-    def _company(self, coin: Coin, days: Sequence[int]) -> list[Coin]:
-        """The coin and those after it in the list that lack these days too, as many as one tile holds.
+    def steps(self, coin: Coin, wanted: Sequence[tuple[int, int, int]]) -> Iterator[None]:
+        """Compute what is lacking of (bars, first minute, until minute), some milliseconds at a step.
 
-        Only for who goes through the list, perhaps with many requests at once: the last coin that was
-        missed is not far away.
+        Whoever else does so before the second step is served by the same computation.
         """
         place = self._place[coin.instrument.symbol]
+        needs: dict[int, Need] = {}
+        for bars, first, until in wanted:
+            for need in self._lacking(place, bars, first, until):
+                needs.setdefault(need.day, need).join(need)
+        return self._asks.steps(list(needs.values()))
+
+    def _lacking(self, place: int, bars: int, first: int, until: int) -> Iterator[Need]:
+        """The days of which these bars are not known."""
+        for day, start, end in _by_day(first, until):
+            if bars < MINUTES:
+                if self._coarser(place, day, bars) is None:
+                    yield Need(place, day, 0, MINUTES, {bars})
+            elif self._known(place, day, start, end) is None:
+                yield self._part(place, day, start, end)
+
+    def _known(self, place: int, day: int, start: int, end: int) -> tuple[int, Block] | None:
+        """A block that has these minutes of a day, and its first one."""
+        known = self._blocks.get((place, day))
+        return known if known and known[0] <= start and end <= known[0] + known[1].shape[1] else None
+
+    def _part(self, place: int, day: int, start: int, end: int) -> Need:
+        """What of a day to compute for these minutes of it."""
+        if (place, day) in self._blocks:
+            # It was asked for a second time, and will be for a third.
+            return Need(place, day, 0, MINUTES, {MINUTES})
+        return Need(place, day, start // _PART * _PART, -(-end // _PART) * _PART, {MINUTES})
+
+    def _made(self, needs: Sequence[Need]) -> Sequence[Need]:
+        """Compute them now. Who asks for one coin asks for the next ones too, so they come along."""
+        if needs:
+            for _ in self._work([*needs, *self._company(needs)]):
+                pass
+        return needs
+
+    def _company(self, needs: Sequence[Need]) -> list[Need]:
+        """The same of the coins that follow in the list and lack it too, as many as one tile holds.
+
+        Only for who goes through the list: the last coin that was missed is not far away.
+        """
+        place = needs[0].place
         far = abs(place - self._missed) > _NEAR
         self._missed = place
         if far:
-            return [coin]
-        after = self._coins[place + 1 : place + TILE // len(days)]
-        return [coin, *(each for each in after if (each.instrument.symbol, days[-1]) not in self._blocks)]
+            return []
+        after = range(place + 1, min(place + TILE // len(needs), len(self._coins)))
+        return [
+            Need(other, need.day, need.first, need.last, set(need.bars))
+            for other in after
+            if not self._has(other, needs[-1])
+            for need in needs
+        ]
 
-    def compute(self, rows: Sequence[tuple[Coin, int]]) -> Iterator[tuple[Sequence[tuple[Coin, int]], Block]]:
-        """Minutes of any coins and days, a tile `(7, rows, 1440)` at a time; nothing of it is kept."""
-        for begin in range(0, len(rows), _BATCH):
-            batch = rows[begin : begin + _BATCH]
-            days = np.array([day for _, day in batch], np.int64)
-            table = self._table.take([self._place[coin.instrument.symbol] for coin, _ in batch])
-            market = self._market(days)
-            at = path.nodes(table, days, market.at)
-            for tile in range(0, len(batch), TILE):
-                some = slice(tile, tile + TILE)
-                yield batch[some], path.minutes(table.take(some), days[some], at.take(some), market.take(some))
+    def _has(self, place: int, need: Need) -> bool:
+        return all((place, need.day) in (self._blocks if bars == MINUTES else self._coarse[bars]) for bars in need.bars)
 
-    def everyone(self, day: int) -> Iterator[tuple[int, Block]]:
-        """A day of all coins, a tile `(7, rows, 1440)` at a time with the place of its first coin.
+    def _work(self, needs: Sequence[Need]) -> Iterator[None]:
+        """Make what is needed and keep it, a tile at a step."""
+        needs = sorted(needs, key=lambda need: need.span)
+        at = 0
+        for first, block in self.compute([(need.place, need.day) for need in needs], [need.span for need in needs]):
+            part = needs[at : at + block.shape[1]]
+            at += len(part)
+            for bars in sorted(set().union(*(need.bars for need in part))):
+                self._finish(bars, part, block, first)
+            yield
 
-        It is kept if two such days fit into the cache.
+    def _finish(self, bars: int, needs: Sequence[Need], block: Block, first: int) -> None:
+        """Keep a tile, whose first minute is given, as minutes or as bars for those who need these."""
+        rows = [row for row, need in enumerate(needs) if bars in need.bars]
+        if bars < MINUTES:
+            some = block if len(rows) == len(needs) else block[:, rows]
+            made = grouped_block(some, MINUTES // bars, np.array([[needs[row].day * MINUTES] for row in rows]))
+            for place, row in enumerate(rows):
+                needs[row].made[bars] = self.keep(needs[row].place, needs[row].day, made[:, place].copy())
+            return
+        for row in rows:
+            need = needs[row]
+            kept = need.made[bars] = block[:, row, need.first - first : need.last - first].copy()
+            self._blocks.put((need.place, need.day), (need.first, kept), kept.nbytes + _OBJECT)
+
+    def compute(self, rows: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Block]]:
+        """Minutes of any coins (by place) and days, a tile `(7, rows, minutes)` at a time; nothing of it is kept.
+
+        It begins at a minute of the day that is told, and holds what `spans` says for each row.
         """
-        keep = 2 * len(self._coins) <= self._blocks.limit // _BLOCK
-        for at in range(0, len(self._coins), TILE):
-            part = self._coins[at : at + TILE]
-            known = [block for coin in part if (block := self._blocks.get((coin.instrument.symbol, day))) is not None]
-            if len(known) == len(part):
-                yield at, np.stack(known, axis=1)
-                continue
-            for rows, block in self.compute([(coin, day) for coin in part]):
-                if keep:
-                    self._store(rows, block)
-                yield at, block
+        places, days = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+        for begin in range(0, len(rows), _BATCH):
+            batch = slice(begin, begin + _BATCH)
+            table, market = self._table.take(places[batch]), self._market(days[batch])
+            at = path.nodes(table, days[batch], market.at)
+            for tile in range(0, len(places[batch]), TILE):
+                some = slice(tile, tile + TILE)
+                asked = spans[batch][some]
+                part = slice(min(first for first, _ in asked), max(last for _, last in asked))
+                yield (
+                    part.start,
+                    path.minutes(table.take(some), days[batch][some], at.take(some), market.take(some), part),
+                )
 
-    def _store(self, rows: Sequence[tuple[Coin, int]], block: Block) -> None:
-        for place, (coin, day) in enumerate(rows):
-            kept = np.ascontiguousarray(block[:, place])
-            self._blocks.put((coin.instrument.symbol, day), kept, kept.nbytes + _OBJECT)
+    def everyone(self, day: int, first: int, last: int) -> Iterator[tuple[int, Block]]:
+        """A part of a day of all coins, a tile `(7, rows, minutes)` at a time with the place of its first coin."""
+        rows = [(place, day) for place in range(len(self._coins))]
+        at = 0
+        for _, block in self.compute(rows, [(first, last)] * len(rows)):
+            yield at, block
+            at += block.shape[1]
 
     def _market(self, days: Times) -> path.Market:
         """The market of each day, or one row if all are the same day."""
@@ -125,43 +194,31 @@ class Days:
         parts = [market for day in asked if (market := known[day]) is not None]
         return parts[0] if len(parts) == 1 else path.Market.join(parts)
 
-    def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
-        """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
-        symbol = coin.instrument.symbol
-        found = {day: self._coarse[bars].get((symbol, day)) for day in range(first, last + 1)}
-        missing = [day for day, data in found.items() if data is None]
-        for tile in self._make(coin, missing, bars):
-            found |= tile
-        return np.concatenate([data for data in found.values() if data is not None], axis=1)
+    def _coarser(self, place: int, day: int, bars: int) -> Times | None:
+        """The bars of a day if they are there, or finer ones that they can be made of."""
+        known = self._coarse[bars].get((place, day))
+        if known is not None:
+            return known
+        if bars == 1 and (hours := self._coarse[24].get((place, day))) is not None:
+            return self.keep(place, day, grouped_bars(hours, 24))
+        whole = self._known(place, day, 0, MINUTES)
+        if whole is None:
+            return None
+        return self.keep(place, day, grouped_block(whole[1][:, None], MINUTES // bars, day * MINUTES)[:, 0])
 
-    def steps(self, coin: Coin, first: int, last: int, bars: int) -> Iterator[None]:
-        """Compute what `coarse` lacks, some milliseconds at a step."""
-        symbol = coin.instrument.symbol
-        missing = [day for day in range(first, last + 1) if self._coarse[bars].get((symbol, day)) is None]
-        for _ in self._make(coin, missing, bars):
-            yield
+    def keep(self, place: int, day: int, data: Times) -> Times:
+        """Keep the coarse bars of a day of a coin, `(10, 24)` or `(10, 1)`, which are returned."""
+        return self._coarse[data.shape[1]].put((place, day), data, data.nbytes + _OBJECT)
 
-    def _make(self, coin: Coin, days: Sequence[int], bars: int) -> Iterator[dict[int, Times]]:
-        """Coarse bars by day, a tile of days at a time; they are kept."""
-        finer = {day: data for day in days if (data := self._finer(coin, day, bars)) is not None}
-        if finer:
-            yield {day: self.keep(coin, day, grouped_bars(data, data.shape[1] // bars)) for day, data in finer.items()}
-        for part, block in self.compute([(coin, day) for day in days if day not in finer]):
-            whole = np.stack([path.expand(block[:, k], day * MINUTES) for k, (_, day) in enumerate(part)], axis=1)
-            grouped = grouped_bars(whole, MINUTES // bars)
-            yield {day: self.keep(coin, day, np.ascontiguousarray(grouped[:, k])) for k, (_, day) in enumerate(part)}
 
-    def _finer(self, coin: Coin, day: int, bars: int) -> Times | None:
-        """Finer bars of a day that are there already."""
-        symbol = coin.instrument.symbol
-        if bars == 1 and (hours := self._coarse[24].get((symbol, day))) is not None:
-            return hours
-        block = self._blocks.get((symbol, day))
-        return None if block is None else path.expand(block, day * MINUTES)
+_NONE: tuple[int, Block] = (0, np.empty((len(path.BLOCK), 0), np.int32))
 
-    def keep(self, coin: Coin, day: int, data: Times) -> Times:
-        """Keep the coarse bars of a day, `(10, 24)` or `(10, 1)`, which are returned."""
-        return self._coarse[data.shape[1]].put((coin.instrument.symbol, day), data, data.nbytes + _OBJECT)
+
+def _by_day(first: int, until: int) -> Iterator[tuple[int, int, int]]:
+    """The days of minutes since 1970, with the first of each and the one after its last."""
+    for day in range(first // MINUTES, (until - 1) // MINUTES + 1):
+        start = day * MINUTES
+        yield day, max(first - start, 0), min(until - start, MINUTES)
 
 
 def grouped_bars(bars: Times, size: int) -> Times:
@@ -177,3 +234,28 @@ def grouped_bars(bars: Times, size: int) -> Times:
     np.minimum.reduceat(flat[3], starts, out=out[3])
     np.add.reduceat(flat[SUMMED], starts, axis=1, out=out[SUMMED])
     return out.reshape(shape)
+
+
+def grouped_block(block: Block, size: int, first: int | Times) -> Times:
+    """Each `size` minutes of a block `(7, rows, minutes)` made one bar, `(10, rows, bars)`.
+
+    `first` is the first minute since 1970, of all rows or `(rows, 1)` of each.
+    """
+    rows = block.reshape(len(block), block.shape[1], -1, size)
+    opened, high, low, close, volume, trades, taken = rows
+    typical = opened.astype(np.int64)
+    typical += high
+    typical += low
+    typical += close
+    typical >>= 2
+    out = np.empty((10, *rows.shape[1:3]), np.int64)
+    out[0] = (first + np.arange(0, block.shape[2], size)) * MINUTE
+    out[1], out[4] = opened[..., 0], close[..., -1]
+    out[2], out[3] = high.max(axis=-1), low.min(axis=-1)
+    for place, amounts in ((5, volume), (8, taken)):
+        wide = amounts.astype(np.int64)
+        out[place] = wide.sum(axis=-1)
+        wide *= typical
+        out[place + 1] = wide.sum(axis=-1)
+    out[7] = trades.sum(axis=-1, dtype=np.int64)
+    return out

@@ -79,9 +79,9 @@ class FaultyPrices(Prices):
         """The source's."""
         return self.source.steps(symbol, interval, start, end, now)
 
-    def expect(self, now: int) -> None:
+    def expecting(self, now: int) -> Iterator[None]:
         """Only of the source: what is changed is made anew each time."""
-        self.source.expect(now)
+        return self.source.expecting(now)
 
     def day(self, symbol: str, now: int) -> Day:
         """24 hours of what the faults leave."""

@@ -8,7 +8,9 @@ sin differ between SIMD variants in the last bit, and its float sums with the sh
 from __future__ import annotations
 
 import hashlib
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = tuple(np.uint64(shift) for shift in (30, 27, 31))
 _WORD = 2**64 - 1
 _LANES = np.uint64(0x0000FFFF0000FFFF)
-_LANE, _PAIR = np.uint64(16), np.uint64(32)
+_LANE = np.uint64(16)
 # Four uniform 16-bit numbers: mean 2·65535, variance 4·(65536² − 1)/12 (Irwin–Hall).
 MEAN = 131_070
 DEVIATION = 37_837.22722
@@ -42,7 +44,21 @@ def key(seed: int, *names: str) -> int:
 
 def bits(stream: Stream, counter: Times) -> Bits:
     """64 random bits for each counter (SplitMix64, Steele, Lea & Flood 2014)."""
-    x: Bits = counter.astype(np.uint64) * _GOLDEN + np.asarray(stream, np.uint64)
+    return _mixed(counter.astype(np.uint64) * _GOLDEN + np.asarray(stream, np.uint64))
+
+
+class Run:
+    """Counters in a row from any place on: `bits` of them without multiplying each."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._strides = np.arange(first, last, dtype=np.int64).astype(np.uint64) * _GOLDEN
+
+    def bits(self, stream: Bits, origin: Times, part: slice = slice(None)) -> Bits:
+        """`bits` of `origin + first` to `origin + last`, or of a `part` of these; `origin` is a column."""
+        return _mixed(origin.astype(np.uint64) * _GOLDEN + stream + self._strides[part])
+
+
+def _mixed(x: Bits) -> Bits:
     other = x >> _SHIFTS[0]
     x ^= other
     x *= _MIX[0]
@@ -70,27 +86,24 @@ def lane(words: Bits, index: int) -> Small:
     return _lane(words, index).astype(np.int32)
 
 
-def fraction(words: Bits, index: int) -> Floats:
-    """`lane` / 65536, exactly."""
-    return np.multiply(_lane(words, index), 1 / 65536, dtype=np.float64)
+def levels(words: Bits, index: int) -> Floats:
+    """`lane` as floats."""
+    return _lane(words, index).astype(np.float64)
 
 
-def shocks(stream: Stream, counter: Times) -> Small:
+def shocks(words: Bits) -> Small:
     """Nearly normal integers of mean 0 and standard deviation `DEVIATION`, so that sums are exact."""
-    words = bits(stream, counter)
     pairs = words & _LANES
-    words >>= _LANE
-    words &= _LANES
-    pairs += words
-    pairs += np.right_shift(pairs, _PAIR, out=words)
-    sums = pairs.astype(np.uint32).astype(np.int32)  # the lower half of each word
+    pairs += np.bitwise_and(np.right_shift(words, _LANE), _LANES)
+    halves = pairs.view(np.int32)
+    sums: Small = halves[..., ::2] + halves[..., 1::2]
     sums -= MEAN
     return sums
 
 
 def normals(stream: Stream, counter: Times) -> Floats:
     """Nearly normal floats of mean 0 and variance 1, within ±3.47."""
-    return shocks(stream, counter) / DEVIATION
+    return shocks(bits(stream, counter)) / DEVIATION
 
 
 def exp2(x: Floats) -> Floats:
@@ -114,34 +127,79 @@ def _ordered_sum(rows: Floats) -> Floats:
     return total
 
 
-def value_noise(stream: Stream, index: Times, periods: Times, amplitudes: Floats) -> Floats:
-    """Octaves of value noise at integer positions: random numbers every `period`, straight lines between.
+class Shape(Protocol):
+    """Noise that is made of a few random numbers around each of its integer positions, `index` `(rows, n)`."""
 
-    `index` may have any shape and `stream` one that broadcasts with it.
-    """
-    octaves = (-1, *(1 for _ in index.shape))
-    column = periods.reshape(octaves)
-    cell, place = np.divmod(index[None], column)
-    # Octaves draw from disjoint ranges of the counter.
-    counter = cell + (np.arange(len(periods), dtype=np.int64) << 40).reshape(octaves)
-    left, right = normals(stream, np.stack([counter, counter + 1]))
-    return _ordered_sum((left + (right - left) * (place / column)) * amplitudes.reshape(octaves))
+    def counters(self, index: Times) -> Times:
+        """Which numbers of its stream it is made of, `(numbers, rows, n)`."""
+
+    def values(self, drawn: Floats, index: Times) -> Floats:
+        """What these numbers make, `(rows, n)`."""
 
 
-_SPANS = 2 ** np.arange(9, 0, -1, dtype=np.int64)
-_KNOT = 12.0
+def sample(parts: Sequence[tuple[Shape, Bits, Times]]) -> list[Floats]:
+    """Shapes with the keys of their streams `(rows, 1)` at positions `(rows, n)`; all numbers are drawn in one go."""
+    counters = [shape.counters(index) for shape, _, index in parts]
+    ends = list(accumulate(each.size for each in counters))
+    counter, stream = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.uint64)
+    places = [slice(end - each.size, end) for end, each in zip(ends, counters, strict=True)]
+    for (_, keys, _), each, place in zip(parts, counters, places, strict=True):
+        counter[place] = each.ravel()
+        stream[place].reshape(each.shape)[...] = keys
+    drawn = normals(stream, counter)
+    return [
+        shape.values(drawn[place].reshape(each.shape), index)
+        for (shape, _, index), each, place in zip(parts, counters, places, strict=True)
+    ]
 
 
-def wander(stream: Stream, index: Times) -> Floats:
-    """A Brownian motion of unit steps at integer positions that never strays for good.
+def _octaves(first: int, count: int) -> Times:
+    """Octaves draw from disjoint ranges of the counter."""
+    return (np.arange(first, first + count, dtype=np.int64) << 40).reshape(-1, 1, 1)
+
+
+class ValueNoise(Shape):
+    """Octaves of value noise: random numbers every `period`, straight lines between."""
+
+    def __init__(self, octaves: Mapping[int, float]) -> None:
+        """The amplitude of each period."""
+        self._periods = np.array(list(octaves), np.int64).reshape(-1, 1, 1)
+        self._amplitudes = np.array(list(octaves.values())).reshape(-1, 1, 1)
+        self._octaves = _octaves(0, len(octaves))
+
+    def counters(self, index: Times) -> Times:
+        """The numbers at the left, then those at the right."""
+        left = index // self._periods + self._octaves
+        return np.concatenate([left, left + 1])
+
+    def values(self, drawn: Floats, index: Times) -> Floats:
+        """The sum of the octaves."""
+        left, right = drawn[: len(self._periods)], drawn[len(self._periods) :]
+        lines = right - left
+        lines *= index % self._periods / self._periods
+        lines += left
+        lines *= self._amplitudes
+        return _ordered_sum(lines)
+
+
+class Wander(Shape):
+    """A Brownian motion of unit steps that never strays for good.
 
     Lévy's construction (midpoint displacement) between independent knots every 512 steps: exact
-    Brownian increments in between, any position without its past. Shapes as for `value_noise`.
+    Brownian increments in between, any position without its past.
     """
-    column = _SPANS.reshape(-1, *(1 for _ in index.shape))
-    cell, place = np.divmod(index[None], column)
-    hat = np.minimum(place, column - place) * 2 / column
-    counter = cell + (np.arange(1, len(_SPANS) + 1, dtype=np.int64) << 40).reshape(column.shape)
-    bridge = _ordered_sum(normals(stream, counter) * hat * (np.sqrt(column) / 2))
-    knots = value_noise(stream, index, _SPANS[:1], np.array([_KNOT]))
-    return knots + bridge
+
+    _spans = (2 ** np.arange(9, 0, -1, dtype=np.int64)).reshape(-1, 1, 1)
+    _heights = np.sqrt(_spans) / 2
+    _octaves = _octaves(1, len(_spans))
+    _knots = ValueNoise({512: 12.0})
+
+    def counters(self, index: Times) -> Times:
+        """The numbers of the knots, then those of the spans."""
+        return np.concatenate([self._knots.counters(index), index // self._spans + self._octaves])
+
+    def values(self, drawn: Floats, index: Times) -> Floats:
+        """Knots and what is displaced between them."""
+        place = index % self._spans
+        hat = np.minimum(place, self._spans - place) * 2 / self._spans
+        return self._knots.values(drawn[:2], index) + _ordered_sum(drawn[2:] * hat * self._heights)

@@ -35,16 +35,18 @@ Block: TypeAlias = NDArray[Any]  # (7, …, minutes), int32 where that holds eve
 _NODE = 180
 _NODES = MINUTES // _NODE
 _RAMP = np.arange(_NODE) / _NODE
-_VOLATILITY = (np.array([1, 4, 16, 64]), np.array([0.28, 0.30, 0.30, 0.25]))
-_REGIME = (np.array([4, 16]), np.array([0.9, 0.6]))
+_VOLATILITY = noise.ValueNoise({1: 0.28, 4: 0.30, 16: 0.30, 64: 0.25})
+_REGIME = noise.ValueNoise({4: 0.9, 16: 0.6})
+_LEVEL = noise.Wander()
 _LOG2E = 1.4426950408889634
 _HALF_LOG_VARIANCE = 0.22  # takes back what 2^h adds to the mean square of the shocks
 _SHARE = 1024
 _ROOT = np.sqrt(float(MINUTES))
+_WHOLE = slice(0, MINUTES)
 _PARTS = ("level", "shock", "heat", "mood", "shape")
 _NODE_STEPS = np.arange(_NODES + 1, dtype=np.int64)
-_MINUTE_STEPS = np.arange(MINUTES, dtype=np.int64)
-_SHOCK_STEPS = np.arange(-MEMORY - 1, MINUTES, dtype=np.int64)
+_SHOCKS = noise.Run(-MEMORY - 1, MINUTES)
+_SHAPES = noise.Run(0, MINUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,18 @@ def nodes(table: Table, days: Times, shared: Nodes | None = None) -> Nodes:
     """
     day = days[:, None]
     index = day * _NODES + _NODE_STEPS
-    heat = noise.value_noise(table.stream("heat"), index, *_VOLATILITY)
-    mood = noise.value_noise(table.stream("mood"), index, *_REGIME)
+    heat, mood, level = noise.sample(
+        [
+            (_VOLATILITY, table.stream("heat"), index),
+            (_REGIME, table.stream("mood"), index),
+            (_LEVEL, table.stream("level"), np.concatenate([day, day + 1], axis=1)),
+        ]
+    )
     if shared is not None:
         heat, mood = 0.75 * heat + 0.6 * shared.heat, mood + 0.4 * shared.mood
     mood = np.clip(mood, -1.0, 1.0)
     scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * _LOG2E / _ROOT)
-    edges = noise.wander(table.stream("level"), np.concatenate([day, day + 1], axis=1))
-    return Nodes(mood, heat, scale, edges * (table.volatility * _LOG2E))
+    return Nodes(mood, heat, scale, level * (table.volatility * _LOG2E))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,7 @@ def _between_nodes(values: Floats) -> Floats:
 
 def _moves(stream: noise.Bits, day: Times, regime: Floats) -> Floats:
     """Shocks that lean on the mean of the last three hours' shocks, in standard deviations."""
-    shocks = noise.shocks(stream, day * MINUTES + _SHOCK_STEPS)
+    shocks = noise.shocks(_SHOCKS.bits(stream, day * MINUTES))
     # Integer sums: the mean of the last shocks is exact whatever range is asked for.
     total = np.cumsum(shocks, axis=1, dtype=np.int32)
     move: Floats = regime * (total[:, MEMORY:-1] - total[:, : -MEMORY - 1])
@@ -180,13 +186,14 @@ def _bridge(edges: Floats, scale: Floats, move: Floats) -> Floats:
 
     The bend spends itself in proportion to the variance: a Brownian bridge on the market's own time.
     """
-    path = scale * move
-    np.cumsum(path, axis=1, out=path)
-    spent = scale * scale
-    np.cumsum(spent, axis=1, out=spent)
-    start, bend = edges[:, :1], np.diff(edges) - path[:, -1:]
-    spent *= bend / spent[:, -1:]
-    path += spent
+    # A sum has to wait for the one before it; as real and imaginary part two of them take no longer than one.
+    sums = np.empty(scale.shape, np.complex128)
+    np.multiply(scale, move, out=sums.real)
+    np.multiply(scale, scale, out=sums.imag)
+    np.cumsum(sums, axis=1, out=sums)
+    start, last = edges[:, :1], sums[:, -1:]
+    path = sums.imag * ((np.diff(edges) - last.real) / last.imag)
+    path += sums.real
     path += start
     return path
 
@@ -218,67 +225,96 @@ class Market:
         return cls(Nodes.join([part.at for part in parts]), position, scale)
 
 
-def minutes(table: Table, days: Times, at: Nodes, market: Market) -> Block:
-    """One-minute bars `(7, rows, 1440)` of a row of `table` for each day; `at` are their nodes."""
-    own = walk(table, days, at)
-    position = market.position * table.beta
-    position += own.position
-    close = _ticks(position, table.level)
-    edges = _ticks(at.edges + market.at.edges * table.beta, table.level)
-    close[:, -1] = edges[:, 1]
-    opened = np.concatenate([edges[:, :1], close[:, :-1]], axis=1)
-    spread = market.scale * table.beta
-    spread += own.scale
+def minutes(table: Table, days: Times, at: Nodes, market: Market, part: slice = _WHOLE) -> Block:
+    """One-minute bars `(7, rows, minutes)` of a `part` of the day of a row of `table` for each day.
 
-    words = noise.bits(table.stream("shape"), days[:, None] * MINUTES + _MINUTE_STEPS)
-    upper, lower, size, lean = (noise.fraction(words, place) for place in range(4))
-    high, low = _extremes(opened, close, spread * close, upper, lower)
-    amount, trades = _amounts(table, _activity(table, own, spread, size), close)
-    taken = _share(own.move, lean)
+    `at` are their nodes.
+    """
+    own = walk(table, days, at)
+    ticks = _ticks(_positions(table, at, own.position, market, part), table.level)
+    opened, close = ticks[:, :-1], ticks[:, 1:]
+    move, spread = own.move[:, part], market.scale[:, part] * table.beta
+    spread += own.scale[:, part]
+    words = _SHAPES.bits(table.stream("shape"), days[:, None] * MINUTES, part)
+    high, low = _extremes(opened, close, spread * close, words)
+    activity = _activity(table, spread, move, own.regime[:, part], noise.levels(words, 2))
+    amount, trades = _amounts(table, activity, close)
+    taken = _share(move, noise.levels(words, 3))
     taken *= amount
-    taken /= _SHARE
-    rows = (opened, high, low, close, amount, trades, np.floor(taken, out=taken))
+    taken *= 1 / _SHARE
+    rows = (opened, high, low, close, amount, trades, taken)
     fits = max(high.max(), amount.max(), trades.max()) < 2**31
     data = np.empty((len(BLOCK), *close.shape), np.int32 if fits else np.int64)
     for place, row in enumerate(rows):
-        data[place] = row
+        data[place] = row  # which cuts off what is not whole
     return data
+
+
+def _positions(table: Table, at: Nodes, own: Floats, market: Market, part: slice) -> Floats:
+    """The log₂ at the end of each minute of a part of the day, and of the one before it."""
+    first, last, _ = part.indices(MINUTES)
+    shared = market.at.edges * table.beta
+    shared += at.edges
+    out = np.empty((len(own), last - first + 1))
+    if first:
+        np.multiply(market.position[:, first - 1 : last], table.beta, out=out)
+        out += own[:, first - 1 : last]
+    else:
+        np.multiply(market.position[:, :last], table.beta, out=out[:, 1:])
+        out[:, 1:] += own[:, :last]
+        out[:, :1] = shared[:, :1]
+    if last == MINUTES:
+        # To the digit where the next day begins.
+        out[:, -1] = shared[:, 1]
+    return out
+
+
+def _at_least(least: float, values: Floats) -> Floats:
+    # To look is much faster than to compare one by one, and hardly any are less.
+    return np.maximum(values, least, out=values) if values.min() < least else values
 
 
 def _ticks(position: Floats, level: Floats) -> Floats:
     """Whole ticks, as floats: all of them are far below 2**53."""
     ticks = noise.exp2(position)
     ticks *= level
-    np.rint(ticks, out=ticks)
-    return np.maximum(ticks, 2.0, out=ticks)
+    return _at_least(2.0, np.rint(ticks, out=ticks))
 
 
-def _extremes(opened: Floats, close: Floats, wick: Floats, upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
+def _extremes(opened: Floats, close: Floats, wick: Floats, words: noise.Bits) -> tuple[Floats, Floats]:
     """Highest and lowest ticks, a random part of the usual move beyond open and close."""
-    for part in (upper, lower):
-        np.multiply(part, part, out=part)
-        np.multiply(part, wick, out=part)
-        np.rint(part, out=part)
+    wick *= 2.0**-32
+    upper, lower = (_stretch(noise.levels(words, place), wick) for place in range(2))
     upper += np.maximum(opened, close)
     low = np.minimum(opened, close)
     low -= lower
-    return upper, np.maximum(low, 1.0, out=low)
+    return upper, _at_least(1.0, low)
 
 
-def _activity(table: Table, own: Walk, spread: Floats, size: Floats) -> Floats:
-    """How much is traded, 1 on a usual day: with volatility, the move, chance and a little the mood."""
+def _stretch(level: Floats, wick: Floats) -> Floats:
+    level *= level
+    level *= wick
+    return np.rint(level, out=level)
+
+
+def _activity(table: Table, spread: Floats, move: Floats, regime: Floats, size: Floats) -> Floats:
+    """How much is traded, 1 on a usual day: with volatility, the move, chance and a little the mood.
+
+    `spread` and `size` are used up.
+    """
     usual = (table.volatility + MARKET_VOLATILITY * table.beta) * _LOG2E / _ROOT
-    activity: Floats = spread / usual
-    factor = np.abs(own.move)
+    activity: Floats = np.divide(spread, usual, out=spread)
+    factor = np.abs(move)
     factor *= 0.5
     factor += 0.25
     activity *= factor
-    np.multiply(size, 1.2, out=factor)
-    factor += 0.6
+    # 0.4 + 0.6 s + 1.2 s² of s = size / 65536: a power of two changes no digit, wherever it is multiplied.
+    np.multiply(size, 1.2 / 2**32, out=factor)
+    factor += 0.6 / 2**16
     factor *= size
     factor += 0.4
     activity *= factor
-    np.multiply(own.regime, 0.3, out=factor)
+    np.multiply(regime, 0.3, out=factor)
     factor += 1.0
     activity *= factor
     return activity
@@ -292,15 +328,15 @@ def _amounts(table: Table, activity: Floats, close: Floats) -> tuple[Floats, Flo
     activity *= table.trades
     np.rint(activity, out=activity)
     activity += 1.0
-    return np.maximum(amount, 1.0, out=amount), activity
+    return _at_least(1.0, amount), activity
 
 
 def _share(move: Floats, lean: Floats) -> Floats:
-    """What the takers bought, in whole 1024ths."""
+    """What the takers bought, in whole 1024ths; `lean` 0…65535 is used up."""
     share = move * 0.08
     share += 0.5
-    lean -= 0.5
-    lean *= 0.3
+    lean -= 32768.0
+    lean *= 0.3 / 65536
     share += lean
     np.clip(share, 0.05, 0.95, out=share)
     share *= _SHARE

@@ -106,9 +106,14 @@ class Prices(Protocol):
         """24 hours up to this instant; `MarketError` before the first trade."""
         return Day.since(self, symbol, now - DAY + 1, now)
 
+    def expecting(self, now: int) -> Iterator[None]:
+        """Do what `price` and `day` of all symbols at this instant take long for, bit by bit, as `steps` does."""
+        return iter(())
+
     def expect(self, now: int) -> None:
-        """Be told that `price` and `day` of every symbol will be asked for at this instant."""
-        return
+        """`expecting` at once."""
+        for _ in self.expecting(now):
+            pass
 
 
 class Synthetic(Prices):
@@ -152,13 +157,10 @@ class Synthetic(Prices):
         return Exact(bars, scale)
 
     def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
-        """A tile of days at a step."""
+        """A tile of days at a step, together with those that others ask for."""
         coin = self._coins[symbol]
-        minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
         span = _span(coin, interval, start, end, now)
-        if span is not None and minutes >= 60:
-            first, last = (moment // DAY for moment in (max(span[0], coin.listed), span[1] - 1))
-            yield from self._days.steps(coin, first, last, 24 if minutes < MINUTES else 1)
+        return iter(()) if span is None else self._days.steps(coin, list(_wanted(coin, interval, *span, now)))
 
     def price(self, symbol: str, now: int) -> Decimal:
         """The price on the path of the running minute; `MarketError` before the listing."""
@@ -167,8 +169,8 @@ class Synthetic(Prices):
             raise MarketError(f"{symbol} is not traded before its listing")
         if (told := self._board.day(symbol, now)) is not None:
             return Decimal(told[3]).scaleb(-coin.price_places)
-        place = now % DAY // MINUTE
-        minute = path.expand(self._days.minutes(coin, now // DAY, now // DAY)[:, place : place + 1], now // MINUTE)
+        place = now // MINUTE
+        minute = path.expand(self._days.minutes(coin, place, place + 1), place)
         return Decimal(price_within(minute[:, 0], MINUTE, now % MINUTE)).scaleb(-coin.price_places)
 
     def day(self, symbol: str, now: int) -> Day:
@@ -176,9 +178,9 @@ class Synthetic(Prices):
         told = self._board.day(symbol, now)
         return super().day(symbol, now) if told is None else Day.of(told, _scale(self._coins[symbol]))
 
-    def expect(self, now: int) -> None:
-        """One pass over all symbols."""
-        self._board.cover(now)
+    def expecting(self, now: int) -> Iterator[None]:
+        """A tile of symbols at a step."""
+        return self._board.steps(now)
 
     def _closed(self, coin: Coin, interval: str, first: int, until: int) -> Times:
         """Whole bars from open time `first` up to before the moment `until`."""
@@ -186,10 +188,9 @@ class Synthetic(Prices):
         start = max(first, coin.listed)
         day = start // DAY
         if minutes < 60:
-            left, right = start // MINUTE - day * MINUTES, until // MINUTE - day * MINUTES
-            block = self._days.minutes(coin, day, (until - 1) // DAY)[:, left:right]
+            block = self._days.minutes(coin, start // MINUTE, until // MINUTE)
             return grouped_bars(path.expand(block, start // MINUTE), minutes)
-        bars = 24 if minutes < MINUTES else 1
+        bars = _bars(interval)
         length = DAY // bars
         whole = self._days.coarse(coin, day, (until - 1) // DAY, bars)
         part = whole[:, (start - day * DAY) // length : (until - day * DAY) // length]
@@ -204,9 +205,8 @@ class Synthetic(Prices):
         today = now - now % DAY
         if opened < today:
             parts.append(self._days.coarse(coin, opened // DAY, today // DAY - 1, 1))
-        first, done = max(opened - today, 0) // MINUTE, now % DAY // MINUTE
-        block = self._days.minutes(coin, now // DAY, now // DAY)[:, first : done + 1]
-        minutes = path.expand(block, today // MINUTE + first)
+        first = max(opened, today) // MINUTE
+        minutes = path.expand(self._days.minutes(coin, first, now // MINUTE + 1), first)
         minutes[:, -1] = partial(minutes[:, -1], MINUTE, now % MINUTE)
         parts.append(minutes)
         fine = Exact(np.concatenate(parts, axis=1), _PLAIN)
@@ -229,6 +229,26 @@ def _span(coin: Coin, interval: str, start: int, end: int, now: int) -> tuple[in
     first = _first_at_or_after(interval, max(start, open_of(interval, coin.listed)))
     last = open_of(interval, min(end, now))
     return (first, last) if first <= last else None
+
+
+def _bars(interval: str) -> int:
+    """Of how many bars a day is from which the bars of an interval are made."""
+    minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
+    return MINUTES if minutes < 60 else 24 if minutes < MINUTES else 1
+
+
+def _wanted(coin: Coin, interval: str, first: int, last: int, now: int) -> Iterator[tuple[int, int, int]]:
+    """What bars from open time `first` to `last` are made of: bars a day, first minute, until minute."""
+    first = max(first, coin.listed)
+    grown = next_open(interval, last) > now
+    closed = last if grown else next_open(interval, last)
+    if first < closed:
+        yield _bars(interval), first // MINUTE, closed // MINUTE
+    if grown:
+        opened, today = max(last, coin.listed), now - now % DAY
+        if opened < today:
+            yield 1, opened // MINUTE, today // MINUTE
+        yield MINUTES, max(opened, today) // MINUTE, now // MINUTE + 1
 
 
 def _first_at_or_after(interval: str, moment: int) -> int:

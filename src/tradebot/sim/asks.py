@@ -1,0 +1,96 @@
+"""What several clients wait for at once, computed together: a tile of days costs little more than one of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tradebot.market.bars import Times
+from tradebot.sim.path import MINUTES
+
+
+@dataclass(eq=False, slots=True)
+class Need:
+    """A day of a coin (by its place) to be computed: minutes `first` to `last` of it.
+
+    `bars` are the numbers of bars that it is wanted as: `MINUTES`, 24 or 1, the latter two of whole
+    days. `made` has them when it is done: minutes as a block `(7, last - first)`, coarser ones `(10, bars)`.
+    """
+
+    place: int
+    day: int
+    first: int
+    last: int
+    bars: set[int]
+    made: dict[int, Times] = field(default_factory=dict)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """What has to be computed."""
+        return (self.first, self.last) if self.bars == {MINUTES} else (0, MINUTES)
+
+    def join(self, other: Need) -> None:
+        """Be what another one of the same day is as well."""
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.bars |= other.bars
+
+
+class Asks:
+    """Who waits for what. `work` makes needs, some at a step; `batch` of them are made in one go.
+
+    Of who needs many, `share` at a time, so that nobody waits for all of them.
+    """
+
+    def __init__(self, batch: int, share: int, work: Callable[[Sequence[Need]], Iterator[None]]) -> None:
+        self._size = batch
+        self._share = share
+        self._work = work
+        self._pending: dict[tuple[int, int], Need] = {}
+        self._waiting: deque[deque[Need]] = deque()
+        self._begun: Iterator[None] = iter(())
+
+    def steps(self, needs: Sequence[Need]) -> Iterator[None]:
+        """Have all of these made. Nothing is done before the second step, so that others can join in."""
+        if not needs:
+            return
+        mine = deque(self._pending.setdefault((need.place, need.day), need) for need in needs)
+        for shared, need in zip(mine, needs, strict=True):
+            shared.join(need)
+        self._waiting.append(deque(mine))
+        yield
+        while self._advance(mine):
+            yield
+
+    def _advance(self, mine: deque[Need]) -> bool:
+        """Do a step of what is being made, if any of these is not there yet; whether any is then still missing."""
+        _drop_made(mine)
+        if mine and not _stepped(self._begun):
+            self._begun = self._work(self._batch())
+            if not _stepped(self._begun):
+                return False
+        _drop_made(mine)
+        return bool(mine)
+
+    def _batch(self) -> list[Need]:
+        """What to make next: a share of each who waits, in turns."""
+        batch: list[Need] = []
+        while self._waiting and len(batch) < self._size:
+            left = self._waiting.popleft()
+            for _ in range(min(self._share, len(left))):
+                need = left.popleft()
+                if self._pending.get((need.place, need.day)) is need:
+                    del self._pending[need.place, need.day]
+                    batch.append(need)
+            if left:
+                self._waiting.append(left)
+        return batch
+
+
+def _stepped(work: Iterator[None]) -> bool:
+    return any(True for _ in work)
+
+
+def _drop_made(needs: deque[Need]) -> None:
+    while needs and needs[0].made:
+        needs.popleft()

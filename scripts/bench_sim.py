@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import platform
 import random
@@ -21,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
@@ -33,7 +35,10 @@ SYMBOLS, CONNECTIONS = 2_000, 32
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement; `limit` is what it is compared with, in the same unit, `most` whether that is an upper one."""
+    """One measurement; `limit` is what it is compared with, in the same unit, `most` whether that is an upper one.
+
+    `cpu` is the same of the server's CPU time instead of the clock's, where that is told.
+    """
 
     name: str
     workload: str
@@ -41,6 +46,7 @@ class Figure:
     unit: str
     limit: float | None = None
     most: bool = False
+    cpu: float | None = None
 
     @property
     def met(self) -> str:
@@ -128,6 +134,15 @@ class Load:
         return self.answers / self.seconds
 
 
+def used(server: int) -> float:
+    """Seconds of CPU time that a process has used; NaN where the system does not tell."""
+    try:
+        told = Path(f"/proc/{server}/schedstat").read_text()
+    except OSError:
+        return math.nan
+    return int(told.split()[0]) / 1e9
+
+
 async def load(port: int, requests: Iterable[bytes], connections: int = CONNECTIONS) -> Load:
     """Send all requests over so many connections."""
     queue = deque(requests)
@@ -161,7 +176,11 @@ async def advance(port: int, ms: int) -> None:
 
 def klines(symbol: str, interval: str, end: int, limit: int = 100) -> bytes:
     """Closed bars up to an open time."""
-    return get(f"/api/v3/klines?symbol={symbol}&interval={interval}&endTime={end}&limit={limit}")
+    return get(_path(symbol, interval, end, limit))
+
+
+def _path(symbol: str, interval: str, end: int, limit: int, api: str = "/api/v3") -> str:
+    return f"{api}/klines?symbol={symbol}&interval={interval}&endTime={end}&limit={limit}"
 
 
 def serve(symbols: int) -> int:
@@ -183,6 +202,14 @@ def serve(symbols: int) -> int:
     return listen(app, "127.0.0.1", 0, lambda url: print(url, flush=True), Door(plan, clock))
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where it listens, and its process."""
+
+    pid: int
+    port: int
+
+
 def start(symbols: int) -> tuple[subprocess.Popen[str], int]:
     """The server and its port, as soon as it listens."""
     server = subprocess.Popen(
@@ -192,79 +219,138 @@ def start(symbols: int) -> tuple[subprocess.Popen[str], int]:
     return server, int(server.stdout.readline().rsplit(":", 1)[1])
 
 
-async def starting(symbols: int) -> tuple[subprocess.Popen[str], int, Figure]:
+async def starting(symbols: int) -> tuple[subprocess.Popen[str], Server, Figure]:
     """Start the server, and how long it took until it had answered."""
     begin = time.perf_counter()
     server, port = start(symbols)
     await one(port, "/api/v3/ping")
-    took = time.perf_counter() - begin
-    return server, port, Figure("start", f"{symbols} symbols, until the first answer", took, "s", 2, most=True)
+    took, work = time.perf_counter() - begin, f"{symbols} symbols, until the first answer"
+    return server, Server(server.pid, port), Figure("start", work, took, "s", 2, most=True, cpu=used(server.pid))
 
 
-async def tickers(port: int, symbols: int, limit: float = 300) -> list[Figure]:
-    """24 hours of all symbols at once."""
-    first, body = await one(port, "/api/v3/ticker/24hr")
-    found = len(json.loads(body))
-    figures = [Figure("ticker/24hr, first", f"{found} symbols", first, "ms", limit, most=True)]
-    for name, ms in (("a second later", 1_000), ("a minute later", MINUTE), ("four hours later", 240 * MINUTE),
-                     ("a day later", DAY)):  # fmt: skip
-        await advance(port, ms)
-        took, _ = await one(port, "/api/v3/ticker/24hr")
-        figures.append(Figure(f"ticker/24hr, {name}", f"{symbols} symbols", took, "ms", limit, most=True))
+async def timed(at: Server, name: str, path: str, work: str, limit: float | None = None) -> Figure:
+    """A single request."""
+    before = used(at.pid)
+    took, _ = await one(at.port, path)
+    return Figure(name, work, took, "ms", limit, most=True, cpu=(used(at.pid) - before) * 1e3)
+
+
+_JUMPS = (
+    ("a second later", 1_000), ("a minute later", MINUTE), ("two hours later", 120 * MINUTE),
+    ("four hours later", 240 * MINUTE), ("a day later", DAY), ("nine days later", 9 * DAY + 7 * 60 * MINUTE),
+)  # fmt: skip
+
+
+async def tickers(at: Server, symbols: int) -> list[Figure]:
+    """24 hours of all symbols at once; the clock jumps between."""
+    path, work = "/api/v3/ticker/24hr", f"{symbols} symbols"
+    figures = [await timed(at, "ticker/24hr, first", path, work, 300)]
+    for name, ms in _JUMPS:
+        await advance(at.port, ms)
+        figures.append(await timed(at, f"ticker/24hr, {name}", path, work, 300))
     return figures
 
 
-async def unseen(port: int, names: Sequence[str], interval: str, back: int, order: str) -> Figure:
+async def unseen(at: Server, requests: Sequence[bytes], what: str, limit: float | None = 2_000) -> Figure:
     """Pages of series that nobody asked for before."""
-    chosen = list(names)
-    if order == "shuffled":
-        random.Random(1).shuffle(chosen)  # noqa: S311 - an order of requests, not a secret
-    told = await load(port, [klines(name, interval, NOW - back * DAY - 1) for name in chosen])
-    work = f"{told.answers} series of {interval}, 100 closed bars each, {order} order, {CONNECTIONS} connections"
-    return Figure(f"klines unseen, {interval}, {order}", work, told.rate, "/s", 2_000 if interval == "5m" else None)
+    before = used(at.pid)
+    told = await load(at.port, requests)
+    work = f"{told.answers} pages of 100 closed bars, {CONNECTIONS} connections"
+    return Figure(f"klines unseen, {what}", work, told.rate, "/s", limit, cpu=told.answers / (used(at.pid) - before))
 
 
-async def cached(port: int, names: Sequence[str], requests: int) -> Figure:
+async def all_unseen(at: Server, names: Sequence[str]) -> list[Figure]:
+    """Each row looks at days of its own."""
+    drawn = random.Random(1)  # noqa: S311 - an order of requests, not a secret
+    figures = []
+    for place, (interval, share) in enumerate((("5m", 1), ("15m", 1), ("1h", 1), ("1m", 1), ("4h", 8), ("1d", 40))):
+        for order in ("listing", "shuffled")[: 2 if share == 1 else 1]:
+            chosen = list(names[:: 2 * share])
+            if order == "shuffled":
+                drawn.shuffle(chosen)
+            back = 30 + 20 * place + 10 * (order == "shuffled")
+            pages = [klines(name, interval, NOW - back * DAY - 1) for name in chosen]
+            limit = 2_000 if interval in {"5m", "15m", "1h"} else None
+            figures.append(await unseen(at, pages, f"{interval}, {order}", limit))
+    # As a bot asks that starts: each symbol on three intervals, in any order.
+    start = [klines(name, interval, NOW - 200 * DAY - 1) for name in names[::2] for interval in ("5m", "15m", "1h")]
+    drawn.shuffle(start)
+    figures.append(await unseen(at, start, "three intervals"))
+    anywhere = [
+        klines(name, drawn.choice(("5m", "15m", "1h")), NOW - drawn.randrange(300 * DAY, 400 * DAY)) for name in names
+    ]
+    drawn.shuffle(anywhere)
+    figures.append(await unseen(at, anywhere, "any range, mixed"))
+    return figures
+
+
+async def cached(at: Server, names: Sequence[str], requests: int) -> Figure:
     """Pages that were asked for before."""
     pages = [klines(name, interval, NOW - 1) for name in names[:200] for interval in ("5m", "15m", "1h")]
-    await load(port, pages)
-    told = await load(port, (pages[k % len(pages)] for k in range(requests)))
-    work = f"{told.answers} answers of 100 closed bars, {len(pages)} series, {CONNECTIONS} connections"
-    return Figure("klines cached", f"{work}, {told.bytes / told.seconds / 1e6:.0f} MB/s", told.rate, "/s", 6_000)
-
-
-async def cold_pages(port: int, names: Sequence[str]) -> list[Figure]:
-    """Long pages of single series, and how long others wait meanwhile."""
-    hours = sorted(
-        [(await load(port, [klines(name, "1h", NOW - 200 * DAY, 200)], 1)).slowest_ms for name in names[-60::6]]
+    await load(at.port, pages)
+    before = used(at.pid)
+    told = await load(at.port, (pages[k % len(pages)] for k in range(requests)))
+    work = f"{told.answers} pages of 100 closed bars, {len(pages)} series, {CONNECTIONS} connections"
+    cpu = told.answers / (used(at.pid) - before)
+    return Figure(
+        "klines cached", f"{work}, {told.bytes / told.seconds / 1e6:.0f} MB/s", told.rate, "/s", 6_000, cpu=cpu
     )
-    weeks = asyncio.create_task(load(port, [klines(names[3], "1w", NOW - 1, 1000)], 1))
-    waits = []
-    while not weeks.done():
-        waits.append((await one(port, "/api/v3/time"))[0])
+
+
+async def cold_pages(at: Server, names: Sequence[str]) -> list[Figure]:
+    """Long pages of single series."""
+    hours = sorted([(await one(at.port, _path(names[-9 * k - 1], "1h", NOW - 200 * DAY, 200)))[0] for k in range(10)])
     work = "10 series of 1h, 200 bars each, one after another, nothing known of their days; median"
+    weeks = await timed(at, "1w page, cold", _path(names[3], "1w", NOW - 1, 1000), "1 series, all of its weeks")
+    return [Figure("1h page, cold", work, hours[len(hours) // 2], "ms", 3, most=True), weeks]
+
+
+async def beside(at: Server, name: str, heavy: Sequence[str], limit: float | None = 15) -> list[Figure]:
+    """How long `/time` takes others while heavy requests are answered."""
+    going = asyncio.create_task(load(at.port, [get(path) for path in heavy], 2))
+    waits = []
+    while not going.done():
+        waits.append((await one(at.port, "/api/v3/time"))[0])
+    waits.sort()
+    work = f"{len(waits)} requests one after another, beside {len(heavy)} over 2 connections"
     return [
-        Figure("1h page, cold", work, hours[len(hours) // 2], "ms", 3, most=True),
-        Figure("1w page, cold", "1 series, all of its weeks", weeks.result().slowest_ms, "ms"),
-        Figure("1w page, others wait", f"longest of {len(waits)} requests meanwhile", max(waits), "ms"),
+        Figure(
+            f"beside {name}, p{share}", work, waits[min(len(waits) * share // 100, len(waits) - 1)], "ms", most, True
+        )
+        for share, most in ((50, None), (99, limit))
     ]
+
+
+async def all_beside(at: Server, names: Sequence[str]) -> list[Figure]:
+    """Light requests beside heavy ones of each kind; before each the clock jumps, so that nothing is known."""
+    figures = []
+    for name, heavy in (
+        ("ticker/24hr", ["/api/v3/ticker/24hr"] * 4),
+        ("bookTicker", ["/api/v3/ticker/bookTicker"] * 4),
+        ("ticker/price", ["/api/v3/ticker/price"] * 4),
+        ("futures ticker/24hr", ["/fapi/v1/ticker/24hr"] * 4),
+        ("futures bookTicker", ["/fapi/v1/ticker/bookTicker"] * 4),
+        ("premiumIndex", ["/fapi/v1/premiumIndex"] * 4),
+        ("1w pages", [_path(each, "1w", NOW - 1, 1000) for each in names[7:10]]),
+        ("futures 1w pages", [_path(each, "1w", NOW - 1, 1000, "/fapi/v1") for each in names[17:20]]),
+    ):
+        await advance(at.port, 3 * DAY)
+        figures += await beside(at, name, heavy)
+    return figures
 
 
 async def measure(short: bool, symbols: int) -> list[Figure]:
     """All figures, in the order in which they are taken: nothing is known to the server that is called unseen."""
-    server, port, started = await starting(symbols)
+    server, at, started = await starting(symbols)
     try:
-        _, body = await one(port, "/api/v3/exchangeInfo")
+        _, body = await one(at.port, "/api/v3/exchangeInfo")
         names = [each["symbol"] for each in json.loads(body)["symbols"]]
-        share = 4 if short else 1
         figures = [started]
-        figures.append(await unseen(port, names[: len(names) // share], "5m", 30, "listing"))
-        figures.append(await unseen(port, names[: len(names) // share], "5m", 60, "shuffled"))
-        for place, interval in enumerate(("1m", "15m", "1h")):
-            figures.append(await unseen(port, names[: len(names) // (2 * share)], interval, 90 + 30 * place, "listing"))
-        figures.append(await cached(port, names, 6_000 if short else 40_000))
-        figures += await tickers(port, len(names))
-        figures += await cold_pages(port, names)
+        figures += await all_unseen(at, names[:: 4 if short else 1])
+        figures.append(await cached(at, names, 6_000 if short else 40_000))
+        figures += await tickers(at, len(names))
+        figures += await cold_pages(at, names)
+        figures += await all_beside(at, names)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(10)
@@ -290,7 +376,8 @@ def main() -> int:
         return 0
     print(f"{where['cpus']} CPUs, Python {where['python']}; 1 server process, load from another one over loopback")
     for each in figures:
-        print(f"{each.name:28} {each.measured:9.1f} {each.unit:3} {each.met:24} {each.workload}")
+        cpu = "" if each.cpu is None else f"CPU {each.cpu:.1f}"
+        print(f"{each.name:32} {each.measured:8.1f} {each.unit:3} {each.met:22} {cpu:11} {each.workload}")
     return 0
 
 

@@ -83,7 +83,7 @@ def _after_a_look(prices: Prices, now: int, work: InSteps) -> InSteps:
     """All symbols are looked up in one pass before anything is told."""
 
     def steps() -> Iterator[None]:
-        prices.expect(now)
+        yield from prices.expecting(now)
         yield from work.steps
 
     return InSteps(steps(), work.result)

@@ -62,6 +62,11 @@ def test_more_than_a_few_named_symbols_are_worked_out_in_slices_too() -> None:
     assert worked(each(market, ask(["ETHUSDT"] * 9), NOW, tell)) == ["ethusdt"] * 9
 
 
+def test_only_who_looks_all_symbols_up_has_to_be_alone() -> None:
+    assert each(synthetic(), ask(), NOW, tell).then(len).alone
+    assert not listing(["A"], tell).alone
+
+
 def test_what_is_unknown_or_has_no_price_yet_is_refused_by_name() -> None:
     market = exchange(Marked({"SILENT": replace(instrument(), symbol="SILENT")}))
     for symbol in ("SILENT", "NONE"):

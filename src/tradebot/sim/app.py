@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +96,7 @@ class Gate:
         await self.send(send, status, content, headers)
 
     async def _worked_through(self, work: InSteps) -> Any:
-        """One after another, or each would undo what the others have looked up, and none would be done soon."""
-        async with self._turn:
+        async with self._turn if work.alone else nullcontext():
             for _ in work.steps:
                 await asyncio.sleep(0)
             return work.result()

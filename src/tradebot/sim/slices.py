@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tradebot.errors import MarketError
@@ -18,14 +18,19 @@ _SLICE = 40  # symbols told in one go
 
 @dataclass(frozen=True, slots=True)
 class InSteps:
-    """An answer that may take long: whoever sends it works through `steps`, and serves others between them."""
+    """An answer that may take long: whoever sends it works through `steps`, and serves others between them.
+
+    Of those that are to be worked out `alone` one is begun when the one before it is done: each would undo
+    what the others have looked up, and none would be done soon.
+    """
 
     steps: Iterator[None]
     result: Callable[[], Any]
+    alone: bool = False
 
     def then(self, shape: Callable[[Any], Any]) -> InSteps:
         """The same work with another form of its answer."""
-        return InSteps(self.steps, lambda: shape(self.result()))
+        return replace(self, result=lambda: shape(self.result()))
 
 
 class Market(Protocol):
@@ -86,4 +91,4 @@ def _after_a_look(prices: Prices, now: int, work: InSteps) -> InSteps:
         yield from prices.expecting(now)
         yield from work.steps
 
-    return InSteps(steps(), work.result)
+    return InSteps(steps(), work.result, alone=True)

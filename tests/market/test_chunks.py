@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import sqlite3
+import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import diskcache
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.errors import BadKlines, MarketError
+from tradebot.errors import ConfigError, MarketError
 from tradebot.market.bars import Klines
-from tradebot.market.chunks import CHUNK, HEADER, BytesDisk, Change, Chunks, Coverage, chunk_open, seal, unseal
+from tradebot.market.chunks import CHUNK, Change, Chunks, Coverage, Series, Stretch, chunk_open
+from tradebot.market.coverage import followed
+from tradebot.market.entries import seal
 
 STEP = 300_000
 T0 = 1_516_406_400_000
@@ -32,9 +35,9 @@ def klines(count: int, start: int = START) -> Klines:
     return Klines(data)
 
 
-def change(part: Klines, base: Coverage | None = None, *, replaces: bool = False) -> Change:
+def change(part: Klines, base: Coverage | None = None, *, replaces: bool = False, series: Series = SERIES) -> Change:
     first, newest = int(part.data[0, 0]), int(part.data[0, -1])
-    return Change(SERIES, part, Coverage(first, first, newest), base, replaces)
+    return Change(series, part, Coverage(first, first, newest), base, replaces)
 
 
 def filled(folder: Path, count: int = 3 * CHUNK) -> Klines:
@@ -55,71 +58,57 @@ class Trap:
         return os.mkdir, (str(self.mark),)
 
 
-@given(st.binary(max_size=100))
-def test_what_was_sealed_comes_back(payload: bytes) -> None:
-    assert bytes(unseal(seal(payload))) == payload
-
-
-@given(st.binary(min_size=1, max_size=100), st.data())
-def test_a_changed_byte_is_noticed(payload: bytes, data: st.DataObject) -> None:
-    raw = bytearray(seal(payload))
-    place = data.draw(st.sampled_from([i for i in range(len(raw)) if i not in (6, 7)]))  # padding
-    raw[place] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(BadKlines):
-        unseal(bytes(raw))
-
-
-@given(st.binary(max_size=40))
-def test_foreign_bytes_and_short_ones_are_refused(raw: bytes) -> None:
-    with pytest.raises(BadKlines):
-        unseal(raw)
-
-
-def test_an_entry_of_another_version_says_so() -> None:
-    with pytest.raises(BadKlines, match="of version 9"):
-        unseal(HEADER.pack(b"TBKL", 9, 0, 0))
-
-
 @given(st.integers(1, 3 * CHUNK), st.integers(0, 2 * CHUNK))
 def test_the_chunk_of_a_bar_begins_at_or_before_it(count: int, offset: int) -> None:
     moment = T0 + offset * STEP + count
     assert chunk_open("5m", moment) <= moment < chunk_open("5m", moment) + CHUNK * STEP
 
 
-def test_a_series_comes_back_in_whole_chunks(tmp_path: Path) -> None:
-    truth = filled(tmp_path)
+def same(one: Klines, other: Klines) -> bool:
+    return bool(np.array_equal(one.data, other.data))
+
+
+@pytest.fixture
+def chunks(tmp_path: Path) -> Iterator[Chunks]:
     chunks = Chunks(tmp_path, "test")
-    assert chunks.index() == {SERIES: Coverage(START, START, START + (3 * CHUNK - 1) * STEP)}
-    part, whole = chunks.load(SERIES, START + STEP, START + CHUNK * STEP)
-    assert whole
-    assert (part.data == truth.data[:, : 2 * CHUNK]).all()
+    yield chunks
     chunks.close()
 
 
-def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "deep" / "klines"
-    Chunks(folder, "test").close()
-    assert folder.stat().st_mode & 0o777 == 0o700
+def test_any_part_of_a_series_comes_back(chunks: Chunks, tmp_path: Path) -> None:
+    truth = filled(tmp_path)
+    assert chunks.index() == {SERIES: Coverage(START, START, START + (3 * CHUNK - 1) * STEP)}
+    for left, right in [(0, 3 * CHUNK), (1, CHUNK), (CHUNK - 1, CHUNK), (-9, 9_999), (5, 4), (9_999, 10_000)]:
+        start, end = START + left * STEP, START + right * STEP
+        part, whole = chunks.load(SERIES, start, end)
+        assert whole
+        assert same(part, truth.between(start, end))
+
+
+def test_many_series_are_loaded_at_once(chunks: Chunks) -> None:
+    parts = {(name, "5m"): klines(count, START + count * STEP) for name, count in (("A", 3), ("B", 700), ("C", 1_400))}
+    chunks.commit([change(part, series=series) for series, part in parts.items()])
+    asked = [(("Z", "5m"), START, START), *((series, START, START + 3_000 * STEP) for series in reversed(parts))]
+    (nothing, _), *loaded = chunks.load_many(asked)
+    assert len(nothing) == 0
+    assert all(same(found, part) for (found, _), part in zip(loaded, reversed(parts.values()), strict=True))
+
+
+def test_a_read_takes_what_is_there_in_the_order_asked_for(
+    chunks: Chunks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebot.market.chunks.READ_AT_ONCE", 2)
+    truth = filled(tmp_path)
+    chunks.commit([change(klines(5), series=("B", "5m"))])
+    found = dict(chunks.read([("B", "5m"), ("Z", "1h"), SERIES, ("B", "15m")], START + STEP, None))
+    assert list(found) == [("B", "5m"), ("Z", "1h"), SERIES, ("B", "15m")]
+    assert [len(part) for part in found.values()] == [4, 0, 3 * CHUNK - 1, 0]
+    assert same(found[SERIES], Klines(truth.data[:, 1:]))
 
 
 def test_live_entries_stay_in_the_database(tmp_path: Path) -> None:
     filled(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {"cache.db", "cache.db-wal", "cache.db-shm"}
-
-
-def test_nothing_is_ever_dropped_for_its_size(tmp_path: Path) -> None:
-    chunks = Chunks(tmp_path, "test")
-    assert (chunks._cache.eviction_policy, chunks._cache.cull_limit) == ("none", 0)
-    chunks.close()
-
-
-@pytest.mark.parametrize("value", ["text", 7, 1.5, None, ("t",), {"k": 1}, bytearray(b"x")])
-def test_only_bytes_go_in(tmp_path: Path, value: object) -> None:
-    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache:
-        with pytest.raises(TypeError, match="values are bytes"):
-            cache["key"] = value
-        with pytest.raises(TypeError, match="keys are text"):
-            cache[value if value != "text" else b"key"] = b""
 
 
 def poison(folder: Path, key: str, value: object, minimum: int) -> None:
@@ -134,7 +123,7 @@ def test_a_pickle_is_never_executed_but_set_aside(
 ) -> None:
     folder, mark = tmp_path / "klines", tmp_path / "executed"
     filled(folder)
-    poison(folder, f"test|A|5m|{START}", Trap(mark), minimum)
+    poison(folder, f"test|A|5m|{START:015d}", Trap(mark), minimum)
     poison(folder, "test|index", Trap(mark), minimum)
     chunks = Chunks(folder, "test")
     with caplog.at_level(logging.WARNING):
@@ -149,46 +138,44 @@ def test_a_pickle_is_never_executed_but_set_aside(
     assert all(b"mkdir" in raw for raw in kept)
 
 
-def test_a_pickled_key_is_not_read(tmp_path: Path) -> None:
-    mark = tmp_path / "executed"
-    with diskcache.Cache(str(tmp_path / "klines")) as cache:
-        cache["plain"] = b""
-        cache._sql("UPDATE Cache SET key = ?, raw = 0", (sqlite3.Binary(pickle.dumps(Trap(mark))),))
+def test_an_index_that_is_a_pickle_does_not_stop_a_read(tmp_path: Path) -> None:
+    truth, mark = filled(tmp_path / "klines"), tmp_path / "executed"
+    poison(tmp_path / "klines", "test|index", Trap(mark), 1 << 20)
     chunks = Chunks(tmp_path / "klines", "test")
-    assert chunks.index() == {}
+    ((_, part),) = chunks.read([SERIES], START, None)
+    assert same(part, Klines(truth.data[:, : len(part)]))
     chunks.close()
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("value", [b"", b"short", b"x" * 99, "text", 7, seal(b"odd")[:-1]])
-def test_a_damaged_entry_is_set_aside_and_reported(
-    tmp_path: Path, value: object, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("value", [b"", b"short", b"x" * 99, "text", 7, seal(b"odd"), seal(b"odd")[:-1]])
+def test_a_damaged_entry_is_set_aside_reported_and_no_longer_covered(
+    chunks: Chunks, tmp_path: Path, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     filled(tmp_path)
-    poison(tmp_path, f"test|A|5m|{START}", value, 1 << 20)
-    chunks = Chunks(tmp_path, "test")
+    middle = START + CHUNK * STEP
+    poison(tmp_path, f"test|A|5m|{middle:015d}", value, 1 << 20)
     with caplog.at_level(logging.WARNING):
-        assert chunks.load(SERIES, START, START)[1] is False
+        part, whole = chunks.load(SERIES, START, START + 2 * CHUNK * STEP)
+    assert (len(part), whole) == (CHUNK + 1, False)
     assert len(list((tmp_path / "aside").iterdir())) == 1
-    assert f"test|A|5m|{START}" in caplog.text
+    assert f"test|A|5m|{middle:015d}" in caplog.text
+    assert chunks.index()[SERIES].spans == (
+        (START, middle - STEP),
+        (START + 2 * CHUNK * STEP, START + (3 * CHUNK - 1) * STEP),
+    )
     caplog.clear()
-    assert chunks.load(SERIES, START, START)[1] is False
+    assert chunks.load(SERIES, middle, middle)[1]
     assert not caplog.text
-    chunks.close()
 
 
-def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "cache.db").write_bytes(b"this is not a database at all" * 100)
-    with caplog.at_level(logging.WARNING):
-        assert filled(tmp_path)
-    assert "set aside" in caplog.text
-    assert list((tmp_path / "aside").iterdir())
-
-
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(MarketError, match=r"kline store .*file/klines: Not a directory; .*--data-dir"):
-        Chunks(tmp_path / "file" / "klines", "test")
+@pytest.mark.parametrize("value", [b"{}", b"x" * 50, seal(b"odd"), seal(zlib.compress(b"[1]"))])
+def test_a_damaged_index_is_built_anew_and_claims_nothing(chunks: Chunks, tmp_path: Path, value: bytes) -> None:
+    filled(tmp_path)
+    poison(tmp_path, "test|index", value, 1 << 20)
+    newest = START + 2 * CHUNK * STEP
+    assert chunks.index() == {SERIES: Coverage(START, newest, newest)}
+    assert len(list((tmp_path / "aside").iterdir())) == 1
 
 
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(tmp_path: Path) -> None:
@@ -200,51 +187,131 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(tmp_path: Path) -> None
     with pytest.raises(MarketError, match=r"kline store .*: database or disk is full; .*--data-dir"):
         chunks.commit([change(klines(9 * CHUNK), before)])
     assert chunks.index()[SERIES] == before
-    assert len(chunks.load(SERIES, START, START)[0]) == CHUNK
+    assert len(chunks.load(SERIES, START, START + CHUNK * STEP)[0]) == CHUNK
     chunks.close()
 
 
-def test_a_lock_that_is_held_too_long_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradebot.market.chunks.LOCK_TIMEOUT_S", 0.05)
-    chunks, other = Chunks(tmp_path, "test"), sqlite3.connect(tmp_path / "cache.db")
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(MarketError, match="locked by another process"):
-        chunks.commit([change(klines(1))])
-    other.close()
-    chunks.close()
-
-
-def test_a_commit_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_commit_is_seen_whole_or_not_at_all(chunks: Chunks, tmp_path: Path) -> None:
     filled(tmp_path, CHUNK)
-    writer, reader = Chunks(tmp_path, "test"), Chunks(tmp_path, "test")
-    bad = Change(("B", "5m"), Klines.empty(), Coverage(0, 0, 0), None)
-    with pytest.raises(IndexError):
-        writer.commit([change(klines(2 * CHUNK)), bad])
+    reader = Chunks(tmp_path, "test")
+    bad = Change(("B", "no interval"), klines(1), Coverage(0, 0, 0), None)
+    with pytest.raises(ConfigError):
+        chunks.commit([change(klines(2 * CHUNK)), bad])
     assert list(reader.index()) == [SERIES]
     assert reader.index()[SERIES].newest == START + (CHUNK - 1) * STEP
-    assert len(reader.load(SERIES, START, START + CHUNK * STEP)[0]) == CHUNK
-    writer.close()
+    assert len(reader.load(SERIES, START, START + 2 * CHUNK * STEP)[0]) == CHUNK
     reader.close()
 
 
-def test_what_another_process_stored_meanwhile_is_kept(tmp_path: Path) -> None:
-    chunks = Chunks(tmp_path, "test")
+def test_what_another_process_stored_meanwhile_is_kept(chunks: Chunks) -> None:
     chunks.commit([change(klines(10))])
     chunks.commit([change(klines(4))])  # built on nothing, as if it had not seen the first
     assert chunks.index()[SERIES].newest == START + 9 * STEP
-    assert len(chunks.load(SERIES, START, START)[0]) == 10
-    chunks.close()
+    assert len(chunks.load(SERIES, START, START + CHUNK * STEP)[0]) == 10
 
 
-def test_a_series_of_another_venue_is_replaced_with_its_history(tmp_path: Path) -> None:
-    filled(tmp_path)
-    chunks = Chunks(tmp_path, "test")
+def test_what_was_dropped_meanwhile_is_not_claimed_by_who_did_not_see_it(chunks: Chunks) -> None:
+    chunks.commit([change(klines(2 * CHUNK + 9))])
     base = chunks.index()[SERIES]
-    chunks.commit([change(klines(5, START + 2 * CHUNK * STEP), base, replaces=True)])
-    assert chunks.index()[SERIES].first == START + 2 * CHUNK * STEP
-    assert [len(chunks.load(SERIES, START + i * CHUNK * STEP, START + i * CHUNK * STEP)[0]) for i in range(3)] == [
-        0,
-        0,
-        5,
-    ]
-    chunks.close()
+    chunks.prune([SERIES], 0)
+    border = START + 2 * CHUNK * STEP
+    longer = Change(SERIES, klines(10, border), base._replace(newest=border + 9 * STEP), base)
+    chunks.commit([longer])
+    assert chunks.index()[SERIES] == Coverage(border, border, border + 9 * STEP)
+
+
+def test_a_window_after_a_long_pause_is_a_span_of_its_own(chunks: Chunks) -> None:
+    chunks.commit([change(klines(100))])
+    base, later = chunks.index()[SERIES], START + 5 * CHUNK * STEP
+    known = followed(base, Coverage(START, later, later + 8 * STEP), STEP)
+    chunks.commit([Change(SERIES, klines(9, later), known, base)])
+    assert chunks.index()[SERIES] == Coverage(START, later, later + 8 * STEP, ((START, START + 99 * STEP),))
+
+
+def test_bars_from_after_the_present_are_dropped(chunks: Chunks) -> None:
+    chunks.commit([change(klines(3 * CHUNK))])
+    base = chunks.index()[SERIES]
+    now = START + 9 * STEP
+    chunks.commit([Change(SERIES, klines(10), Coverage(START, START, now), base)])
+    assert chunks.index()[SERIES] == Coverage(START, START, now)
+    assert len(chunks.load(SERIES, START, START + 3 * CHUNK * STEP)[0]) == 10
+
+
+def test_a_series_of_another_venue_is_replaced_with_its_history(chunks: Chunks, tmp_path: Path) -> None:
+    filled(tmp_path)
+    base, later = chunks.index()[SERIES], START + 2 * CHUNK * STEP
+    chunks.commit([change(klines(5, later), base, replaces=True)])
+    assert chunks.index()[SERIES].first == later
+    assert same(chunks.load(SERIES, START, START + 3 * CHUNK * STEP)[0], klines(5, later))
+
+
+def test_history_is_stored_beside_the_newest_bars(chunks: Chunks) -> None:
+    truth = klines(3 * CHUNK)
+    times = truth.open_time
+    chunks.commit([change(truth.last(200))])
+    newest = chunks.index()[SERIES]
+    for page in (slice(0, 700), slice(700, 1_300)):
+        part = Klines(truth.data[:, page])
+        chunks.add([Stretch(SERIES, part, int(part.open_time[0]), int(part.open_time[-1]))])
+    assert chunks.index()[SERIES] == newest._replace(first=START, older=((START, int(times[1_299])),))
+    rest = Klines(truth.data[:, 1_300:1_400])
+    chunks.add([Stretch(SERIES, rest, int(rest.open_time[0]), int(rest.open_time[-1]))])
+    assert chunks.index()[SERIES] == Coverage(START, START, int(times[-1]))
+    assert same(chunks.load(SERIES, START, int(times[-1]))[0], truth)
+
+
+def test_a_time_without_a_bar_is_covered_too(chunks: Chunks) -> None:
+    chunks.add([Stretch(SERIES, Klines.empty(), START, START + 9 * STEP), Stretch(SERIES, klines(1), START, START)])
+    assert chunks.index()[SERIES].spans == ((START, START + 9 * STEP),)
+    assert len(chunks.load(SERIES, START, START + 9 * STEP)[0]) == 1
+
+
+def test_added_bars_that_differ_replace_the_old(chunks: Chunks) -> None:
+    chunks.commit([change(klines(9))])
+    revised = Klines(klines(3, START + 3 * STEP).data * np.array([[1.0]] + 9 * [[2.0]]))
+    chunks.add([Stretch(SERIES, revised, START + 3 * STEP, START + 5 * STEP)])
+    assert same(chunks.load(SERIES, START + 3 * STEP, START + 5 * STEP)[0], revised)
+    assert same(chunks.load(SERIES, START, START + 2 * STEP)[0], klines(3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1_500), st.integers(1, 700), st.sampled_from("AB")), max_size=8))
+def test_in_whatever_pieces_history_comes_it_ends_as_the_truth(pieces: list[tuple[int, int, str]]) -> None:
+    truth, known = klines(2_300), {"A": set[int](), "B": set[int]()}
+    with tempfile.TemporaryDirectory() as folder:
+        chunks = Chunks(Path(folder), "test")
+        for left, count, name in pieces:
+            part = Klines(truth.data[:, left : left + count])
+            chunks.add([Stretch((name, "5m"), part, int(part.open_time[0]), int(part.open_time[-1]))])
+            known[name] |= set(part.open_time.tolist())
+        for (name, _), coverage in chunks.index().items():
+            covered = {t for a, b in coverage.spans for t in range(a, b + 1, STEP)}
+            stored = chunks.load((name, "5m"), START, START + 2_300 * STEP)[0]
+            assert covered == set(stored.open_time.tolist()) == known[name]
+            assert np.isin(stored.data[1], truth.data[1]).all()
+        chunks.close()
+
+
+def test_pruning_takes_whole_series_and_old_chunks(chunks: Chunks) -> None:
+    chunks.commit([change(klines(3 * CHUNK)), change(klines(9), series=("B", "5m"))])
+    chunks.commit([change(klines(9), series=("C", "5m"))])
+    border = START + CHUNK * STEP
+    chunks.prune([("B", "5m")], border + 7 * STEP)
+    assert chunks.index() == {SERIES: Coverage(border, border, START + (3 * CHUNK - 1) * STEP)}
+    assert len(chunks.load(SERIES, START, START + 3 * CHUNK * STEP)[0]) == 2 * CHUNK
+    assert list(chunks.amounts()) == [SERIES]
+
+
+def test_amounts_say_how_much_is_stored_of_each_series(chunks: Chunks, tmp_path: Path) -> None:
+    filled(tmp_path)
+    chunks.commit([change(klines(9), series=("B", "5m"))])
+    amounts = chunks.amounts()
+    assert [bars for bars, *_ in amounts.values()] == [3 * CHUNK, 9]
+    assert 0 < amounts["B", "5m"][1] < amounts[SERIES][1] < tmp_path.joinpath("cache.db").stat().st_size + 100_000
+
+
+def test_six_thousand_series_have_a_small_index(chunks: Chunks) -> None:
+    names = [(f"S{index}USDT", interval) for index in range(2_000) for interval in ("5m", "15m", "1h")]
+    chunks.add([Stretch(series, Klines.empty(), START, START + 200 * STEP) for series in names])
+    assert set(chunks.index()) == set(names)
+    assert len(chunks.entries.get("test|index")) < 100_000

@@ -1,107 +1,44 @@
-"""How klines lie on disk: stretches of `CHUNK` grid bars as checked bytes in one diskcache.
+"""How klines lie on disk: stretches of `CHUNK` grid bars, packed, in one diskcache.
 
-Every entry is a small header (magic, version, CRC, length) and raw float64 values. One more entry,
-the index, tells for each series what is there, and is written in the same transaction: readers in
-other processes see all of a cycle or nothing of it. Nothing is ever unpickled, since whoever can
-write to the folder could run code that way; what is not ours is set aside, reported and refetched.
+One more entry, the index, tells for each series what is there, and is written in the same
+transaction: readers in other processes see all of a cycle or nothing of it. A chunk that is not
+there holds no bar; one that cannot be used is set aside and taken out of the index, so that it is
+fetched anew.
 """
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import diskcache
 import numpy as np
 import orjson
 
-from tradebot.errors import BadKlines, MarketError
+from tradebot.errors import BadKlines
+from tradebot.market import packing
 from tradebot.market.bars import Klines, interval_ms, merge
+from tradebot.market.coverage import Coverage, merged, reduced
+from tradebot.market.entries import Entries, unseal
 
-log = logging.getLogger(__name__)
+__all__ = ["CHUNK", "Change", "Chunks", "Coverage", "Range", "Series", "Stretch", "chunk_open", "chunk_span"]
+
 Series: TypeAlias = tuple[str, str]
-CHUNK = 256
-VERSION = 1
-MAGIC = b"TBKL"
-HEADER = struct.Struct("<4sHxxII")
-INLINE = 1 << 24  # diskcache's own files can be deleted between its look-up and its reading of them
-LOCK_TIMEOUT_S = 10
-
-
-class Foreign(bytes):
-    """The bytes of an entry that somebody else pickled; they are never unpickled."""
-
-    __slots__ = ()
-
-
-class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Text keys and bytes values only, in both directions."""
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        if not isinstance(key, str):
-            raise TypeError(f"keys are text, not {type(key).__name__}")
-        return key, True
-
-    def get(self, key: Any, raw: bool) -> str:
-        return key if raw and isinstance(key, str) else ""
-
-    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, str | None, Any]:
-        if not isinstance(value, bytes):
-            raise TypeError(f"values are bytes, not {type(value).__name__}")
-        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
-        if mode == diskcache.core.MODE_RAW and isinstance(value, bytes):
-            return value
-        if filename:
-            value = (Path(self._directory) / filename).read_bytes()
-        return Foreign(value if isinstance(value, bytes) else repr(value).encode())
-
-
-def seal(payload: bytes) -> bytes:
-    """`payload` behind its header."""
-    return HEADER.pack(MAGIC, VERSION, zlib.crc32(payload), len(payload)) + payload
-
-
-def unseal(raw: bytes) -> memoryview:
-    """The payload of a sealed entry; `BadKlines` if it is foreign, of another version or damaged."""
-    if isinstance(raw, Foreign) or len(raw) < HEADER.size or raw[:4] != MAGIC:
-        raise BadKlines("not written by this program")
-    _, version, checksum, length = HEADER.unpack_from(raw)
-    if version != VERSION:
-        raise BadKlines(f"of version {version}")
-    payload = memoryview(raw)[HEADER.size :]
-    if len(payload) != length or zlib.crc32(payload) != checksum:
-        raise BadKlines("damaged")
-    return payload
-
-
-class Coverage(NamedTuple):
-    """What is stored of a series, as open times (UTC ms).
-
-    `first` is the oldest bar. From `since` to `newest` the store holds everything that the venue
-    has; a bar missing there is missing at the venue.
-    """
-
-    first: int
-    since: int
-    newest: int
+Range: TypeAlias = tuple[Series, int, int]
+CHUNK = 512
+READ_AT_ONCE = 2_000  # chunks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """What a refresh found out about a series.
 
-    `klines` begin at the border of a chunk and are all that is known from there on. `base` is the
-    coverage that they were built on. With `replaces` all older bars are another venue's.
+    `klines` begin at the border of a chunk and are all that is known from there on. `coverage` is all
+    that is known now, older spans included, and `base` the one that it was built on. With `replaces`
+    all older bars are another venue's.
     """
 
     series: Series
@@ -109,6 +46,15 @@ class Change:
     coverage: Coverage
     base: Coverage | None
     replaces: bool = False
+
+
+class Stretch(NamedTuple):
+    """All bars that the venue has of a series from `since` to `newest` (open times, UTC ms); maybe none."""
+
+    series: Series
+    klines: Klines
+    since: int
+    newest: int
 
 
 def chunk_span(interval: str) -> int:
@@ -121,150 +67,219 @@ def chunk_open(interval: str, moment: int) -> int:
     return moment - moment % chunk_span(interval)
 
 
-def _touch(one: Coverage, other: Coverage) -> bool:
-    return one.since <= other.newest and other.since <= one.newest
-
-
 class Chunks:
-    """The entries of one venue in `folder`. Every trouble with the folder is a `MarketError`."""
+    """The klines of one venue in `folder`. Every trouble with the folder is a `MarketError`."""
 
     def __init__(self, folder: Path, venue: str) -> None:
         self.folder = folder
+        self.entries = Entries(folder)
         self._venue = venue
         self._index: tuple[bytes, dict[Series, Coverage]] = (b"", {})
-        with self._guarded():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            try:
-                self._cache = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                self._set_database_aside(error)
-                self._cache = self._open()
-
-    def _open(self) -> Any:
-        return diskcache.Cache(
-            str(self.folder),
-            timeout=LOCK_TIMEOUT_S,
-            disk=BytesDisk,
-            disk_min_file_size=INLINE,
-            eviction_policy="none",
-            cull_limit=0,
-        )
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except diskcache.Timeout:
-            raise MarketError(f"kline store {self.folder}: locked by another process") from None
-        except (sqlite3.Error, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise MarketError(
-                f"kline store {self.folder}: {reason}; free it, or name another folder with --data-dir"
-            ) from None
 
     def close(self) -> None:
         """Close this thread's connection."""
-        self._cache.close()
+        self.entries.close()
 
     def index(self) -> dict[Series, Coverage]:
         """What is stored, by series. Not to be changed."""
-        with self._guarded():
-            raw = self._cache.get(self._key("index"), b"")
+        raw = self.entries.get(self._key("index"))
         if raw != self._index[0] or not raw:
-            self._index = (raw, self._parse_index(raw))
+            self._index = (raw, self._parsed(raw))
         return self._index[1]
 
-    def _parse_index(self, raw: bytes) -> dict[Series, Coverage]:
+    def _parsed(self, raw: bytes) -> dict[Series, Coverage]:
         try:
             if raw:
-                rows = orjson.loads(unseal(raw))
-                return {(symbol, interval): Coverage(*times) for symbol, interval, *times in rows}
-        except BadKlines as error:
-            self._set_aside(self._key("index"), raw, error)
+                rows = orjson.loads(zlib.decompress(unseal(raw)))
+                return {
+                    (symbol, interval): Coverage(first, since, newest, tuple(map(tuple, older)))
+                    for symbol, interval, first, since, newest, older in rows
+                }
+        except (BadKlines, zlib.error, ValueError, TypeError) as error:
+            why = error if isinstance(error, BadKlines) else BadKlines("damaged")
+            self.entries.set_aside(self._key("index"), raw, why)
         return self._rebuilt()
 
     def _rebuilt(self) -> dict[Series, Coverage]:
         """An index of the chunks that are there. It claims nothing, so that every series is asked for anew."""
         opens: dict[Series, list[int]] = {}
-        with self._guarded():
-            for key in self._cache.iterkeys():
-                venue, _, rest = key.partition("|")
-                if venue == self._venue and rest.count("|") == 2:
-                    symbol, interval, moment = rest.split("|")
-                    opens.setdefault((symbol, interval), []).append(int(moment))
+        for key in self.entries.keys(self._key("")):
+            _, *series, moment = key.split("|")
+            if len(series) == 2 and moment.isdecimal():
+                opens.setdefault((series[0], series[1]), []).append(int(moment))
         return {series: Coverage(min(found), max(found), max(found)) for series, found in opens.items()}
 
+    def _write_index(self, index: dict[Series, Coverage]) -> None:
+        rows = [(*series, *coverage) for series, coverage in index.items()]
+        self.entries.put(self._key("index"), zlib.compress(orjson.dumps(rows), 1))
+
     def load(self, series: Series, start: int, end: int) -> tuple[Klines, bool]:
-        """The whole chunks that `start` to `end` touch, and whether all of them could be read."""
-        parts = []
-        first = chunk_open(series[1], start)
-        moments = range(first, end + 1, chunk_span(series[1]))
-        with self._guarded():
-            for moment in moments:
-                key = self._key(*series, moment)
-                raw = self._cache.get(key)
-                try:
-                    if raw is not None:
-                        parts.append(Klines.from_bytes(unseal(raw)).data)
-                except BadKlines as error:
-                    self._set_aside(key, raw, error)
-        if not parts:
-            return Klines.empty(), not moments
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return Klines(whole), len(parts) == len(moments)
+        """The bars of one series with `start <= open time <= end`, and whether nothing of them was damaged."""
+        return self.load_many([(series, start, end)])[0]
+
+    def load_many(self, ranges: Sequence[Range]) -> list[tuple[Klines, bool]]:
+        """`load` for many series at once, which is several times as fast as one by one."""
+        keys = [self._keys(*wanted) for wanted in ranges]
+        return self._unpacked(ranges, keys, self.entries.find([key for some in keys for key in some]))
+
+    def read(self, series: Sequence[Series], start: int | None, end: int | None) -> Iterator[tuple[Series, Klines]]:
+        """Each series with its stored bars from `start` to `end`, all there are where a bound is None.
+
+        A limited number of chunks is in memory at once; those of one series are of one moment.
+        """
+        self.index()  # sets aside what cannot be read, which must not happen within a snapshot
+        queue = list(reversed(series))
+        while queue:
+            ranges: list[Range] = []
+            keys: list[list[str]] = []
+            with self.entries.snapshot():
+                index = self.index()
+                while queue and sum(map(len, keys)) < READ_AT_ONCE:
+                    ranges.append(_held(queue.pop(), index, start, end))
+                    keys.append(self._keys(*ranges[-1]))
+                found = self.entries.find([key for some in keys for key in some])
+            for wanted, (klines, _) in zip(ranges, self._unpacked(ranges, keys, found), strict=True):
+                yield wanted[0], klines
+
+    def _unpacked(
+        self, ranges: Sequence[Range], keys: Sequence[Sequence[str]], found: dict[str, bytes]
+    ) -> list[tuple[Klines, bool]]:
+        payloads, first, last, ends, damaged = [], [], [], [], {}
+        for (_, start, end), some in zip(ranges, keys, strict=True):
+            for key in some:
+                if key in found:
+                    try:
+                        payload = unseal(found[key])
+                        packing.check(payload)
+                    except BadKlines as error:
+                        damaged[key] = error
+                    else:
+                        payloads.append(payload)
+                        first.append(start)
+                        last.append(end)
+            ends.append(len(payloads))
+        if damaged:
+            self._forget(damaged, found)
+        if not payloads:
+            return [(Klines.empty(), damaged.keys().isdisjoint(some)) for some in keys]
+        data, counts = packing.unpack(payloads, np.array(first, np.int64), np.array(last, np.int64))
+        bars = np.concatenate([[0], np.cumsum(counts)])[[0, *ends]].tolist()
+        return [
+            (Klines(data[:, left:right]).between(start, end), damaged.keys().isdisjoint(some))
+            for (_, start, end), some, (left, right) in zip(ranges, keys, pairwise(bars), strict=True)
+        ]
+
+    def _forget(self, damaged: dict[str, BadKlines], found: dict[str, bytes]) -> None:
+        """Set entries aside and claim nothing of their time any more."""
+        with self.entries.transaction():
+            index = dict(self.index())
+            for key, why in damaged.items():
+                self.entries.set_aside(key, found[key], why)
+                _, symbol, interval, moment = key.split("|")
+                series, start = (symbol, interval), int(moment)
+                if coverage := index.pop(series, None):
+                    left = reduced(coverage, start, start + chunk_span(interval), interval_ms(interval))
+                    index |= {series: left} if left else {}
+            self._write_index(index)
 
     def commit(self, changes: Iterable[Change]) -> None:
         """Store all `changes` and their coverage in one transaction."""
-        with self._guarded(), self._cache.transact():
+        with self.entries.transaction():
             index = dict(self.index())
+            settled = []
             for change in changes:
-                index[change.series] = self._write(change, index.get(change.series))
-            rows = [[*series, *coverage] for series, coverage in index.items()]
-            self._cache.set(self._key("index"), seal(orjson.dumps(rows)))
+                klines, index[change.series] = self._settled(change, index.get(change.series))
+                settled.append((change.series, klines))
+            self._write(settled)
+            self._write_index(index)
 
-    def _write(self, change: Change, present: Coverage | None) -> Coverage:
-        klines, coverage = change.klines, change.coverage
-        start = chunk_open(change.series[1], int(klines.data[0, 0]))
-        if present and change.replaces:
-            self._drop(change.series, present.first, start - 1)
-        elif present and present != change.base and _touch(present, coverage):
-            # Another process was here since we looked: keep what it found beside what we found.
-            klines = merge(self.load(change.series, start, present.newest)[0], klines)[0]
-            coverage = Coverage(
-                min(present.first, coverage.first),
-                min(present.since, coverage.since),
-                max(present.newest, coverage.newest),
-            )
-        span = chunk_span(change.series[1])
-        opens = klines.data[0] - klines.data[0] % span
-        borders = [*np.flatnonzero(np.diff(opens, prepend=-1.0)).tolist(), len(klines)]
-        for left, right in pairwise(borders):
-            payload = klines.data[:, left:right].tobytes()
-            self._cache.set(self._key(*change.series, int(opens[left])), seal(payload))
-        return coverage
+    def add(self, stretches: Iterable[Stretch]) -> None:
+        """Store `stretches` of any age beside what is there, in one transaction; bars that differ replace the old."""
+        with self.entries.transaction():
+            index = dict(self.index())
+            for series, klines, since, newest in stretches:
+                first = min(since, int(klines.data[0, 0])) if len(klines) else since
+                known = Coverage(first, since, newest)
+                present = index.get(series)
+                index[series] = merged(present, known, interval_ms(series[1])) if present else known
+                self._write([(series, self._beside(series, klines))])
+            self._write_index(index)
 
-    def _drop(self, series: Series, start: int, end: int) -> None:
-        for moment in range(chunk_open(series[1], start), end + 1, chunk_span(series[1])):
-            self._cache.delete(self._key(*series, moment))
+    def _settled(self, change: Change, present: Coverage | None) -> tuple[Klines, Coverage]:
+        """What to write for a change, where others may have been since it was made."""
+        series, klines, coverage, step = change.series, change.klines, change.coverage, interval_ms(change.series[1])
+        if present == change.base or change.replaces:
+            if change.replaces:
+                self._drop(series, 0)
+            elif present and present.newest > coverage.newest:
+                self._drop(series, coverage.newest + 1)
+            return klines, coverage
+        if change.base:  # which is no more: only what comes with the change is sure
+            since = max(coverage.since, chunk_open(series[1], int(klines.data[0, 0])))
+            coverage = Coverage(max(coverage.first, since), since, coverage.newest)
+        return self._beside(series, klines), merged(present, coverage, step) if present else coverage
 
-    def _key(self, *parts: str | int) -> str:
-        return "|".join([self._venue, *map(str, parts)])
+    def _beside(self, series: Series, klines: Klines) -> Klines:
+        """`klines` and what is stored in the chunks that they touch."""
+        if not len(klines):
+            return klines
+        start = chunk_open(series[1], int(klines.data[0, 0]))
+        end = chunk_open(series[1], int(klines.data[0, -1])) + chunk_span(series[1]) - 1
+        return merge(self.load(series, start, end)[0], klines)[0]
 
-    def _set_aside(self, key: str, raw: bytes, why: BadKlines) -> None:
-        """Keep an entry that cannot be used as a file, outside the cache."""
-        aside = self.folder / "aside"
-        aside.mkdir(mode=0o700, exist_ok=True)
-        name = "".join(char if char.isalnum() else "_" for char in key)
-        (aside / f"{name}-{zlib.crc32(raw):08x}").write_bytes(raw)
-        self._cache.delete(key)
-        log.warning("kline store: entry %s is %s; set aside in %s and fetched anew", key, why, aside)
+    def _write(self, pieces: Iterable[tuple[Series, Klines]]) -> None:
+        keys, stretches = [], []
+        for series, klines in pieces:
+            span, step = chunk_span(series[1]), interval_ms(series[1])
+            opens = klines.data[0] - klines.data[0] % span
+            borders = [*np.flatnonzero(np.diff(opens, prepend=-1.0)).tolist(), len(klines)]
+            for left, right in pairwise(borders):
+                keys.append(self._key(*series, _moment(int(opens[left]))))
+                stretches.append((klines.data[:, left:right], step))
+        for key, (data, _), payload in zip(keys, stretches, packing.pack(stretches), strict=True):
+            self.entries.put(key, payload, tag=data.shape[1])
 
-    def _set_database_aside(self, why: sqlite3.DatabaseError) -> None:
-        aside = self.folder / "aside"
-        aside.mkdir(mode=0o700, exist_ok=True)
-        for path in self.folder.glob("cache.db*"):
-            path.replace(aside / f"{path.name}-{path.stat().st_mtime_ns}")
-        log.warning("kline store: %s: %s; set aside in %s, all is fetched anew", self.folder, why, aside)
+    def prune(self, gone: Collection[Series], before: int) -> None:
+        """Drop all of the series `gone`, and of the others the chunks that end before `before`, in one transaction."""
+        with self.entries.transaction():
+            kept = {}
+            for series, coverage in self.index().items():
+                border = chunk_open(series[1], before)
+                left = None if series in gone else coverage
+                if left and left.first < border:
+                    left = reduced(left, 0, border, interval_ms(series[1]))
+                if left != coverage:
+                    self._drop(series, 0, border if left else None)
+                if left:
+                    kept[series] = left
+            self._write_index(kept)
+
+    def _drop(self, series: Series, start: int, stop: int | None = None) -> None:
+        """Delete the chunks that begin at `start` or later, and before `stop`."""
+        last = "~" if stop is None else _moment(stop)
+        self.entries.drop(self._key(*series, _moment(start)), self._key(*series, last))
+
+    def _keys(self, series: Series, start: int, end: int) -> list[str]:
+        """The chunks that `start` to `end` touch."""
+        moments = range(chunk_open(series[1], start), end + 1, chunk_span(series[1]))
+        return [self._key(*series, _moment(moment)) for moment in moments]
+
+    def _key(self, *parts: str) -> str:
+        return "|".join([self._venue, *parts])
+
+    def amounts(self) -> dict[Series, tuple[int, int, int]]:
+        """For each series its bars, its bytes, and when it was last written (UTC ms of this machine's clock)."""
+        groups = [(group.key.split("|"), group) for group in self.entries.groups(self._key(""))]
+        return {(key[1], key[2]): (group.tags, group.size, group.written) for key, group in groups if len(key) == 4}
+
+
+def _moment(moment: int) -> str:
+    return f"{moment:015d}"  # so that keys sort by time
+
+
+def _held(series: Series, index: dict[Series, Coverage], start: int | None, end: int | None) -> Range:
+    coverage = index.get(series)
+    if coverage is None:
+        return series, 0, -1
+    first = coverage.first if start is None else max(start, coverage.first)
+    return series, first, coverage.newest if end is None else min(end, coverage.newest)

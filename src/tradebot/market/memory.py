@@ -72,28 +72,48 @@ class Memory:
 
     def held(self, window: Window) -> Held | None:
         """What there is of a series from its window on; None if that is nothing or damaged on disk."""
-        coverage, held = self.index.get(window.series), self._held.get(window.series)
+        coverage = self.index.get(window.series)
         if coverage is None:
             return None
-        if held and held.coverage == coverage and held.start <= window.border:
-            return held
-        klines, sound = self.load(window, coverage)
+        return self._known(window) or self._take(window, coverage, *self.load(window, coverage))
+
+    def _known(self, window: Window) -> Held | None:
+        held = self._held.get(window.series)
+        fits = held and held.coverage == self.index.get(window.series) and held.start <= window.border
+        return held if fits else None
+
+    def _take(self, window: Window, coverage: Coverage, klines: Klines, sound: bool) -> Held | None:
         if not sound or not len(klines):
             return None
         self._held[window.series] = held = Held(klines, coverage, window.border)
         return held
 
+    def read(self, wanted: Iterable[Group]) -> None:
+        """Read all series that are stored and not in memory yet at once, which is much faster than one by one."""
+        windows = [window for leader, coarser in wanted for window in (leader, *coarser)]
+        lacking = [(w, self.index[w.series]) for w in windows if w.series in self.index and not self._known(w)]
+        ranges = [(window.series, *self._range(window, coverage)) for window, coverage in lacking]
+        for (window, coverage), (klines, sound) in zip(lacking, self._chunks.load_many(ranges), strict=True):
+            self._take(window, coverage, *self._with_unsaved(window, coverage, klines, sound=sound))
+
     def load(self, window: Window, coverage: Coverage) -> tuple[Klines, bool]:
         """What is stored from the window's chunk on, and whether all of it could be read."""
+        klines, sound = self._chunks.load(window.series, *self._range(window, coverage))
+        return self._with_unsaved(window, coverage, klines, sound=sound)
+
+    @staticmethod
+    def _range(window: Window, coverage: Coverage) -> tuple[int, int]:
         # Bars from after the venue's present belong to another run of a simulated venue.
-        end = min(coverage.newest, window.end - 1)
-        start = max(coverage.first, window.border)
-        klines, sound = self._chunks.load(window.series, start, end)
-        if change := self.unsaved.get(window.series):
-            border = int(change.klines.data[0, 0])
-            both = Klines(np.concatenate([klines.between(0, border - 1).data, change.klines.data], axis=1))
-            return both.between(start, end), sound or border <= start
-        return klines.between(start, end), sound
+        return max(coverage.first, window.border), min(coverage.newest, window.end - 1)
+
+    def _with_unsaved(self, window: Window, coverage: Coverage, klines: Klines, *, sound: bool) -> tuple[Klines, bool]:
+        change = self.unsaved.get(window.series)
+        if change is None:
+            return klines, sound
+        start, end = self._range(window, coverage)
+        border = int(change.klines.data[0, 0])
+        both = Klines(np.concatenate([klines.between(0, border - 1).data, change.klines.data], axis=1))
+        return both.between(start, end), sound or border <= start
 
     def put(self, window: Window, klines: Klines, coverage: Coverage, since: int, *, replaces: bool = False) -> None:
         """Take in a series from its window on, to be stored from the chunk border `since` on."""

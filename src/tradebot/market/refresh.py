@@ -20,6 +20,7 @@ from tradebot.errors import MarketError, TradebotError, VenueBusy
 from tradebot.market.bars import Klines, Times, merge, open_of
 from tradebot.market.chunks import Coverage, Series, chunk_open
 from tradebot.market.coarser import made, made_open
+from tradebot.market.coverage import followed
 from tradebot.market.due import Group, Window, complete, due_at, late, not_come, reaches, silence
 from tradebot.market.limits import retry_delay_ms
 from tradebot.market.memory import Held, Memory, Open
@@ -261,6 +262,8 @@ class Refresh:
         first = oldest if replaces or coverage is None else min(oldest, coverage.first)
         klines = Klines(np.concatenate([older.data, reply.data], axis=1))
         covered = Coverage(first, window.first, int(reply.data[0, -1]))
+        if coverage and not replaces:
+            covered = followed(coverage, covered, window.step)
         self._memory.put(window, klines, covered, window.border, replaces=replaces)
         tally = self._tallies[window.series]
         tally.new += len(reply) - shared
@@ -282,7 +285,7 @@ class Refresh:
         if len(left) == len(held.klines):
             return
         self._withdrawn[window.series] = held.klines.between(border, ENDLESS)
-        if since and len(left):
+        if since and len(left) and left.data[0, -1] >= held.coverage.since:
             coverage = held.coverage._replace(newest=int(left.data[0, -1]))
             self._memory.put(window, left, coverage, chunk_open(window.interval, coverage.newest))
         else:  # all of it is in doubt

@@ -8,24 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from tradebot.errors import MarketError
-from tradebot.market.bars import Klines
-from tradebot.market.chunks import Chunks, Series
+from tradebot.market.bars import Klines, interval_ms
+from tradebot.market.chunks import Chunks, Series, Stretch
+from tradebot.market.coverage import Span, missing
 from tradebot.market.due import groups
 from tradebot.market.memory import Memory, next_due
 from tradebot.market.refresh import PATIENCE_S, Ready, Refresh, Terms
 from tradebot.market.ttl import Bounds
 from tradebot.market.venue import Feed
 
-__all__ = ["PATIENCE_S", "KlineStore", "Ready", "Terms"]
+__all__ = ["PATIENCE_S", "KlineStore", "Pruned", "Ready", "Stored", "Stretch", "Terms"]
 
 log = logging.getLogger(__name__)
 USUAL = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of a series; times are open times, UTC ms.
+
+    In each of the `spans` (sorted, disjoint, both ends inclusive) all is stored that the venue has.
+    `missing` bars inside them are missing at the venue. `bytes` are those of its klines in the
+    database, `written` is when the last of them was stored, in UTC ms of this machine's clock
+    (`clock.wall_ms`), not the venue's.
+    """
+
+    symbol: str
+    interval: str
+    first: int
+    newest: int
+    spans: tuple[Span, ...]
+    bars: int
+    missing: int
+    bytes: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a `prune` took away: whole series, bars of all series together, and bytes of the folder."""
+
+    series: int
+    bars: int
+    bytes: int
 
 
 class KlineStore:
@@ -62,12 +94,64 @@ class KlineStore:
 
     def read(self, symbol: str, interval: str, start: int | None = None, end: int | None = None) -> Klines:
         """The stored bars with `start <= open time <= end`; all there are where a bound is None."""
+        return next(self.read_many([(symbol, interval)], start, end))[1]
+
+    def read_many(
+        self, series: Sequence[Series], start: int | None = None, end: int | None = None
+    ) -> Iterator[tuple[Series, Klines]]:
+        """`read` for many series, in their order; what is not stored comes without bars.
+
+        Several times as fast as one by one. Of more than some millions of bars only a part is in
+        memory at once. Each series is of one moment, whatever other processes write.
+        """
+        return self._chunks.read(series, start, end)
+
+    def spans(self, symbol: str, interval: str) -> tuple[Span, ...]:
+        """The stretches of open times, oldest first, in which all is stored that the venue has."""
         coverage = self._chunks.index().get((symbol, interval))
-        if coverage is None:
-            return Klines.empty()
-        first = coverage.first if start is None else max(start, coverage.first)
-        last = coverage.newest if end is None else min(end, coverage.newest)
-        return self._chunks.load((symbol, interval), first, last)[0].between(first, last)
+        return coverage.spans if coverage else ()
+
+    def missing(self, symbol: str, interval: str, start: int, end: int) -> tuple[Span, ...]:
+        """The stretches of the open times `start` to `end` that would have to be fetched, oldest first."""
+        return missing(self.spans(symbol, interval), start, end, interval_ms(interval))
+
+    def add(self, stretches: Iterable[Stretch]) -> None:
+        """Store stretches of any age beside what is there: history, imports, aggregates. One transaction.
+
+        Each `Stretch(series, klines, since, newest)` says that `klines` are all that the venue has from
+        open time `since` to `newest`; adjacent spans become one. A bar that differs replaces the old one.
+        """
+        self._chunks.add(stretches)
+
+    def status(self) -> list[Stored]:
+        """All series, sorted."""
+        amounts = self._chunks.amounts()
+        out = []
+        for series, coverage in sorted(self._chunks.index().items()):
+            bars, size, written = amounts.get(series, (0, 0, 0))
+            step = interval_ms(series[1])
+            spans = [(max(since, coverage.first), newest) for since, newest in coverage.spans]
+            lacking = max(sum((newest - since) // step + 1 for since, newest in spans) - bars, 0)
+            out.append(Stored(*series, coverage.first, coverage.newest, coverage.spans, bars, lacking, size, written))
+        return out
+
+    def size(self) -> int:
+        """Bytes of all files in the folder: of all venues, with what was set aside and the database's own."""
+        return self._chunks.entries.size()
+
+    def prune(self, gone: Collection[Series], before: int = 0) -> Pruned:
+        """Drop the series `gone` whole, and of all others what is older than `before` (UTC ms), in one transaction.
+
+        A few hundred bars before that moment stay, since only whole chunks go. The space is given back
+        to the file system. To keep some symbols only, name all others:
+        `store.prune({s for s in store.stored() if s[0] not in universe})`.
+        """
+        series, size = self.status(), self.size()
+        self._chunks.prune(gone, before)
+        self._chunks.entries.shrink()
+        left = self.status()
+        bars = sum(one.bars for one in series) - sum(one.bars for one in left)
+        return Pruned(len(series) - len(left), bars, size - self.size())
 
     async def refresh(
         self,
@@ -90,6 +174,7 @@ class KlineStore:
         wanted = groups(symbols, intervals, bars, now)
         self._memory.refreshed()
         self._memory.keep(wanted)
+        self._memory.read(wanted)
         run = Refresh(self._memory, feed, now, terms)
         try:
             run.start(wanted)

@@ -1,0 +1,287 @@
+"""Checked bytes under text keys, in one diskcache that all processes share.
+
+Every value is a small header (magic, version, CRC, length) and its payload. Nothing is ever
+unpickled, since whoever can write to the folder could run code that way; what is not ours is set
+aside in `aside/`, reported and fetched anew. Every trouble with the folder is a `MarketError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import diskcache
+import filelock
+import orjson
+
+from tradebot.errors import BadKlines, MarketError
+
+log = logging.getLogger(__name__)
+VERSION = 2
+MAGIC = b"TBKL"
+HEADER = struct.Struct("<4sHxxII")
+INLINE = 1 << 24  # diskcache's own files can be deleted between its look-up and its reading of them
+LOCK_TIMEOUT_S = 10
+SHRINK = 1_000  # pages at once
+INCREMENTAL = 2  # auto_vacuum: diskcache's own FULL moves pages about in every commit
+_FIND = """
+SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))
+"""
+_KEYS = "SELECT key FROM Cache WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key"
+_GROUPS = """
+SELECT rtrim(key, '0123456789') AS name, total(tag), total(length(value)), max(store_time)
+FROM Cache WHERE raw = 1 AND key >= ? AND key < ? GROUP BY name
+"""
+_DROP = "DELETE FROM Cache WHERE raw = 1 AND key >= ? AND key < ?"
+_END = "\U0010ffff"  # after every key that begins alike
+
+
+class Foreign(bytes):
+    """The bytes of an entry that somebody else pickled; they are never unpickled."""
+
+    __slots__ = ()
+
+
+class Group(NamedTuple):
+    """What the entries of one key but for its trailing digits amount to.
+
+    `tags` is the sum of their tags, `size` that of their bytes; `written` is when the last was
+    written, in UTC ms of this machine's clock.
+    """
+
+    key: str
+    tags: int
+    size: int
+    written: int
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]
+    """Text keys and bytes values only, in both directions."""
+
+    def put(self, key: Any) -> tuple[Any, bool]:
+        if not isinstance(key, str):
+            raise TypeError(f"keys are text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: Any, raw: bool) -> str:
+        return key if raw and isinstance(key, str) else ""
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, str | None, Any]:
+        if not isinstance(value, bytes):
+            raise TypeError(f"values are bytes, not {type(value).__name__}")
+        return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
+        if mode == diskcache.core.MODE_RAW and isinstance(value, bytes):
+            return value
+        if filename:
+            path = self._inside(filename)
+            value = path.read_bytes() if path else b""
+        return Foreign(value if isinstance(value, bytes) else repr(value).encode())
+
+    def remove(self, filename: str) -> None:
+        if self._inside(filename):
+            super().remove(filename)
+
+    def _inside(self, filename: str) -> Path | None:
+        """The file of an entry; None if there is none, or somebody wrote a name that leads out of the folder."""
+        folder = Path(self._directory).resolve()
+        path = (folder / filename).resolve()
+        return path if path.is_relative_to(folder) and path.is_file() else None
+
+
+def seal(payload: bytes) -> bytes:
+    """`payload` behind its header."""
+    return HEADER.pack(MAGIC, VERSION, zlib.crc32(payload), len(payload)) + payload
+
+
+def unseal(raw: bytes) -> memoryview:
+    """The payload of a sealed entry; `BadKlines` if it is foreign, of another version or damaged."""
+    if isinstance(raw, Foreign) or len(raw) < HEADER.size or raw[:4] != MAGIC:
+        raise BadKlines("not written by this program")
+    _, version, checksum, length = HEADER.unpack_from(raw)
+    if version != VERSION:
+        raise BadKlines(f"of version {version}")
+    payload = memoryview(raw)[HEADER.size :]
+    if len(payload) != length or zlib.crc32(payload) != checksum:
+        raise BadKlines("damaged")
+    return payload
+
+
+class Entries:
+    """The entries in `folder`, which is made where it is missing, for its owner alone.
+
+    Each thread has a connection of its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with self._guarded():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            if self._unusable():
+                with filelock.FileLock(folder / "open.lock", timeout=LOCK_TIMEOUT_S):
+                    if why := self._unusable():  # still: another process may have been here
+                        self._set_database_aside(why)
+                        self._unusable()
+            self._cache = diskcache.Cache(
+                str(folder),
+                timeout=LOCK_TIMEOUT_S,
+                disk=BytesDisk,
+                disk_min_file_size=INLINE,
+                eviction_policy="none",
+                cull_limit=0,
+                sqlite_auto_vacuum=INCREMENTAL,
+            )
+
+    def _unusable(self) -> str:
+        """Why the database is not ours; empty if it is, or is new, and then made ours."""
+        with closing(sqlite3.connect(self.folder / "cache.db", LOCK_TIMEOUT_S, isolation_level=None)) as database:
+            try:
+                if self._version(database) == VERSION:
+                    return ""
+                database.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+                database.execute("BEGIN IMMEDIATE")
+                version = self._version(database)
+                if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    database.execute(f"PRAGMA user_version = {VERSION}")
+                    version = VERSION
+                database.execute("COMMIT")
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                return str(error)
+            return "" if version == VERSION else "of another version or another program"
+
+    @staticmethod
+    def _version(database: sqlite3.Connection) -> int:
+        return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+    def _aside(self) -> Path:
+        aside = self.folder / "aside"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        return aside
+
+    def _set_database_aside(self, why: str) -> None:
+        path = self.folder / "cache.db"
+        name = self._aside() / f"cache-{path.stat().st_mtime_ns}.db"
+        for tail in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + tail).rename(name.with_name(name.name + tail))
+        log.warning("kline store: %s: %s; set aside as %s, all is fetched anew", path, why, name)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (diskcache.Timeout, filelock.Timeout, sqlite3.Error, OSError) as error:
+            cause: BaseException = error
+            # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
+            while isinstance(cause.__context__, sqlite3.Error | OSError):
+                cause = cause.__context__
+            reason = getattr(cause, "strerror", None) or str(cause)
+            if "locked" in reason or isinstance(cause, filelock.Timeout):
+                raise MarketError(f"kline store {self.folder}: locked by another process") from None
+            raise MarketError(
+                f"kline store {self.folder}: {reason}; free it, or name another folder with --data-dir"
+            ) from None
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """This thread's connection: one query for many keys, and all that diskcache has no word for."""
+        connection: sqlite3.Connection = self._cache._con  # noqa: SLF001
+        return connection
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._cache.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that the block writes is seen at once, or nothing of it. Transactions nest."""
+        with self._guarded():
+            connection = self._database
+            outermost = not connection.in_transaction
+            try:
+                with self._cache.transact():
+                    yield
+            finally:
+                if outermost and connection.in_transaction:  # the commit itself failed
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that the block reads is of one moment; it must not write."""
+        with self._guarded():
+            connection = self._database
+            if connection.in_transaction:
+                yield
+                return
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.execute("ROLLBACK")
+
+    def get(self, key: str) -> bytes:
+        """The sealed bytes under `key`; empty if there are none."""
+        return self.find([key]).get(key, b"")
+
+    def find(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The sealed bytes under those of `keys` that are there."""
+        found = {}
+        with self._guarded():
+            for key, mode, filename, value in self._database.execute(_FIND, (orjson.dumps(keys).decode(),)):
+                found[key] = self._cache.disk.fetch(mode, filename, value, False)
+        return found
+
+    def put(self, key: str, payload: bytes, tag: int = 0) -> None:
+        """Seal and store `payload`; `tag` is a number that `groups` adds up."""
+        with self._guarded():
+            self._cache.set(key, seal(payload), tag=tag)
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys that begin with `prefix`, sorted."""
+        with self._guarded():
+            return [key for (key,) in self._database.execute(_KEYS, (prefix, prefix + _END))]
+
+    def groups(self, prefix: str) -> list[Group]:
+        """The entries whose keys begin with `prefix`, by key without its trailing digits."""
+        with self._guarded():
+            rows = self._database.execute(_GROUPS, (prefix, prefix + _END)).fetchall()
+        return [Group(key, int(tags), int(size), int(written * 1000)) for key, tags, size, written in rows]
+
+    def drop(self, first: str, stop: str) -> int:
+        """Delete the entries with `first <= key < stop`; how many there were."""
+        with self._guarded():
+            return self._database.execute(_DROP, (first, stop)).rowcount
+
+    def set_aside(self, key: str, raw: bytes, why: BadKlines) -> None:
+        """Keep an entry that cannot be used as a file, outside the cache."""
+        name = "".join(char if char.isalnum() else "_" for char in key)
+        with self._guarded():
+            aside = self._aside()
+            (aside / f"{name}-{zlib.crc32(raw):08x}").write_bytes(raw)
+            self._cache.delete(key)
+        log.warning("kline store: entry %s is %s; set aside in %s and fetched anew", key, why, aside)
+
+    def size(self) -> int:
+        """Bytes of all files in the folder."""
+        with self._guarded():
+            return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back to the file system, in steps between which others can write."""
+        with self._guarded():
+            for _ in range(-(-self._number("PRAGMA freelist_count") // SHRINK)):
+                self._database.executescript(f"PRAGMA incremental_vacuum({SHRINK})")  # `execute` stops after a page
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _number(self, query: str) -> int:
+        return int(self._database.execute(query).fetchone()[0])

@@ -1,0 +1,248 @@
+"""Checked bytes in a folder that others may write to as well."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import diskcache
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tradebot.clock import wall_ms
+from tradebot.errors import BadKlines, MarketError
+from tradebot.market.entries import HEADER, BytesDisk, Entries, seal, unseal
+
+
+@given(st.binary(max_size=100))
+def test_what_was_sealed_comes_back(payload: bytes) -> None:
+    assert bytes(unseal(seal(payload))) == payload
+
+
+@given(st.binary(min_size=1, max_size=100), st.data())
+def test_a_changed_byte_is_noticed(payload: bytes, data: st.DataObject) -> None:
+    raw = bytearray(seal(payload))
+    place = data.draw(st.sampled_from([i for i in range(len(raw)) if i not in (6, 7)]))  # padding
+    raw[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(BadKlines):
+        unseal(bytes(raw))
+
+
+@given(st.binary(max_size=40))
+def test_foreign_bytes_and_short_ones_are_refused(raw: bytes) -> None:
+    with pytest.raises(BadKlines):
+        unseal(raw)
+
+
+def test_an_entry_of_another_version_says_so() -> None:
+    with pytest.raises(BadKlines, match="of version 9"):
+        unseal(HEADER.pack(b"TBKL", 9, 0, 0))
+
+
+@pytest.mark.parametrize("value", ["text", 7, 1.5, None, ("t",), {"k": 1}, bytearray(b"x")])
+def test_only_bytes_go_in(tmp_path: Path, value: object) -> None:
+    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache:
+        with pytest.raises(TypeError, match="values are bytes"):
+            cache["key"] = value
+        with pytest.raises(TypeError, match="keys are text"):
+            cache[value if value != "text" else b"key"] = b""
+
+
+class Trap:
+    """Unpickling it leaves a mark on the disk."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> Iterator[Entries]:
+    entries = Entries(tmp_path)
+    yield entries
+    entries.close()
+
+
+def test_what_was_put_is_found_by_any_process(entries: Entries, tmp_path: Path) -> None:
+    entries.put("a|1", b"one")
+    entries.put("a|2", b"two")
+    other = Entries(tmp_path)
+    assert {key: bytes(unseal(raw)) for key, raw in other.find(["a|2", "a|1", "a|3"]).items()} == {
+        "a|1": b"one",
+        "a|2": b"two",
+    }
+    assert other.get("a|3") == b""
+    other.close()
+
+
+def test_many_keys_are_found_at_once(entries: Entries) -> None:
+    keys = [f"key|{index}" for index in range(3_000)]
+    with entries.transaction():
+        for key in keys:
+            entries.put(key, key.encode())
+    assert len(entries.find(keys)) == 3_000
+    assert entries.keys("key|299") == ["key|299", *(f"key|299{digit}" for digit in range(10))]
+
+
+def test_groups_add_up_what_differs_in_its_number_only(entries: Entries) -> None:
+    entries.put("a|x|1", b"123", tag=7)
+    entries.put("a|x|22", b"12345", tag=3)
+    entries.put("a|y|1", b"", tag=1)
+    entries.put("b|x|1", b"")
+    (x, y) = entries.groups("a|")
+    assert x[:3] == ("a|x|", 10, 8 + 2 * HEADER.size)
+    assert y[:3] == ("a|y|", 1, HEADER.size)
+    assert abs(x.written - wall_ms()) < 60_000
+
+
+def test_a_range_of_keys_is_dropped(entries: Entries) -> None:
+    for key in ("a1", "a2", "a3", "b"):
+        entries.put(key, b"")
+    assert entries.drop("a2", "b") == 2
+    assert entries.keys("") == ["a1", "b"]
+
+
+def test_a_transaction_that_fails_leaves_no_trace_and_the_next_one_works(entries: Entries) -> None:
+    def fail() -> None:
+        with entries.transaction():
+            entries.put("a", b"")
+            with entries.transaction():
+                entries.put("b", b"")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert entries.keys("") == []
+    entries.put("c", b"")
+    assert entries.keys("") == ["c"]
+
+
+def test_a_snapshot_does_not_change_while_others_write(entries: Entries, tmp_path: Path) -> None:
+    entries.put("a", b"old")
+    other = Entries(tmp_path)
+    with entries.snapshot():
+        before = entries.get("a")
+        other.put("a", b"new")
+        assert entries.get("a") == before
+    assert bytes(unseal(entries.get("a"))) == b"new"
+    other.close()
+
+
+def test_deleting_gives_the_space_back(entries: Entries) -> None:
+    with entries.transaction():
+        for index in range(100):
+            entries.put(f"a|{index}", bytes(10_000))
+    entries.shrink()
+    full = entries.size()
+    assert full > 1_000_000
+    entries.drop("a|", "b")
+    entries.shrink()
+    assert entries.size() < 200_000
+
+
+@pytest.mark.parametrize("content", [b"this is not a database at all" * 100, b"SQLite format 3\0" + bytes(2_000)])
+def test_a_file_that_is_no_database_is_set_aside(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache.db").write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        Entries(tmp_path).close()
+    assert "set aside" in caplog.text
+    (kept,) = (tmp_path / "aside").iterdir()
+    assert kept.read_bytes() == content
+
+
+def test_the_database_of_an_older_version_is_set_aside_whole_and_can_still_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = tmp_path / "executed"
+    with diskcache.Cache(str(tmp_path / "klines")) as cache:
+        cache["test|A|5m|0"] = HEADER.pack(b"TBKL", 1, 0, 0)
+        cache["trap"] = Trap(mark)
+    with caplog.at_level(logging.WARNING):
+        entries = Entries(tmp_path / "klines")
+    assert "of another version" in caplog.text
+    assert entries.keys("") == []
+    entries.close()
+    caplog.clear()
+    Entries(tmp_path / "klines").close()
+    assert not caplog.text
+    (kept,) = (tmp_path / "klines" / "aside").glob("*.db")
+    with closing(sqlite3.connect(kept)) as database:
+        assert database.execute("SELECT count(*) FROM Cache").fetchone() == (2,)
+    assert not mark.exists()
+
+
+def test_two_processes_that_open_an_older_database_at_once_set_it_aside_once(tmp_path: Path) -> None:
+    with diskcache.Cache(str(tmp_path)) as cache:
+        cache["a"] = b""
+    opened = []
+    threads = [Thread(target=lambda: opened.append(Entries(tmp_path))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    opened[0].put("b", b"")
+    assert [one.keys("") for one in opened] == [["b"]] * 4
+    assert len(list((tmp_path / "aside").glob("*.db"))) == 1
+    for one in opened:
+        one.close()
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MarketError, match=r"kline store .*file/klines: Not a directory; .*--data-dir"):
+        Entries(tmp_path / "file" / "klines")
+
+
+def test_a_lock_that_is_held_too_long_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradebot.market.entries.LOCK_TIMEOUT_S", 0.05)
+    entries, other = Entries(tmp_path), sqlite3.connect(tmp_path / "cache.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(MarketError, match="locked by another process"):
+        entries.put("a", b"")
+    other.close()
+    entries.close()
+
+
+def test_a_pickled_key_is_not_read(entries: Entries, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    entries.put("plain", b"")
+    with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as database:
+        database.execute("UPDATE Cache SET key = ?, raw = 0", (sqlite3.Binary(pickle.dumps(Trap(mark))),))
+    assert entries.keys("") == []
+    assert not mark.exists()
+
+
+def test_a_file_outside_the_folder_is_neither_read_nor_removed(tmp_path: Path) -> None:
+    outside = tmp_path / "secret"
+    outside.write_bytes(b"mine")
+    entries = Entries(tmp_path / "klines")
+    entries.put("a", b"")
+    with closing(sqlite3.connect(tmp_path / "klines" / "cache.db", isolation_level=None)) as database:
+        database.execute("UPDATE Cache SET mode = 4, value = NULL, filename = '../secret'")
+    assert entries.get("a") == b""
+    entries.set_aside("a", entries.get("a"), BadKlines("foreign"))
+    assert entries.keys("") == []
+    assert outside.read_bytes() == b"mine"
+    entries.close()
+
+
+def test_nothing_is_ever_dropped_for_its_size(entries: Entries) -> None:
+    assert (entries._cache.eviction_policy, entries._cache.cull_limit) == ("none", 0)
+
+
+def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "klines"
+    Entries(folder).close()
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -80,4 +80,4 @@ def test_help_imports_nothing_that_it_does_not_need() -> None:
 def test_a_cycle_imports_neither_pandas_nor_what_trains(tmp_path: Path) -> None:
     loaded = loaded_by(f"['run', '--once', '--json', '--data-dir', '{tmp_path}']")
     assert "onnxruntime" in loaded
-    assert not loaded & {"pandas", "xgboost", "sklearn", "scipy", "onnxmltools", "onnx"}
+    assert not loaded & {"pandas", "xgboost", "sklearn", "scipy", "onnxmltools", "onnx", "ccxt"}

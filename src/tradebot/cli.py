@@ -35,7 +35,7 @@ app.add_typer(sim_app, name="sim")
 # Options that stand for a key of config.toml: name, key, help. Values are checked there.
 KEYS: dict[str, tuple[str, str]] = {
     "data_dir": ("data_dir", "Folder for klines, state and reports."),
-    "venue": ("venue.name", "Exchange: sim (built in), binance or binance-usdm."),
+    "venue": ("venue.name", "Exchange: sim (built in), binance, binance-usdm, or ccxt:NAME."),
     "base_url": ("venue.base_url", "Another address that speaks the venue's protocol."),
     "symbols": ("universe.symbols", "Symbols, separated by commas; default: the most traded."),
     "intervals": ("market.intervals", "Three intervals from fine to coarse, as 5m,15m,1h."),

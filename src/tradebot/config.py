@@ -68,7 +68,9 @@ class Section(BaseModel):
 class Venue(Section):
     """Where market data comes from and orders go to."""
 
-    name: str = Field("sim", description="The exchange: sim (built in), binance, binance-usdm (market data).")
+    name: str = Field(
+        "sim", description="The exchange: sim (built in), binance, binance-usdm (market data), ccxt:NAME."
+    )
     base_url: str = Field("", description="Another address of the same protocol; empty for the venue's own.")
     timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for any reply but an order's, real seconds.")
     connections: int = Field(50, ge=1, le=500, description="Requests in the air at once.")

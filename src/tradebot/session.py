@@ -24,13 +24,14 @@ from tradebot import sim
 from tradebot.clock import Clock, RealClock, SteppedClock
 from tradebot.config import Settings
 from tradebot.errors import BadReply, MarketError, TradingError, UnknownName, UsageError, VenueRejected, suggestion
+from tradebot.market import ccxt_feed
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import OWN_TIME, VENUES, BinanceClient, Credentials
 from tradebot.market.memo import Memo
 from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
 from tradebot.market.tally import FileTally, Tally
-from tradebot.market.venue import Broker, Instrument
+from tradebot.market.venue import Broker, Feed, Instrument
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
 from tradebot.sim.engine import Exchange
 from tradebot.sim.prices import Marked
@@ -74,7 +75,7 @@ class Session:
     settings: Settings
     venue: str
     clock: Clock
-    feed: BinanceClient
+    feed: Feed
     store: KlineStore
     scout: Scout
     broker: Broker | None = None
@@ -93,7 +94,8 @@ class Session:
     @property
     def remote(self) -> bool:
         """Whether the venue keeps a clock of its own, apart from the program's."""
-        return self.broker is not self.feed
+        feed: object = self.feed
+        return self.broker is not feed
 
     @property
     def instruments(self) -> dict[str, Instrument]:
@@ -111,9 +113,9 @@ def venue_key(settings: Settings) -> str:
 
     `UnknownName` for a venue that is not registered.
     """
-    if settings.venue.name != SIM and settings.venue.name not in VENUES:
-        raise UnknownName(f"unknown venue '{settings.venue.name}'{suggestion(settings.venue.name, [SIM, *VENUES])}")
     name, address = settings.venue.name, urlsplit(settings.venue.base_url).netloc
+    if name not in {SIM, *VENUES} and not name.startswith(ccxt_feed.PREFIX):
+        raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}; or ccxt:NAME for others")
     if name == SIM:
         return sim.identity(settings)
     return f"{name}@{address}" if address else name
@@ -139,7 +141,7 @@ def limits_file(settings: Settings) -> Path:
 def _client(settings: Settings, clock: Clock, address: str, link: Link, tally: Tally | None = None) -> BinanceClient:
     venue = settings.venue
     return BinanceClient(
-        VENUES["binance" if venue.name == SIM else venue.name], clock=clock, base_url=address,
+        VENUES[venue.name if venue.name in VENUES else "binance"], clock=clock, base_url=address,
         timeout_s=venue.timeout_s, connections=venue.connections, retries=venue.retries,
         transport=link.transport, credentials=link.credentials, share=venue.weight_share, tally=tally,
     )  # fmt: skip
@@ -217,12 +219,29 @@ async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wr
     return Session(settings, venue, clock, feed, store, scout, feed)
 
 
+async def _feed(settings: Settings, stack: AsyncExitStack, memory: Memo) -> tuple[Feed, Clock]:
+    """The client of a venue behind the network, and its clock."""
+    venue = settings.venue
+    if not venue.name.startswith(ccxt_feed.PREFIX):
+        clock = await _venue_clock(settings, stack)
+        return await stack.enter_async_context(_over_network(settings, clock)), clock
+    exchange = ccxt_feed.make_exchange(venue.name.removeprefix(ccxt_feed.PREFIX), venue.base_url, venue.timeout_s)
+    clock = RealClock()
+    feed = await stack.enter_async_context(
+        ccxt_feed.CcxtFeed(exchange, clock=clock, memory=memory, connections=venue.connections, retries=venue.retries)
+    )
+    await feed.time()
+    return feed, clock
+
+
 async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
-    if trading and not VENUES[settings.venue.name].trades:
-        raise UsageError(f"orders on {settings.venue.name} are not built yet; use fetch, analyze and predict there")
-    venue, clock = venue_key(settings), await _venue_clock(settings, stack)
-    feed = await stack.enter_async_context(_over_network(settings, clock))
-    scout = Scout(feed, clock, settings.universe, Memo(settings.data_path / "known", venue))
+    name = settings.venue.name
+    if trading and name in VENUES and not VENUES[name].trades:
+        raise UsageError(f"orders on {name} are not built yet; use fetch, analyze and predict there")
+    venue = venue_key(settings)
+    memory = Memo(settings.data_path / "known", venue)
+    feed, clock = await _feed(settings, stack, memory)
+    scout = Scout(feed, clock, settings.universe, memory)
     await scout.open()
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
     session = Session(settings, venue, clock, feed, store, scout)

@@ -25,6 +25,7 @@ from tradebot.config import Model, Settings, inherited_environment
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, Regression
 from tradebot.loop import Cycle, Loop
+from tradebot.market.binance import BinanceClient
 from tradebot.model import predictor
 from tradebot.pipeline import Pipeline, Progress, model_path, unseen
 from tradebot.session import Session, open_session
@@ -189,8 +190,10 @@ async def _both(
     for minute in range(HOUR_OF_CYCLES + 1):
         progress("bench", minute, HOUR_OF_CYCLES)
         for bot in bots:
-            await bot.session.feed.sim_advance(START + minute * MINUTE)
-            await bot.session.feed.time()
+            venue = bot.session.feed
+            assert isinstance(venue, BinanceClient)
+            await venue.sim_advance(START + minute * MINUTE)
+            await venue.time()
         if minute in workload.minutes:
             serial.append(await run_serial(one, old, minute))
         pipelined.append(await run_pipelined(two, loop, minute))

@@ -147,7 +147,13 @@ class OrderReport:
 
 
 class Feed(Protocol):
-    """Market data. Raises `MarketError`s only."""
+    """Market data. Raises `MarketError`s only.
+
+    `requests` counts what was sent, `weight` what the venue charges for it (0 where that is not known).
+    """
+
+    requests: int
+    weight: int
 
     async def time(self) -> int:
         """The venue's clock, UTC ms; also sets the program's clock."""

@@ -6,9 +6,8 @@ Nothing is imported here that `--help` does not need; commands import what they 
 import contextlib
 import inspect
 import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from tradebot import __version__
+from tradebot import __version__, cli_fetch
+from tradebot.ending import Ended, finish
 from tradebot.errors import TradebotError, UsageError
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ class Terminal:
 
             print(encode(document), flush=True)
             return
-        from tradebot import report
+        from tradebot import fetch_report, report
 
         if kind == "run":  # in a loop, people need not read the same signals every minute
             document = {**document, "repeated": document["signals"] == self.signals != []}
             self.signals = document["signals"]
-        report.show(report.console(sys.stdout if sys.stdout.isatty() else sys.stderr), report.RENDERERS[kind](document))
+        console = report.console(sys.stdout if sys.stdout.isatty() else sys.stderr)
+        report.show(console, (report.RENDERERS | fetch_report.RENDERERS)[kind](document))
 
     def tell(self, kind: str, document: "Document") -> None:
         """Print like `emit`; where that is impossible (a full disk, say) the work goes on all the same."""
@@ -85,10 +86,15 @@ class Terminal:
         except OSError as error:
             _say(f"a document could not be written: {error.strerror}")
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at what goes to stderr meanwhile."""
+        return not self.json and sys.stderr.isatty()
+
     @contextlib.contextmanager
     def progress(self) -> "Iterator[Progress]":
         """A progress bar on stderr for what takes long, where somebody looks."""
-        if self.json or not sys.stderr.isatty():
+        if not self.watched:
             yield lambda *_: None
             return
         from tradebot.report import progress_bar
@@ -187,44 +193,6 @@ def _log_to_stderr(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class Ended(BaseException):
-    """A signal asked the program to end; carries its exit code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__()
-        self.code = code
-
-
-def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` to its end; on Ctrl-C or SIGTERM cancel it, let it clean up and raise `Ended`."""
-    import asyncio
-
-    received: list[int] = []
-
-    async def guarded() -> T:
-        task = asyncio.ensure_future(work)
-        loop = asyncio.get_running_loop()
-
-        def stop(number: int) -> None:
-            if received:  # asked twice: whoever asks no longer wants to wait
-                os._exit(128 + number)
-            received.append(number)
-            task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
-        return await task
-
-    try:
-        import uvloop
-
-        return uvloop.run(guarded())
-    except asyncio.CancelledError:
-        if not received:
-            raise
-        raise Ended(128 + received[0]) from None
-
-
 ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
 ExplainOption = Annotated[
     str | None,
@@ -240,14 +208,7 @@ CyclesOption = Annotated[
 ]
 
 
-@command("fetch", *LOOKING)
-def fetch(settings: "Settings", terminal: Terminal) -> None:
-    """Bring the kline store up to date.  Example: tradebot fetch --symbols BTCUSDT,ETHUSDT --json"""
-    from tradebot import commands
-
-    with terminal.progress() as progress:
-        document = finish(commands.fetch(settings, progress))
-    terminal.emit("fetch", document)
+command("fetch", *LOOKING)(cli_fetch.fetch)
 
 
 @command("analyze", *LOOKING, "strategy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from tradebot.clock import DAY, HOUR, MINUTE, SteppedClock
 from tradebot.errors import BadReply, MarketError, VenueBusy, VenueRejected, VenueUnreachable
 from tradebot.market.bars import Klines, aggregate, interval_ms, merge
-from tradebot.market.history import History, Range, Stretch, Tally, finer, joined, made_from, span_of
+from tradebot.market.chunks import Stretch
+from tradebot.market.coverage import Span
+from tradebot.market.history import History, Tally, finer, joined, made_from, span_of
 from tradebot.market.venue import Feed
 
 T0 = 1_516_406_400_000  # 2018-01-20
@@ -69,9 +71,9 @@ class MemoryShelf:
     def __init__(self) -> None:
         self.bars: dict[tuple[str, str], Klines] = {}
         self.known: dict[tuple[str, str], set[int]] = {}
-        self.kept: list[Sequence[Stretch]] = []
+        self.kept: list[list[Stretch]] = []
 
-    def missing(self, symbol: str, interval: str, start: int, end: int) -> list[Range]:
+    def missing(self, symbol: str, interval: str, start: int, end: int) -> list[Span]:
         step, known = interval_ms(interval), self.known.get((symbol, interval), set())
         places = [t for t in range(start, end + 1, step) if t not in known]
         return [(t, t) for t in places] if len(places) < 3 else list(_runs(places, step))
@@ -79,15 +81,14 @@ class MemoryShelf:
     def read(self, symbol: str, interval: str, start: int | None = None, end: int | None = None) -> Klines:
         return self.bars.get((symbol, interval), Klines.empty()).between(start or 0, 2**53 if end is None else end)
 
-    async def keep(self, found: Sequence[Stretch]) -> None:
-        await asyncio.sleep(0)
-        self.kept.append(found)
-        for series, klines, since, last in found:
+    def add(self, stretches: Iterable[Stretch]) -> None:
+        self.kept.append(list(stretches))
+        for series, klines, since, last in self.kept[-1]:
             self.bars[series] = merge(self.bars.get(series, Klines.empty()), klines)[0]
             self.known.setdefault(series, set()).update(range(since, last + 1, interval_ms(series[1])))
 
 
-def _runs(places: list[int], step: int) -> list[Range]:
+def _runs(places: list[int], step: int) -> list[Span]:
     borders = [i for i, (a, b) in enumerate(pairwise(places), 1) if b - a > step]
     parts = np.split(np.array(places), borders)
     return [(int(part[0]), int(part[-1])) for part in parts]
@@ -291,7 +292,7 @@ def test_whenever_it_is_stopped_the_store_knows_what_it_has(requests: int, conne
 
 async def test_a_store_that_fails_ends_it(desk: Desk) -> None:
     class Full(MemoryShelf):
-        async def keep(self, found: Sequence[Stretch]) -> None:
+        def add(self, stretches: Iterable[Stretch]) -> None:
             raise MarketError("no space left")
 
     desk.shelf = Full()

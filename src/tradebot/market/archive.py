@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -15,10 +16,11 @@ from urllib.parse import unquote
 import numpy as np
 
 from tradebot.errors import BadKlines
-from tradebot.market.bars import FIELDS, INTERVALS, Floats, Klines, Mask, interval_ms, open_of
+from tradebot.market.bars import FIELDS, INTERVALS, Floats, Klines, Mask, interval_ms, merge, open_of
 from tradebot.market.cells import SUFFIXES, Cells, blocks
-from tradebot.market.chunks import Series
+from tradebot.market.chunks import Series, Stretch
 from tradebot.market.figures import PLACES, count, decimal, fill, moment, scaled
+from tradebot.market.history import Shelf
 
 ROWS = 50_000  # held in memory at once
 _NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-\d{4}-\d{2}(-\d{2})?)?\.(csv|zip|parquet)")
@@ -200,3 +202,59 @@ def _write_parquet(path: Path, parts: Iterable[Klines], about: Mapping[str, str]
             writer.write_table(arrow.Table.from_arrays(columns, schema=schema))
             rows += len(klines)
     return rows
+
+
+@dataclass
+class Imported:
+    """What a file brought: `rows` of it, of which `new` were stored.
+
+    `conflicts` are rows that the store knows otherwise (it has other values, or knows that the venue
+    has no such bar): what is stored stays. `off_grid` rows open beside the grid. Times are open times.
+    """
+
+    file: KlineFile
+    rows: int = 0
+    new: int = 0
+    conflicts: int = 0
+    off_grid: int = 0
+    first_open: int | None = None
+    last_open: int | None = None
+
+
+def take_in(store: Shelf, file: KlineFile) -> Imported:
+    """Store a file's klines beside what is there; a file with anything wrong in it is not taken at all.
+
+    Only what follows without a hole counts as covered, so that a fetch asks the venue for the rest.
+    """
+    for _ in read_file(file):  # all of it is read before any of it is stored
+        pass
+    told = Imported(file)
+    interval = file.series[1]
+    for klines in read_file(file):
+        times = klines.open_time
+        told.rows += len(klines)
+        told.off_grid += off_grid(klines, interval)
+        told.first_open = int(times[0]) if told.first_open is None else told.first_open
+        told.last_open = int(times[-1])
+        stretches, fresh = _unknown(store, file.series, klines)
+        held = store.read(*file.series, int(times[0]), int(times[-1]))
+        known = Klines(klines.data[:, ~fresh])
+        told.conflicts += len(merge(held, known)[1]) + int((~np.isin(known.data[0], held.data[0])).sum())
+        told.new += int(fresh.sum())
+        store.add(stretches)
+    return told
+
+
+def _unknown(store: Shelf, series: Series, klines: Klines) -> tuple[list[Stretch], Mask]:
+    """The parts of `klines` of which the store knows nothing, and which bars those are."""
+    interval = series[1]
+    places = _grid(klines.data[0], interval).astype(np.int64)
+    fresh = np.zeros(len(klines), bool)
+    stretches = []
+    for first, last in store.missing(*series, int(places[0]), int(places[-1])):
+        inside = (places >= first) & (places <= last)
+        fresh |= inside
+        for run in runs(Klines(klines.data[:, inside]), interval):
+            since, newest = _grid(run.data[0, [0, -1]], interval).astype(np.int64).tolist()
+            stretches.append(Stretch(series, run, since, newest))
+    return stretches, fresh

@@ -16,20 +16,20 @@ A venue that wants to be left alone is waited for, since this is a long job; who
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
 from tradebot.clock import MINUTE, Clock, monotonic_ms
 from tradebot.errors import MarketError, VenueBusy
 from tradebot.market.bars import Klines, Times, aggregate, interval_ms, next_open, open_of
-from tradebot.market.chunks import Series
+from tradebot.market.chunks import Series, Stretch
+from tradebot.market.coverage import Span
 from tradebot.market.venue import Feed
 
-Range: TypeAlias = tuple[int, int]
 PAGE = 1_000
 FLUSH_MS = 2_000.0  # real
 BLOCK = 50_000  # bars read from the store at once
@@ -38,33 +38,24 @@ LONGEST_MS = 15 * MINUTE  # a longer ban is not sat out
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # before a page is asked for again, beyond the client's own tries
 
 
-class Stretch(NamedTuple):
-    """All that the venue has of a series with open times from `since` to `last`; maybe nothing."""
-
-    series: Series
-    klines: Klines
-    since: int
-    last: int
-
-
 class Shelf(Protocol):
     """What a fetch of history needs of the store. Raises `MarketError`s."""
 
-    def missing(self, symbol: str, interval: str, start: int, end: int) -> list[Range]:
+    def missing(self, symbol: str, interval: str, start: int, end: int) -> Sequence[Span]:
         """What is not covered of `start` to `end`, as first and last open time."""
 
     def read(self, symbol: str, interval: str, start: int | None = None, end: int | None = None) -> Klines:
         """The stored bars with `start <= open time <= end`."""
 
-    async def keep(self, found: Sequence[Stretch]) -> None:
-        """Store all of `found` in one transaction."""
+    def add(self, stretches: Iterable[Stretch]) -> None:
+        """Store all of them in one transaction."""
 
 
 @dataclass
 class Tally:
     """How far a fetch is: `done` of `bars` places on the grid are known, `rows` klines came, `made` were made here.
 
-    `waiting` says what it waits for, if it waits.
+    `waiting` says what it waits for, if it waits; `requests` and `weight` are for whoever counts them.
     """
 
     bars: int = 0
@@ -72,6 +63,8 @@ class Tally:
     rows: int = 0
     made: int = 0
     waiting: str = ""
+    requests: int = 0
+    weight: int = 0
 
 
 @dataclass(eq=False)
@@ -87,14 +80,14 @@ class _Walk:
     def step(self) -> int:
         return interval_ms(self.series[1])
 
-    def take(self) -> Range:
+    def take(self) -> Span:
         """First and last open time of the next page."""
         first = self.at
         self.at = min(first + PAGE * self.step, self.last + self.step)
         return first, self.at - self.step
 
 
-def span_of(interval: str, since: int, until: int, now: int) -> Range | None:
+def span_of(interval: str, since: int, until: int, now: int) -> Span | None:
     """First and last open time of the bars that open from `since` to before `until` and are closed at `now`."""
     first = open_of(interval, since)
     if first < since:
@@ -103,9 +96,9 @@ def span_of(interval: str, since: int, until: int, now: int) -> Range | None:
     return (first, last) if first <= last else None
 
 
-def joined(ranges: Iterable[Range], reach: int) -> Iterator[Range]:
-    """Ranges in order, those put together that one page of length `reach` (ms) covers."""
-    held: Range | None = None
+def joined(ranges: Iterable[Span], reach: int) -> Iterator[Span]:
+    """Spans in order, those put together that one page of length `reach` (ms) covers."""
+    held: Span | None = None
     for first, last in ranges:
         if held and last - held[0] <= reach:
             held = held[0], last
@@ -149,6 +142,7 @@ class History:
         self.tally = Tally()
         self.errors: dict[Series, MarketError] = {}
         self.new: dict[Series, int] = {}
+        self.made: dict[Series, int] = {}
         self._feed = feed
         self._clock = clock
         self._shelf = shelf
@@ -158,9 +152,8 @@ class History:
         self._found: list[Stretch] = []
         self._flushed = monotonic_ms()
         self._busy_until = 0
-        self._storing = asyncio.Lock()
 
-    async def fetch(self, spans: dict[Series, Range]) -> None:
+    async def fetch(self, spans: dict[Series, Span]) -> None:
         """Bring in what the store does not cover of `spans`; what could not be had is in `errors`.
 
         When it is cancelled, all that came in is stored first. Raises the `MarketError` of a store that fails.
@@ -173,12 +166,12 @@ class History:
             rest = {}
             for series, source in sources.items():
                 if source is not None:
-                    rest[series] = await self._make(series, source, missing[series])
+                    rest[series] = self._make(series, source, missing[series])
             await self._walk(rest)
         finally:
-            await self._flush()
+            self._flush()
 
-    async def _walk(self, missing: dict[Series, list[Range]]) -> None:
+    async def _walk(self, missing: Mapping[Series, Sequence[Span]]) -> None:
         queue: asyncio.Queue[_Walk] = asyncio.Queue()
         for series, ranges in missing.items():
             for first, last in joined(ranges, (PAGE - 1) * interval_ms(series[1])):
@@ -208,16 +201,16 @@ class History:
                     queue.put_nowait(walk)
             queue.task_done()
 
-    async def _bring(self, walk: _Walk, page: Range) -> None:
+    async def _bring(self, walk: _Walk, page: Span) -> None:
         try:
             stretch = await self._page(walk.series, page, walk.last)
         except MarketError as error:
             self.errors.setdefault(walk.series, error)
             return
-        walk.at = max(walk.at, open_of(walk.series[1], stretch.last) + walk.step)
-        await self._take(stretch, len(stretch.klines))
+        walk.at = max(walk.at, open_of(walk.series[1], stretch.newest) + walk.step)
+        self._take(stretch, len(stretch.klines))
 
-    async def _page(self, series: Series, page: Range, end: int) -> Stretch:
+    async def _page(self, series: Series, page: Span, end: int) -> Stretch:
         """All that the venue has of a page; where it has nothing up to a later bar or its end, more than the page."""
         step = interval_ms(series[1])
         first, last = page
@@ -264,7 +257,7 @@ class History:
     async def _venue_is_ready(self) -> None:
         while (left := self._busy_until - self._clock.now()) > 0:
             self._tell(f"waiting {-(-left // 1000)} s for the venue's limit")
-            await self._flush()
+            self._flush()
             await self._clock.sleep_until(min(self._busy_until, self._clock.now() + 1_000))
         if self.tally.waiting:
             self._tell("")
@@ -273,42 +266,42 @@ class History:
         self.tally.waiting = waiting
         self._seen(self.tally)
 
-    async def _take(self, stretch: Stretch, new: int) -> None:
+    def _take(self, stretch: Stretch, new: int) -> None:
         self._found.append(stretch)
         self.new[stretch.series] = self.new.get(stretch.series, 0) + new
         self.tally.rows += new
-        known = (stretch.last - stretch.since) // interval_ms(stretch.series[1]) + 1
+        known = (stretch.newest - stretch.since) // interval_ms(stretch.series[1]) + 1
         self.tally.done = min(self.tally.bars, self.tally.done + known)  # pages of a void may tell the same
         self._tell("")
         if monotonic_ms() - self._flushed > FLUSH_MS or sum(len(each.klines) for each in self._found) > BLOCK:
-            await self._flush()
+            self._flush()
 
-    async def _flush(self) -> None:
-        async with self._storing:
-            found, self._found, self._flushed = self._found, [], monotonic_ms()
-            if found:
-                await self._shelf.keep(found)
+    def _flush(self) -> None:
+        found, self._found, self._flushed = self._found, [], monotonic_ms()
+        if found:
+            self._shelf.add(found)
 
-    async def _make(self, series: Series, source: str, missing: Iterable[Range]) -> list[Range]:
+    def _make(self, series: Series, source: str, missing: Iterable[Span]) -> list[Span]:
         """Make what can be made of a series from its `source` interval; what is then still missing."""
-        await self._flush()
+        self._flush()
         symbol, interval = series
         fine, step = interval_ms(source), interval_ms(interval)
-        rest: list[Range] = []
+        rest: list[Span] = []
         for first, last in missing:
-            stretch = max(BLOCK * fine // step, 1) * step
-            for start in range(first, last + 1, stretch):
-                end = min(start + stretch, last + step)
+            length = max(BLOCK * fine // step, 1) * step
+            for start in range(first, last + 1, length):
+                end = min(start + length, last + step)
                 made = made_from(self._shelf.read(symbol, source, start, end - 1), fine, interval)
                 rest += _between(made, start, end - step, step)
                 for part in np.split(made.data, np.flatnonzero(np.diff(made.data[0]) > step) + 1, axis=1):
                     if part.shape[1]:
+                        self.made[series] = self.made.get(series, 0) + part.shape[1]
                         self.tally.made += part.shape[1]
-                        await self._take(Stretch(series, Klines(part), int(part[0, 0]), int(part[0, -1])), 0)
+                        self._take(Stretch(series, Klines(part), int(part[0, 0]), int(part[0, -1])), 0)
         return rest
 
 
-def _bars(series: Series, ranges: Iterable[Range]) -> int:
+def _bars(series: Series, ranges: Iterable[Span]) -> int:
     return sum((last - first) // interval_ms(series[1]) + 1 for first, last in ranges)
 
 
@@ -318,7 +311,7 @@ def _up_to(interval: str, last: int, later: Times, end: int) -> int:
     return min(max(before, last), max(end, last))
 
 
-def _between(made: Klines, first: int, last: int, step: int) -> list[Range]:
+def _between(made: Klines, first: int, last: int, step: int) -> list[Span]:
     """The ranges of `first` to `last` in which `made` has no bar."""
     times = [first - step, *made.open_time.tolist(), last + step]
     return [(a + step, b - step) for a, b in pairwise(times) if b - a > step]

@@ -1,0 +1,56 @@
+"""How the program ends when a signal asks it to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tradebot.ending import Ended, ended_by_signal, finish
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asynchronous_work_is_cancelled_and_cleans_up(number: int) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(10)
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(Ended) as ended:
+        finish(work())
+    assert (ended.value.code, cleaned) == (128 + number, [True])
+
+
+def test_work_that_ends_by_itself_gives_its_result() -> None:
+    async def work() -> int:
+        return 7
+
+    assert finish(work()) == 7
+
+
+def test_work_that_cancels_itself_was_not_ended_by_a_signal() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        finish(work())
+
+
+def test_other_work_ends_by_a_signal_too_and_the_handler_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        with ended_by_signal():
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    with pytest.raises(Ended) as ended:
+        work()
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -6,7 +6,7 @@ Settings in, document out. Nothing here prints or parses a command line.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from tradebot.clock import SECOND, monotonic_ms
@@ -15,13 +15,14 @@ from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, UsageError, VenueBusy
 from tradebot.keeping import chosen
-from tradebot.market.bars import interval_ms, next_open
+from tradebot.market.bars import interval_ms
 from tradebot.market.chunks import Series
 from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
 from tradebot.market.history import History, Tally, span_of
 from tradebot.market.verify import Check, Difference, covered, sample
 from tradebot.pipeline import fetch as fetch_series
+from tradebot.pipeline import ttl_bounds
 from tradebot.session import Session, open_session
 
 Show: TypeAlias = Callable[[Tally], None]
@@ -175,16 +176,16 @@ async def watch(settings: Settings, emit: Emit) -> None:
 
 
 async def _round(session: Session, started: float) -> tuple[Document, int]:
+    """A refresh, and when the next one is due."""
     settings = session.settings
-    symbols = await session.scout.current()
+    universe = await session.scout.current()
     now = session.clock.now()
-    series = [ready async for ready in fetch_series(session, symbols, now)]
-    document = fetched(session, now, series, monotonic_ms() - started)
-    return document, _due(settings.market.intervals, now)
-
-
-def _due(intervals: Iterable[str], now: int) -> int:
-    return min(next_open(interval, now) for interval in intervals)
+    series = [ready async for ready in fetch_series(session, universe, now)]
+    if session.store.trouble is not None:
+        raise session.store.trouble
+    market = settings.market
+    due = session.store.next_due(now, universe.symbols, market.intervals, market.bars, ttl_bounds(settings))
+    return fetched(session, now, series, monotonic_ms() - started), max(due, now + SECOND)
 
 
 async def _trouble(session: Session, error: MarketError, failures: int, emit: Emit) -> float:

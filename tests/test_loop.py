@@ -285,6 +285,24 @@ async def test_rules_that_are_too_old_are_no_ground_for_an_entry_but_exits_go_on
     assert {"the trading rules are 7 h old and cannot be read anew"} == {each["reason"] for each in late["skipped"]}
 
 
+async def test_a_position_is_left_at_its_time_though_its_symbol_has_left_the_universe(
+    make_settings: MakeSettings,
+) -> None:
+    documents: list[Document] = []
+    async with looping(make_settings(**EAGER)) as loop:
+        await loop.finish(await loop.begin(1), None, documents.append)
+        held = {position["symbol"] for position in documents[0]["positions"]}
+        scout = loop.session.scout
+        scout._universe = (await scout.universe()).without(held)
+        scout._chosen_at = START + 5 * HOUR
+        loop.session.clock.advance(START + 5 * HOUR)  # type: ignore[attr-defined]
+        await loop.finish(await loop.begin(2), None, documents.append)
+    assert held
+    assert documents[1]["symbols"] == 6 - len(held)
+    assert {order["symbol"] for order in documents[1]["orders"] if order["side"] == "SELL"} == held
+    assert {position["state"] for position in documents[1]["positions"]} <= {"DUST"}
+
+
 async def test_an_order_that_is_refused_puts_the_rules_in_doubt(make_settings: MakeSettings) -> None:
     asked = [0]
 

@@ -233,6 +233,17 @@ async def test_rules_in_doubt_are_read_anew_also_by_a_later_process(world: World
     assert not scout.due
 
 
+async def test_a_process_that_reads_the_rules_anew_looks_at_the_universe_of_before_by_them(world: World) -> None:
+    await (await world.process(Wanted(top=2, refresh_s=7 * 24 * 3600))).universe()
+    world.market.halt("A")
+    world.later(RULES_MS)
+    scout = await world.process(Wanted(top=2, refresh_s=7 * 24 * 3600))
+    assert scout.due
+    assert (await scout.refresh()).left == {"AUSDT": "venue status HALT"}
+    assert not scout.due
+    assert world.market.asked == {"rules": 2, "tickers": 1}
+
+
 async def test_a_venue_that_lists_others_now_is_chosen_from_anew(world: World) -> None:
     scout = await world.process()
     await scout.universe()

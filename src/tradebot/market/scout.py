@@ -45,6 +45,7 @@ class Scout:
         self._again = NEVER
         self._failures = 0
         self._doubted = False
+        self._unsettled = False  # the universe was chosen by other rules
 
     async def open(self) -> None:
         """Know the rules: from before if they are fresh, else from the venue. Raises `MarketError`."""
@@ -58,6 +59,7 @@ class Scout:
             self._listed = listed[1]
         if chosen := self._memo.load(self._kind, memo.universe_in):
             self._chosen_at, self._universe = chosen
+            self._unsettled = not kept or self._rules_at != kept[0]
 
     @property
     def rules_age(self) -> int:
@@ -68,7 +70,7 @@ class Scout:
     def due(self) -> bool:
         """Whether `refresh` would ask the venue something."""
         stale = not self._fresh(self._chosen_at, self._period)
-        return (stale or self._rules_due) and self._clock.now() >= self._again
+        return (stale or self._rules_due or self._unsettled) and self._clock.now() >= self._again
 
     async def universe(self) -> Universe:
         """The universe in force; chosen now if there is none. Raises as `universe.choose`.
@@ -106,7 +108,7 @@ class Scout:
             self._again = self._clock.now() + min(AGAIN_MS << self._failures, self._period)
             self._failures += 1
             raise error if isinstance(error, TradebotError) else MarketError("no answer in time") from None
-        self._failures, self._again = 0, NEVER
+        self._failures, self._again, self._unsettled = 0, NEVER, False
         return new
 
     def doubt(self) -> None:

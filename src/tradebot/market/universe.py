@@ -151,7 +151,7 @@ def settle(
     """
     if wanted.fixed:
         return known.symbols, known.unfit
-    reasons = dict(barred)
+    old, reasons = frozenset(old), dict(barred)
     if tickers is not None:
         slack = {symbol: SLACK if symbol in old else 1.0 for symbol in known.symbols}
         told = {symbol: failing(wanted, tickers.get(symbol), slack[symbol]) for symbol in known.symbols}

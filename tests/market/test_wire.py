@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tradebot.errors import BadReply
 from tradebot.market import wire
+from tradebot.market.bars import Klines
 from tradebot.market.usage import ORDERS, REQUESTS, WEIGHT, Window
 from tradebot.market.venue import Balance, Order, OrderType, Side
 
@@ -139,7 +140,7 @@ def test_limits_are_what_the_venue_names_of_those_that_are_known() -> None:
     ],
 )  # fmt: skip
 def test_each_limit_has_its_counter(what: str, length: int, header: str) -> None:
-    assert wire.counter(what, length) == header
+    assert wire.counter(what, length) == header.encode()
 
 
 def test_of_contracts_only_those_without_an_end_are_listed() -> None:
@@ -246,7 +247,14 @@ def test_klines_are_read_to_the_last_digit() -> None:
     klines = wire.klines(orjson.dumps([KLINE]))
     assert klines["volume"][0] == 10.00000001
     assert klines.open_time.tolist() == [T0]
-    assert len(wire.klines(b"[]")) == 0
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\n  "])
+def test_rows_are_the_same_however_they_are_set(blank: bytes) -> None:
+    rows = [[T0 + 300_000 * i, *KLINE[1:6], T0 + 300_000 * i + 299_999, *KLINE[7:]] for i in range(3)]
+    klines = wire.klines(orjson.dumps(rows).replace(b",", b"," + blank) + blank)
+    assert klines.data.tolist() == Klines.from_rows(rows).data.tolist()
+    assert len(wire.klines(b"[" + blank + b"]")) == 0
 
 
 @given(st.decimals("0.00000001", "99999999999", places=8), st.decimals("0", "1e12", places=8))
@@ -268,6 +276,10 @@ def test_numbers_in_strings_are_rounded_as_float_rounds_them(price: Decimal, vol
         orjson.dumps([[T0, "NaN", *KLINE[2:]]]),
         orjson.dumps([[T0, None, *KLINE[2:]]]),
         orjson.dumps([KLINE[:11]]),
+        orjson.dumps([KLINE[:11], [T0, *KLINE]]),
+        orjson.dumps([KLINE, KLINE[:11]])[:-2] + b"]",
+        orjson.dumps([KLINE])[:-1],
+        b"[[]]",
         orjson.dumps([KLINE, KLINE]),
         orjson.dumps([1, 2]),
     ],

@@ -7,6 +7,7 @@ bar is named by its open time and closed when its close time (next open − 1) i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ FIELDS = (
 )  # fmt: skip
 COLUMN = {name: index for index, name in enumerate(FIELDS)}
 SUMMED = slice(5, 10)
+_KEPT = (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)  # of the venue's rows
 _UNIT = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 INTERVALS = {
     name: int(name[:-1]) * _UNIT[name[-1]]
@@ -92,11 +94,25 @@ class Klines:
             if set(map(len, rows)) != {12}:
                 raise ValueError("a row that does not have 12 elements")
             flat = np.fromiter(chain.from_iterable(rows), np.float64, count=12 * len(rows))
-            # close_time (6) follows from the interval and 11 is unused by the venue.
-            data = np.ascontiguousarray(flat.reshape(-1, 12)[:, (0, 1, 2, 3, 4, 5, 7, 8, 9, 10)].T)
         except (ValueError, TypeError) as error:
             raise BadKlines(f"malformed kline rows: {error}") from None
-        return cls(data).checked()
+        return cls._from_flat(flat)
+
+    @classmethod
+    def from_numbers(cls, numbers: Sequence[float], rows: int) -> Klines:
+        """From the numbers of all of the venue's rows in one list; `BadKlines` as `from_rows`."""
+        if len(numbers) != 12 * rows:
+            raise BadKlines("malformed kline rows: a row that does not have 12 elements")
+        try:  # packing takes half the time of converting
+            flat = np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))
+        except struct.error as error:
+            raise BadKlines(f"malformed kline rows: {error}") from None
+        return cls._from_flat(flat)
+
+    @classmethod
+    def _from_flat(cls, flat: Floats) -> Klines:
+        # close_time (6) follows from the interval and 11 is unused by the venue.
+        return cls(np.ascontiguousarray(flat.reshape(-1, 12)[:, _KEPT].T)).checked()
 
     @classmethod
     def from_bytes(cls, raw: bytes | memoryview) -> Klines:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import orjson
@@ -38,6 +38,7 @@ from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order
 __all__ = ["VENUES", "BinanceClient", "Credentials", "Profile"]
 
 T = TypeVar("T")
+Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
 log = logging.getLogger(__name__)
 RECV_WINDOW_MS = 5_000
 ORDER_TIMEOUT_S = 15.0  # the venue itself gives up on its matching engine after 10 s and says so
@@ -108,7 +109,7 @@ class BinanceClient(Feed, Broker):
             transport = NetworkTransport(connections=connections, encrypted=url.scheme == "https")
         self._read_times = _times(timeout_s, timeout_s)
         self._order_times = _times(timeout_s, max(timeout_s, ORDER_TIMEOUT_S))
-        self._http = httpx.AsyncClient(transport=transport, trust_env=False)
+        self._transport = transport
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.where}>"
@@ -123,7 +124,7 @@ class BinanceClient(Feed, Broker):
 
     async def close(self) -> None:
         """Close all connections and the tally."""
-        await self._http.aclose()
+        await self._transport.aclose()
         self._tally.close()
 
     # --- market data
@@ -233,7 +234,7 @@ class BinanceClient(Feed, Broker):
         url = self._base + "/sim/clock"
 
         async def once() -> int:
-            request = self._http.build_request(method, url, content=body, timeout=self._read_times)
+            request = httpx.Request(method, url, content=body, extensions={"timeout": self._read_times})
             with self._named():
                 response = await self._exchange(request)
                 if not response.is_success:
@@ -308,7 +309,7 @@ class BinanceClient(Feed, Broker):
                 message = f"{self.where}: its limit allows no request for {seconds} s"
                 raise VenueBusy(message, wait_ms=wait, status=429)
 
-    async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: httpx.Timeout) -> bytes:
+    async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
             return await self._once(endpoint, parameters, cost, times)
@@ -321,23 +322,23 @@ class BinanceClient(Feed, Broker):
                 raise refusal from None
         return await self._once(endpoint, parameters, cost, times)
 
-    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: httpx.Timeout) -> bytes:
+    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
         """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
         await self._admit(cost)
-        sent, told = self._clock.now(), httpx.Headers()
+        sent, told = self._clock.now(), dict[Limit, int]()
         self.weight += cost.weight
         try:
             response = await self._exchange(self._request(endpoint, parameters, times))
-            told = response.headers
+            told = self._told(response) if endpoint.exact else told
         finally:
-            self.budget.answered(cost, self._counts(told) if endpoint.exact else {}, sent)
+            self.budget.answered(cost, told, sent)
         if not response.is_success:
             raise self._refused(response)
         return response.content
 
-    def _request(self, endpoint: Endpoint, parameters: Parameters, times: httpx.Timeout) -> httpx.Request:
+    def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> httpx.Request:
         """The request as it goes out at once: signed ones carry the present moment."""
-        headers = {}
+        headers = {"Accept-Encoding": "gzip, deflate"}
         if endpoint.signed and self._credentials:
             parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
             headers["X-MBX-APIKEY"] = self._credentials.key
@@ -345,7 +346,7 @@ class BinanceClient(Feed, Broker):
         if endpoint.signed and self._credentials:
             payload += f"&signature={self._credentials.sign(payload)}"
         url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
-        return self._http.build_request(endpoint.method, url, headers=headers, timeout=times)
+        return httpx.Request(endpoint.method, url, headers=headers, extensions={"timeout": times})
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
         """Send and wait for the body. The only place that touches the network and that translates its errors."""
@@ -353,19 +354,24 @@ class BinanceClient(Feed, Broker):
         self.requests += 1
         try:
             async with asyncio.timeout(request.extensions["timeout"]["read"]):
-                response = await self._http.send(request)
+                response = await self._transport.handle_async_request(request)
+                try:
+                    await response.aread()
+                finally:
+                    await response.aclose()
         except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
             raise failures.unreachable(error, self.where) from None
         finally:
             self.rtt_ms = monotonic_ms() - started
             self.network_ms += self.rtt_ms
-        self.sim_clock = response.headers.get("x-sim-clock", self.sim_clock)
         return response
 
-    def _counts(self, headers: httpx.Headers) -> Mapping[Limit, int]:
-        """What the venue says is used of each limit."""
-        told = ((window.limit, headers.get(wire.counter(*window.limit), "")) for window in self.budget.windows)
-        return {limit: int(count) for limit, count in told if count.isdigit()}
+    def _told(self, response: httpx.Response) -> dict[Limit, int]:
+        """What the venue says is used of each limit, and of its clock."""
+        headers = {name.lower(): value for name, value in response.headers.raw}
+        self.sim_clock = headers.get(b"x-sim-clock", self.sim_clock.encode()).decode()
+        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.windows]
+        return {limit: int(count) for limit, count in counts if count.isdigit()}
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -396,9 +402,9 @@ def _json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:
     return lambda raw: parse(wire.parsed(raw))
 
 
-def _times(connect_s: float, answer_s: float) -> httpx.Timeout:
+def _times(connect_s: float, answer_s: float) -> Times:
     # Half the time for the connection, so that a request which never left is known as such.
-    return httpx.Timeout(answer_s, connect=connect_s / 2, pool=connect_s / 2)
+    return {"connect": connect_s / 2, "pool": connect_s / 2, "read": answer_s, "write": answer_s}
 
 
 def _too_long(fault: MarketError) -> bool:

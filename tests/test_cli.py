@@ -149,6 +149,31 @@ def test_output_writes_every_symbol_with_its_score_and_features(tradebot: Run, t
     assert tradebot("analyze", "--output", "a.csv", "--explain", "BTCUSDT")[0] == 2
 
 
+def test_a_table_of_features_is_predicted_like_the_signals_it_holds(tradebot: Run, tmp_path: Path) -> None:
+    fixed = ("--set", "sim.at=2025-06-02T12:00:30Z", "--set", "sim.clock=stepped")
+    document(tradebot("analyze", "--json", *fixed, "--output", str(tmp_path / "all.csv")))
+    live = document(tradebot("predict", "--json", *fixed))
+    found = document(
+        tradebot("predict", "--json", "--input", str(tmp_path / "all.csv"), "--output", f"{tmp_path}/p.csv")
+    )
+    assert len(found["predictions"]) == 30
+    chances = {row["symbol"]: row["probability"] for row in found["predictions"]}
+    assert live["predictions"]
+    assert all(chances[row["symbol"]] == row["probability"] for row in live["predictions"])
+    header, first, *_ = (tmp_path / "p.csv").read_text().splitlines()
+    assert header.endswith(",market_trend,probability")
+    assert float(first.split(",")[-1]) == found["predictions"][0]["probability"]
+    assert tradebot("predict", "--output", "p.csv")[0] == 2
+    (tmp_path / "bad.csv").write_text("ret_1_5m\n1\n")
+    code, _, err = tradebot("predict", "--input", str(tmp_path / "bad.csv"))
+    assert (code, "lacks 30 of the model's 31 columns" in err) == (4, True)
+
+
+def test_a_model_that_is_too_old_is_refused(tradebot: Run) -> None:
+    code, _, err = tradebot("predict", "--set", "sim.at=2030-01-01T00:00:00Z", "--set", "model.max_age_days=30")
+    assert (code, "days old, of 30 allowed" in err) == (4, True)
+
+
 def test_a_strategy_of_ones_own_trades_and_a_broken_one_is_refused_by_name(tradebot: Run, tmp_path: Path) -> None:
     code = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Mine:\n    'Follows.'\n"
     (tmp_path / "my.py").write_text(f"{code}    def score(self, features):\n        return features['rsi_7_5m']\n")

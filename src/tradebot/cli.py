@@ -202,6 +202,16 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", help="Write all features to FILE (.csv, .parquet).", show_default=False),
 ]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="FILE", help="Rows of features from FILE (.csv, .parquet; - is stdin).", show_default=False
+    ),
+]
+PredictedOption = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Write the rows with their probability.", show_default=False),
+]
 OnceOption = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
 CyclesOption = Annotated[
     int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
@@ -238,13 +248,22 @@ def analyze(
 
 
 @command("predict", *LOOKING, "strategy", "model")
-def predict(settings: "Settings", terminal: Terminal) -> None:
-    """Give each signal its probability, in one batch.  Example: tradebot predict --model models/demo.onnx"""
+def predict(
+    settings: "Settings", terminal: Terminal, *, source: SourceOption = None, output: PredictedOption = None
+) -> None:
+    """Give each signal, or each row of a table, its probability.  Example: tradebot predict --input features.csv"""
     from tradebot import commands
 
+    if output and not source:
+        raise UsageError("--output belongs to --input; without it, use --json")
+    if source:
+        raw = sys.stdin.buffer.read() if source == "-" else None
+        name = "standard input" if source == "-" else source
+        return terminal.emit("predict", finish(commands.predict_table(settings, name, raw, output)))
     with terminal.progress() as progress:
         document = finish(commands.predict(settings, progress))
     terminal.emit("predict", document)
+    return None
 
 
 @command("run", *LOOKING, "strategy", "model")
@@ -272,11 +291,17 @@ def export_onnx(
     *,
     source: Annotated[Path, typer.Argument(help="XGBoost model file (.json or .ubj).", show_default=False)],
     target: Annotated[Path | None, typer.Argument(help="ONNX file to write; default: beside the source.")] = None,
+    success: Annotated[
+        int | None,
+        typer.Option(
+            "--class", metavar="N", min=0, help="Of several classes, the one that means success; default: the last."
+        ),
+    ] = None,
 ) -> None:
     """Convert an XGBoost model and check the two against each other.  Example: tradebot export-onnx models/demo.ubj"""
     from tradebot import commands
 
-    terminal.emit("export-onnx", commands.export_onnx(source, target))
+    terminal.emit("export-onnx", commands.export_onnx(source, target, success))
 
 
 @command("bench", "data_dir")

@@ -19,6 +19,7 @@ from tradebot.documents import (
     Document,
     analysis_table,
     explanation_document,
+    prediction_rows,
     series_document,
     signal_document,
     skipped_document,
@@ -28,6 +29,7 @@ from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
+from tradebot.model.batch import in_batch, rows_of
 from tradebot.pipeline import Look, Pipeline, Progress, model_path, strategy_of, unseen
 from tradebot.pipeline import fetch as fetch_series
 from tradebot.session import Session, account_key, open_session
@@ -116,18 +118,48 @@ def _known(look: Look) -> Analysis:
     return look.analysis
 
 
+def _model_document(card: predictor.Card) -> Document:
+    return {
+        "path": card.path, "sha256": card.sha256, "features": len(card.features), "trained_to": card.trained_to
+    }  # fmt: skip
+
+
 async def predict(settings: Settings, progress: Progress = unseen) -> Document:
     """Probabilities of the newest signals, in one batch."""
     path = model_path(settings)
     async with _pipeline(settings, progress) as pipeline:
         look = await pipeline.predict(await pipeline.look())
-        card = predictor.load(path).card
-        model = {"path": path, "sha256": card.sha256, "features": len(card.features), "trained_to": card.trained_to}
         return _head(pipeline.session, look) | {
-            "model": model,
+            "model": _model_document(predictor.load(path).card),
             "predictions": [prediction.document() for prediction in look.predictions],
             "skipped": skipped_document(look.skipped),
+            "warnings": look.warnings,
         }
+
+
+async def predict_table(settings: Settings, source: str, raw: bytes | None, output: Path | None) -> Document:
+    """Predictions for a table of features: the file `source`, or the CSV text `raw` that is called so.
+
+    Columns are found by name; `symbol`, `side`, `bar_time` and `score` come through where they are there. With
+    `output` the table is written there with one more column, `probability` (or `value`).
+    """
+    if output is not None:
+        tables.kind_of(output)
+    card = predictor.load(str(predictor.resolve(settings.model.path))).card
+    table = tables.read(Path(source)) if raw is None else tables.read_csv(raw, source)
+    rows = rows_of(source, table, card.features)
+    with make_pool(settings) as pool:
+        found = (await in_batch(pool, card.path, rows)).astype(float).tolist()
+    if output is not None:
+        tables.write(output, {**table, card.output: found})
+    return {
+        "schema": SCHEMA,
+        "source": source,
+        "model": _model_document(card),
+        "predictions": prediction_rows(table, card.output, found),
+        "skipped": [],
+        "warnings": [],
+    }
 
 
 async def run(settings: Settings, cycles: int | None, emit: Emit) -> None:
@@ -173,11 +205,11 @@ def positions(settings: Settings) -> Document:
     return {"schema": SCHEMA, "account": account, "positions": held}
 
 
-def export_onnx(source: Path, target: Path | None) -> Document:
-    """Convert an XGBoost model file and check the two against each other."""
+def export_onnx(source: Path, target: Path | None, success: int | None = None) -> Document:
+    """Convert an XGBoost model file and check the two against each other; `success` is the class that counts."""
     from tradebot.model.export import export
 
-    report = export(source, target or source.with_suffix(".onnx"))
+    report = export(source, target or source.with_suffix(".onnx"), success=success)
     return {
         "schema": SCHEMA,
         "source": str(report.source),

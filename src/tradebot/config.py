@@ -190,6 +190,9 @@ class Model(Section):
     threshold: float | None = Field(
         None, ge=0, le=1, description="Least probability of an entry; unset: the one chosen in training."
     )
+    max_age_days: float = Field(
+        0.0, ge=0, description="Refuse a model whose training data ends longer ago, warn from 80 % on; 0: no limit."
+    )
 
 
 class Pool(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -89,6 +89,25 @@ def analysis_table(analysis: Analysis) -> dict[str, list[Any]]:
         "skipped": [analysis.skipped.get(symbol, "") for symbol in symbols],
         **dict(columns),
     }
+
+
+def prediction_rows(table: Mapping[str, Sequence[Any]], output: str, found: Sequence[float]) -> list[Document]:
+    """A prediction for each row of a table, with what the table says of where it comes from; else null.
+
+    `output` is "probability", or "value" for a model that gives none.
+    """
+    told = [table.get(name) or [None] * len(found) for name in ("symbol", "side", "bar_time")]
+    return [
+        {
+            "row": row,
+            "symbol": symbol,
+            "side": side or None,
+            "bar_time": int(bar_time) if bar_time else None,
+            "probability": None,
+            output: _number(value),
+        }
+        for row, (symbol, side, bar_time, value) in enumerate(zip(*told, found, strict=True), 1)
+    ]
 
 
 def skipped_document(skipped: dict[str, str]) -> list[Document]:

@@ -28,6 +28,7 @@ from tradebot.market.store import PATIENCE_S, Ready, Terms
 from tradebot.market.ttl import Bounds
 from tradebot.market.universe import Universe
 from tradebot.model import predictor
+from tradebot.model.batch import in_batch
 from tradebot.session import Session
 from tradebot.trading.risk import Prediction
 
@@ -251,10 +252,12 @@ class Pipeline:
         """One batch for all signals, in a worker or inline. Raises `ModelError`."""
         with look.watch("predict"):
             path = model_path(self.settings)
+            stale = predictor.check_age(predictor.load(path).card, look.now, self.settings.model.max_age_days)
+            look.warnings += [stale] if stale else []
             signals = look.signals
             if signals:
                 rows = np.stack([signal.row for signal in signals])
-                chances = await self.pool.call(predictor.predict_rows, path, rows, cost_ms=len(rows) / 200)
+                chances = await in_batch(self.pool, path, rows)
                 look.predictions = [
                     Prediction(signal.symbol, signal.side, signal.bar_time, float(chance), signal.score)
                     for signal, chance in zip(signals, chances, strict=True)
@@ -277,7 +280,9 @@ def strategy_of(settings: Settings) -> Strategy:
 def model_path(settings: Settings) -> str:
     """The model of the settings, checked against the features of their intervals. Raises `ModelError`."""
     path = str(predictor.resolve(settings.model.path))
-    predictor.check_schema(predictor.load(path).card, settings.market.intervals)
+    card = predictor.load(path).card
+    predictor.check_schema(card, settings.market.intervals)
+    predictor.check_output(card)
     return path
 
 

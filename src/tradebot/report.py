@@ -170,14 +170,13 @@ def _place(row: Document) -> str:
 
 
 def predict(document: Document) -> Iterable[Table | Text]:
-    """The predictions of `predict`."""
-    model = document["model"]
-    yield Text(
-        f"{document['venue']}, {format_time(document['now'])} UTC, model {model['path']}",
-        overflow="ellipsis",
-        no_wrap=True,
-    )
-    yield _some("Predictions", document["predictions"], PREDICTIONS)
+    """The predictions of `predict`, of the market's signals or of a table's rows."""
+    of_table = "source" in document
+    where = document["source"] if of_table else f"{document['venue']}, {format_time(document['now'])} UTC"
+    yield Text(f"{where}, model {document['model']['path']}", overflow="ellipsis", no_wrap=True)
+    columns = [*PREDICTIONS, ("row", lambda row: row.get("row")), ("value", lambda row: row.get("value"))]
+    rows = document["predictions"]
+    yield _some("Predictions", rows, [(name, pick) for name, pick in columns if any(pick(row) for row in rows[:SHOWN])])
     yield from _notes(document)
 
 

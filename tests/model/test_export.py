@@ -39,6 +39,14 @@ def told(**values: Any) -> str:
         ("regression.ubj", {"objective": "reg:logistic"}),
         ("grown.ubj", {"grow_policy": "lossguide", "max_leaves": 9, "max_depth": 0}),
         ("exact.ubj", {"tree_method": "exact"}),
+        ("deep.ubj", {"max_depth": 10, "rounds": 5, "min_child_weight": 0}),
+        ("sampled.ubj", {"subsample": 0.5, "colsample_bytree": 0.3}),
+        ("weighted.ubj", {"scale_pos_weight": 7}),
+        ("dependent.ubj", {"max_delta_step": 0.5, "reg_alpha": 1.0, "reg_lambda": 9.0}),
+        ("constrained.ubj", {"monotone_constraints": "(1" + ",0" * 30 + ")"}),
+        ("few_bins.ubj", {"max_bin": 4}),
+        ("slow.ubj", {"eta": 0.01, "rounds": 60}),
+        ("extreme.ubj", {"base_score": 0.9}),
     ],
 )
 def test_a_model_of_any_make_says_the_same_in_onnx(tmp_path: Path, save: Save, name: str, made: dict[str, Any]) -> None:
@@ -48,6 +56,58 @@ def test_a_model_of_any_make_says_the_same_in_onnx(tmp_path: Path, save: Save, n
     assert report.rows_checked >= 1_000
     rows = numbers(500, seed=9)
     assert np.abs(load(report.onnx).predict(rows) - model.inplace_predict(rows)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("objective", ["multi:softprob", "multi:softmax"])
+@pytest.mark.parametrize(("classes", "success", "column"), [(3, None, 2), (3, 0, 0), (5, 1, 1)])
+def test_of_several_classes_one_means_success(
+    tmp_path: Path, save: Save, objective: str, classes: int, success: int | None, column: int
+) -> None:
+    model = booster(objective=objective, num_class=classes)
+    report = export(save(model), tmp_path / "model.onnx", rows=500, success=success)
+    assert f"class {column} of {classes} is taken for success; --class names another" in report.notes
+    model.set_param({"objective": "multi:softprob"})
+    rows = numbers(300, seed=9)
+    found = load(report.onnx)
+    assert np.abs(found.predict(rows) - model.inplace_predict(rows)[:, column]).max() <= 1e-6
+    assert found.card.output == "probability"
+
+
+def test_a_class_that_is_not_there_is_refused(tmp_path: Path, save: Save) -> None:
+    with pytest.raises(ModelError, match="has classes 0 to 2, not 3; see --class"):
+        export(save(booster(objective="multi:softprob", num_class=3)), tmp_path / "model.onnx", success=3)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror", "reg:gamma",
+        "reg:tweedie", "count:poisson", "reg:quantileerror", "binary:logitraw", "rank:pairwise",
+    ],
+)  # fmt: skip
+def test_a_regression_gives_a_value_which_is_noted(tmp_path: Path, save: Save, objective: str) -> None:
+    more = {"quantile_alpha": 0.7} if objective == "reg:quantileerror" else {}
+    model = booster(objective=objective, **more)
+    report = export(save(model), tmp_path / "model.onnx", rows=500)
+    assert report.notes[-1].startswith(f"{objective} gives a value, not a probability")
+    rows = numbers(300, seed=9)
+    found = load(report.onnx)
+    assert found.card.output == "value"
+    assert np.abs(found.predict(rows) - model.inplace_predict(rows)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"objective": "binary:hinge"}, {"objective": "survival:cox"}, {"objective": "survival:aft"},
+        {"base_score": 0.999},  # its first tree is a leaf of 0, which the converter takes for "no base score"
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_converter_gets_wrong_is_found_out_and_shown(tmp_path: Path, save: Save, made: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=r"refused, its ONNX twin differs by .* XGBoost says .* for ret_1_5m="):
+        export(save(booster(**made)), tmp_path / "model.onnx", rows=500)
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_the_report_says_what_was_checked(tmp_path: Path, save: Save) -> None:
@@ -136,6 +196,15 @@ def _reordered() -> Any:
     return booster(names=[second, first, *rest])
 
 
+def _two_targets() -> Any:
+    import xgboost
+
+    rows = numbers(400)
+    targets = np.nan_to_num(rows[:, :2])
+    settings = {"objective": "reg:squarederror", "tree_method": "hist", "nthread": 1}
+    return xgboost.train(settings, xgboost.DMatrix(rows, targets), 3)
+
+
 def _categorical() -> Any:
     import xgboost
 
@@ -150,15 +219,14 @@ def _categorical() -> Any:
     ("make", "reason"),
     [
         (lambda: booster(width=12), "has 12 features, tradebot computes 31"),
-        (lambda: booster(objective="reg:squarederror"), "its objective reg:squarederror gives no probability"),
-        (lambda: booster(objective="multi:softprob", num_class=3), "multi:softprob gives no probability"),
+        (_two_targets, "predicts several targets at once"),
         (lambda: booster(booster="gblinear"), "gblinear cannot be exported"),
         (lambda: booster(booster="dart", rate_drop=0.5), "dart cannot be exported"),
         (lambda: booster(rounds=0), "has no trees"),
         (_reordered, "in another order"),
         (_categorical, "categorical"),
     ],
-    ids=["12 features", "regression", "classes", "linear", "dart", "empty", "reordered", "categorical"],
+    ids=["12 features", "two targets", "linear", "dart", "empty", "reordered", "categorical"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_exported_is_refused_with_the_reason(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradebot.analysis.features import names, schema_hash
+from tradebot.clock import DAY
 from tradebot.errors import ModelError
-from tradebot.model.predictor import Predictor, check_schema, demo_path, load, predict_rows, resolve, seal
+from tradebot.model.predictor import (
+    Predictor,
+    check_age,
+    check_output,
+    check_schema,
+    demo_path,
+    load,
+    predict_rows,
+    resolve,
+    seal,
+)
 
 INTERVALS = ("5m", "15m", "1h")
 ROWS = numbers(300, seed=5)
@@ -159,6 +171,37 @@ class TestSchema:
             check_schema(load(str(exported)).card, others)
         for part in (schema_hash(INTERVALS), schema_hash(others), "5m, 15m, 1h", "1m, 5m, 15m"):
             assert part in str(caught.value)
+
+
+class TestAge:
+    CARD = load(str(demo_path())).card
+    END = CARD.trained_to
+
+    def test_without_a_limit_no_model_is_too_old(self) -> None:
+        assert check_age(self.CARD, self.END + 9_999 * DAY, 0) is None
+
+    def test_a_young_one_passes_and_one_near_the_limit_is_warned_of(self) -> None:
+        assert check_age(self.CARD, self.END + 20 * DAY, 30) is None
+        told = check_age(self.CARD, self.END + 25 * DAY, 30)
+        assert told is not None
+        assert "is 25.0 days old, of 30 allowed (model.max_age_days)" in told
+
+    def test_an_old_one_is_refused_with_the_remedy(self) -> None:
+        with pytest.raises(ModelError, match=r"is 31\.0 days old, of 30 allowed .*; train it anew"):
+            check_age(self.CARD, self.END + 31 * DAY, 30)
+
+    def test_one_that_does_not_tell_its_age_is_warned_of(self) -> None:
+        told = check_age(replace(self.CARD, trained_to=0), self.END, 30)
+        assert told is not None
+        assert "does not say when its training data ends" in told
+
+
+class TestOutput:
+    def test_a_value_is_not_traded_on(self) -> None:
+        card = load(str(demo_path())).card
+        check_output(card)
+        with pytest.raises(ModelError, match="gives a value, not a probability of success"):
+            check_output(replace(card, output="value"))
 
 
 class TestPlaces:

@@ -1,7 +1,8 @@
-"""Any XGBoost file of a binary classifier → a described ONNX file that is proven to say the same.
+"""Any XGBoost file of trees over the 31 features → a described ONNX file that is proven to say the same.
 
-onnxmltools converts; the graph is then reduced to one output, `probability` `(n,)`, and compared
-with XGBoost (see `parity`). A model that fails the comparison is not written.
+onnxmltools converts; the graph is then reduced to one output `(n,)`, and compared with XGBoost (see
+`parity`). A model that fails the comparison is not written. The output is `probability` for a
+classifier, of the class that means success, and `value` for everything else.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 from tradebot.analysis import features
 from tradebot.errors import ModelError
 from tradebot.model.parity import compare, sample
-from tradebot.model.predictor import KEY, WIDTH, Predictor, Rows, seal, session
+from tradebot.model.predictor import KEY, PROBABILITY, VALUE, WIDTH, Predictor, Rows, seal, session
 
 INTERVALS = ("5m", "15m", "1h")
-OBJECTIVES = ("binary:logistic", "reg:logistic")
+CLASSIFIERS = ("binary:logistic", "reg:logistic", "multi:softprob")
+SAME = {"multi:softmax": "multi:softprob"}  # the same trees, which only name the likeliest class
 _OPSETS = {"": 13, "ai.onnx.ml": 1}
 
 
@@ -51,37 +53,61 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Source:
+    """An XGBoost model as it is exported: the trees up to the best iteration, and what they mean.
+
+    `output` is "probability" or "value"; `success` is the column of a classifier's class.
+    """
+
+    booster: Any
+    output: str
+    success: int
+
+    def predict(self, rows: Rows) -> Rows:
+        """What XGBoost says, `(n,)`, by the path that `predict_proba` takes: DMatrix refuses infinities."""
+        found: Rows = self.booster.inplace_predict(rows)
+        return found[:, self.success] if found.ndim == 2 else found
+
+
 def export(
-    source: Path, target: Path, *, rows: int = 10_000, seed: int = 0, intervals: Sequence[str] = INTERVALS
+    source: Path,
+    target: Path,
+    *,
+    rows: int = 10_000,
+    seed: int = 0,
+    intervals: Sequence[str] = INTERVALS,
+    success: int | None = None,
 ) -> Report:
     """Write the ONNX twin of `source` to `target`, checked on at least `rows` rows; the same bytes each time.
 
     What the training told of the model is taken from the booster's attribute `tradebot` (JSON)
     or from a JSON file of the same stem beside it; `intervals` count where it told nothing. Only
-    the trees up to the best iteration are taken. `ModelError` if the file cannot be read, is not
-    a binary classifier of 31 numbers, or its twin differs by more than 1e-5; `target` is then
-    left as it was.
+    the trees up to the best iteration are taken. Of several classes `success` is the one whose
+    probability is given, by default the last. `ModelError` if the file cannot be read, is not a
+    model of 31 numbers, or its twin differs by more than 1e-5; `target` is then left as it was.
     """
     if source.exists() and target.exists() and target.samefile(source):
         raise ModelError(f"{target}: is the XGBoost file itself; name another one for the ONNX file")
-    booster, digest = _read(source)
+    booster, learner, digest = _read(source)
     told, notes = _told(source, booster, tuple(intervals))
     names = _names(source, booster, told.intervals, notes)
-    booster = _plain(booster)
-    graph = _convert(str(source), booster)
-    samples = sample(booster, rows, seed)
-    twin = _run(str(source), graph.SerializeToString(), samples)
-    worst = compare(str(source), names, samples, booster.inplace_predict(samples), twin)
-    raw = _describe(
-        graph, {**asdict(told), "features": names, "source_sha256": digest, "parity": worst, "versions": _versions()}
-    )
+    model = _meant(str(source), _plain(booster), learner, success, notes)
+    graph = _convert(str(source), model)
+    samples = sample(model.booster, rows, seed)
+    twin = _run(str(source), graph.SerializeToString(), model.output, samples)
+    worst = compare(str(source), names, samples, model.predict(samples), twin)
+    known = {"features": names, "source_sha256": digest, "parity": worst, "versions": _versions()}
+    if model.output != PROBABILITY:  # a card that does not say is one of a probability
+        known["output"] = model.output
+    raw = _describe(graph, {**asdict(told), **known})
     card = Predictor(str(target), raw).card
     _write(target, raw)
     return Report(str(source), str(target), WIDTH, len(samples), worst, card.sha256, tuple(notes))
 
 
-def _read(source: Path) -> tuple[Any, str]:
-    """The booster and the digest of its file; `ModelError` unless it is a binary classifier of 31 numbers."""
+def _read(source: Path) -> tuple[Any, dict[str, Any], str]:
+    """Booster, its configuration, and the digest of its file; `ModelError` unless it is of trees over 31 numbers."""
     import xgboost
 
     try:
@@ -97,20 +123,19 @@ def _read(source: Path) -> tuple[Any, str]:
         ) from None
     if reason := _unfit(booster, learner):
         raise ModelError(f"{source}: {reason}")
-    return booster, digest
+    return booster, learner, digest
 
 
 def _unfit(booster: Any, learner: dict[str, Any]) -> str:
     """Why a booster cannot be exported; empty if it can."""
-    objective = learner["learner_train_param"]["objective"]
-    if objective not in OBJECTIVES:
-        return f"its objective {objective} gives no probability of success; train with binary:logistic"
     if learner["gradient_booster"]["name"] != "gbtree":
         return f"boosters of kind {learner['gradient_booster']['name']} cannot be exported; train with gbtree"
     if booster.num_features() != WIDTH:
         return f"has {booster.num_features()} features, tradebot computes {WIDTH}"
     if "c" in (booster.feature_types or ()):
         return "has categorical splits, tradebot's features are all numbers"
+    if int(learner["learner_model_param"].get("num_target", 1)) > 1:
+        return "predicts several targets at once; export one model for each"
     return "" if booster.num_boosted_rounds() else "has no trees"
 
 
@@ -161,35 +186,62 @@ def _plain(booster: Any) -> Any:
     return plain
 
 
-def _convert(source: str, booster: Any) -> Any:
-    """The ONNX model: the converter's tree ensemble and the column of its second class."""
+def _meant(source: str, booster: Any, learner: dict[str, Any], success: int | None, notes: list[str]) -> _Source:
+    """What the model's numbers mean, with a note where that is an assumption."""
+    objective = learner["learner_train_param"]["objective"]
+    if objective in SAME:
+        objective = SAME[objective]
+        booster.set_param({"objective": objective})
+    if objective not in CLASSIFIERS:
+        notes.append(f"{objective} gives a value, not a probability: predict shows it, run does not trade on it")
+        return _Source(booster, VALUE, 0)
+    classes = max(int(learner["learner_model_param"]["num_class"]), 2)
+    chosen = classes - 1 if success is None else success
+    if not 0 <= chosen < classes:
+        raise ModelError(f"{source}: has classes 0 to {classes - 1}, not {chosen}; see --class")
+    if classes > 2:
+        notes.append(f"class {chosen} of {classes} is taken for success; --class names another")
+    return _Source(booster, PROBABILITY, chosen)
+
+
+def _convert(source: str, model: _Source) -> Any:
+    """The ONNX model: what the converter made of the trees, and the one column of it that counts."""
     import onnxmltools
     import xgboost
     from onnx import TensorProto, helper
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    classifier = xgboost.XGBClassifier()
-    classifier.load_model(bytearray(booster.save_raw("ubj")))
+    chances = model.output == PROBABILITY
+    wrapper = xgboost.XGBClassifier() if chances else xgboost.XGBRegressor()
+    wrapper.load_model(bytearray(model.booster.save_raw("ubj")))
     try:
-        converted = onnxmltools.convert_xgboost(
-            classifier, name=KEY, initial_types=[("features", FloatTensorType([None, WIDTH]))]
-        )
+        made = onnxmltools.convert_xgboost(
+            wrapper, name=KEY, initial_types=[("features", FloatTensorType([None, WIDTH]))]
+        ).graph
     except (RuntimeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{source}: onnxmltools cannot convert it: {error}") from None
-    trees = converted.graph.node[0]
+    if chances:
+        nodes, whole, pick = [made.node[0]], made.node[0].output[1], "Gather"
+        column = helper.make_tensor("success", TensorProto.INT64, [], [model.success])
+    else:
+        nodes, whole, pick = list(made.node), made.output[0].name, "Reshape"
+        column = helper.make_tensor("success", TensorProto.INT64, [1], [-1])
+    picked = helper.make_node(pick, [whole, "success"], [model.output])
+    if chances:
+        picked.attribute.append(helper.make_attribute("axis", 1))
     graph = helper.make_graph(
-        [trees, helper.make_node("Gather", [trees.output[1], "success"], ["probability"], axis=1)],
+        [*nodes, picked],
         KEY,
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", WIDTH])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n"])],
-        [helper.make_tensor("success", TensorProto.INT64, [], [1])],
+        [helper.make_tensor_value_info(model.output, TensorProto.FLOAT, ["n"])],
+        [column, *([] if chances else made.initializer)],
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name=KEY)
 
 
-def _run(source: str, raw: bytes, rows: Rows) -> Rows:
-    result: Rows = session(source, raw).run(["probability"], {"features": rows})[0]
+def _run(source: str, raw: bytes, output: str, rows: Rows) -> Rows:
+    result: Rows = session(source, raw).run([output], {"features": rows})[0]
     return result
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import hammer as hammering
 from tests.conftest import AT
 from tradebot.clock import RealClock
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
@@ -228,3 +229,81 @@ def test_beyond_loopback_the_served_venue_warns_and_keeps_its_own_endpoints_to_i
     process.terminate()
     assert process.wait(5) == 143
     assert "anybody who reaches this address can trade here" in process.stderr.read()
+
+
+@pytest.fixture
+def hammer(tmp_path: Path) -> Iterator[Callable[..., Callable[[], dict[str, int]]]]:
+    """Start a process that asks for klines as fast as it may; what reads its lines."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(url: str, share: float, folder: str = "data") -> Callable[[], dict[str, int]]:
+        command = [sys.executable, hammering.__file__, url, str(tmp_path / folder), str(share)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        started.append(process)
+        assert process.stdout is not None
+        stream = process.stdout
+        return lambda: json.loads(stream.readline())
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def venue_of(start: Callable[..., subprocess.Popen[str]], *options: str) -> tuple[str, httpx.Client]:
+    """A stepped venue on a socket of its own, and a client of its control endpoints."""
+    served = start("sim", "serve", "--port", "0", "--json", "--clock", "stepped", "--at", AT, *SMALL, *options)
+    assert served.stdout is not None
+    url = json.loads(served.stdout.readline())["url"]
+    return url, httpx.Client(base_url=url, trust_env=False)
+
+
+def step(control: httpx.Client, seconds: int) -> None:
+    control.post("/sim/clock", json={"advance": seconds * 1000}).raise_for_status()
+
+
+@pytest.mark.parametrize("folders", [("data", "data"), ("one", "two")], ids=["one folder", "a folder each"])
+def test_two_processes_with_half_the_margin_each_are_never_refused(
+    start: Callable[..., subprocess.Popen[str]],
+    hammer: Callable[..., Callable[[], dict[str, int]]],
+    folders: tuple[str, str],
+) -> None:
+    url, control = venue_of(start, "--set", "sim.weight_limit=600")
+    with control:
+        both = [hammer(url, 0.45, folder) for folder in folders]
+        for _ in range(5):
+            seen = [line() for line in both]
+            assert [each["code"] for each in seen] == [0, 0], "held up by itself, not by the venue"
+            assert all(each["asked"] >= 90 for each in seen), "each has its part of 600"
+            step(control, 60)
+
+
+def test_after_a_ban_neither_a_running_nor_a_new_process_sends_anything_before_its_end(
+    start: Callable[..., subprocess.Popen[str]], hammer: Callable[..., Callable[[], dict[str, int]]]
+) -> None:
+    fault = "banned seconds=120 nth=30 path=klines"
+    url, control = venue_of(start, "--fault", fault, "--set", "sim.weight_limit=600")
+
+    def requests() -> int:
+        return int(control.get("/sim/faults").json()["requests"])
+
+    def fetch() -> tuple[int, str]:
+        process = start("fetch", "--venue", "binance", "--base-url", url, "--json")
+        _, told = process.communicate(timeout=30)
+        return process.returncode, told
+
+    with control:
+        running = hammer(url, 0.9)
+        assert running()["code"] == -1003
+        before = requests()
+        code, told = fetch()
+        assert (code, requests()) == (3, before)
+        assert "its limit allows no request for 120 s" in told
+        step(control, 119)
+        held_up = running()
+        assert (held_up["asked"], held_up["code"], requests()) == (0, 0, before)
+        assert fetch()[0] == 3
+        assert requests() == before
+        step(control, 61)
+        assert running()["asked"] > 0
+        assert fetch()[0] == 0

@@ -300,7 +300,7 @@ async def test_a_position_is_left_at_its_time_though_its_symbol_has_left_the_uni
     assert held
     assert documents[1]["symbols"] == 6 - len(held)
     assert {order["symbol"] for order in documents[1]["orders"] if order["side"] == "SELL"} == held
-    assert {position["state"] for position in documents[1]["positions"]} <= {"DUST"}
+    assert {position["state"] for position in documents[1]["positions"]} <= {"dust"}
 
 
 async def test_an_order_that_is_refused_puts_the_rules_in_doubt(make_settings: MakeSettings) -> None:

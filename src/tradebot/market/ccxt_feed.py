@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, TypeVar
@@ -93,11 +94,10 @@ class CcxtFeed(Feed):
     async def __aenter__(self) -> CcxtFeed:
         if silence := self._memo.load("silence", int):
             self._silent_until = silence[1]
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.close)
             await self._ask("markets", self._exchange.load_markets)
-        except BaseException:
-            await self.close()
-            raise
+            stack.pop_all()
         return self
 
     async def __aexit__(

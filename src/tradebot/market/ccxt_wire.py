@@ -132,11 +132,10 @@ def klines(rows: Iterable[Sequence[float | None]]) -> Klines:
         by_time = {int(row[0] or 0): row for row in rows if None not in row[1:5]}
         data = np.zeros((len(FIELDS), len(by_time)))
         for place, (time, row) in enumerate(sorted(by_time.items())):
-            data[0, place] = time
-            data[1:6, place] = [value or 0.0 for value in row[1:6]]
-        if by_time and (min(by_time) not in MS or max(by_time) not in MS):
-            raise BadKlines("open times are not in milliseconds")
-        if by_time and data[1:5].min() <= 0:
+            if time not in MS:
+                raise BadKlines("open times are not in milliseconds")
+            data[:6, place] = [time, *(value or 0.0 for value in row[1:6])]
+        if (data[1:5] <= 0).any():
             raise BadKlines("a price is not positive")
         return Klines(data).checked()
 

@@ -100,16 +100,20 @@ def candidates(wanted: Wanted, instruments: Mapping[str, Instrument], former: Co
     by_name = {symbol.upper(): symbol for symbol in sorted(instruments)}
     named = _found(wanted.symbols, by_name, former) if wanted.symbols else list(by_name.values())
     offered = [instruments[symbol] for symbol in named if symbol in instruments]
-    quote = wanted.quote.upper() or common_quote(offered if wanted.fixed else [i for i in offered if i.tradable])
+    quote = wanted.quote.upper() or common_quote(each for each in offered if wanted.fixed or each.tradable)
     reasons = {symbol: _unfit(wanted, instruments.get(symbol), quote) for symbol in named}
     fit = [symbol for symbol, reason in reasons.items() if reason is None]
-    if fit:
-        unfit = {symbol: reason for symbol, reason in reasons.items() if reason is not None}
-        return Candidates(tuple(fit if wanted.fixed else sorted(fit)), quote, unfit)
+    unfit = {symbol: reason for symbol, reason in reasons.items() if reason is not None}
+    if not fit:
+        raise MarketError(_nobody(wanted, quote, unfit))
+    return Candidates(tuple(fit if wanted.fixed else sorted(fit)), quote, unfit)
+
+
+def _nobody(wanted: Wanted, quote: str, unfit: Mapping[str, str]) -> str:
     if wanted.fixed:
-        symbol, reason = next(iter(reasons.items()))
-        raise MarketError(f"no symbol of the list can be traded: {symbol}: {reason}")
-    raise MarketError(f"no symbol with quote coin '{quote}' is trading; see universe.quote and universe.exclude")
+        symbol, reason = next(iter(unfit.items()))
+        return f"no symbol of the list can be traded: {symbol}: {reason}"
+    return f"no symbol with quote coin '{quote}' is trading; see universe.quote and universe.exclude"
 
 
 def needs_statistics(wanted: Wanted, known: Candidates) -> bool:
@@ -151,11 +155,8 @@ def settle(
     """
     if wanted.fixed:
         return known.symbols, known.unfit
-    old, reasons = frozenset(old), dict(barred)
-    if tickers is not None:
-        slack = {symbol: SLACK if symbol in old else 1.0 for symbol in known.symbols}
-        told = {symbol: failing(wanted, tickers.get(symbol), slack[symbol]) for symbol in known.symbols}
-        reasons = {symbol: reason for symbol, reason in told.items() if reason} | reasons
+    old = frozenset(old)
+    reasons = {**_filtered(wanted, old, known.symbols, tickers), **barred}
     volume = {s: tickers[s].quote_volume if tickers else 0.0 for s in known.symbols if s not in reasons}
     fit = sorted(volume, key=lambda symbol: (-volume[symbol], symbol))
     if not fit:
@@ -163,6 +164,16 @@ def settle(
     chosen = _placed(fit, old, wanted.top)
     reasons |= {symbol: f"rank {rank} by 24 h volume" for rank, symbol in enumerate(fit, 1) if symbol not in chosen}
     return tuple(symbol for symbol in fit if symbol in chosen), reasons
+
+
+def _filtered(
+    wanted: Wanted, old: Collection[str], symbols: Iterable[str], tickers: Mapping[str, Ticker] | None
+) -> dict[str, str]:
+    """Reasons against those that do not pass the filters, which are milder to who is in."""
+    if tickers is None:
+        return {}
+    told = {s: failing(wanted, tickers.get(s), SLACK if s in old else 1.0) for s in symbols}
+    return {symbol: reason for symbol, reason in told.items() if reason}
 
 
 def _placed(ranking: Sequence[str], old: Collection[str], top: int) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -203,6 +205,63 @@ def test_a_commit_is_seen_whole_or_not_at_all(chunks: Chunks, tmp_path: Path) ->
     reader.close()
 
 
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from tradebot.market.bars import Klines
+from tradebot.market.chunks import Change, Chunks, Coverage
+
+chunks, start, base = Chunks(Path(sys.argv[1]), "test"), int(sys.argv[2]), None
+for count in range(1, 100_000):
+    data = np.full((10, count), float(count))
+    data[0] = start + 300_000 * np.arange(count)
+    coverage = Coverage(start, start, start + 300_000 * (count - 1))
+    chunks.commit([Change((name, "5m"), Klines(data), coverage, base) for name in "ABCDE"])
+    base = coverage
+    print(count, flush=True)
+"""
+
+
+def test_a_process_killed_in_the_middle_of_its_commits_leaves_whole_ones(tmp_path: Path) -> None:
+    for kill in range(3):
+        folder = tmp_path / str(kill)
+        command = [sys.executable, "-c", WRITER, str(folder), str(START)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout
+            reported = 0
+            while reported < 10 + 7 * kill:
+                reported = int(writer.stdout.readline())
+            writer.kill()
+        chunks = Chunks(folder, "test")
+        index = chunks.index()
+        stored = [klines for _, klines in chunks.read([(name, "5m") for name in "ABCDE"], None, None)]
+        chunks.close()
+        assert len(set(index.values())) == 1
+        count = len(stored[0])
+        assert count >= reported
+        assert index["A", "5m"].newest == START + (count - 1) * STEP
+        assert all(len(klines) == count and (klines.data[1:] == count).all() for klines in stored)
+
+
+def test_readers_always_see_whole_commits(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path), str(START)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        reader = Chunks(tmp_path, "test")
+        names = [(name, "5m") for name in "ABCDE"]
+        for _ in range(50):
+            counts = {
+                (len(klines), klines.data[1:].min(), klines.data[1:].max())
+                for _, klines in reader.read(names, None, None)
+            }
+            ((count, least, most),) = counts
+            assert count == least == most
+        reader.close()
+        writer.kill()
+
+
 def test_what_another_process_stored_meanwhile_is_kept(chunks: Chunks) -> None:
     chunks.commit([change(klines(10))])
     chunks.commit([change(klines(4))])  # built on nothing, as if it had not seen the first
@@ -274,7 +333,7 @@ def test_added_bars_that_differ_replace_the_old(chunks: Chunks) -> None:
     assert same(chunks.load(SERIES, START, START + 2 * STEP)[0], klines(3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1_500), st.integers(1, 700), st.sampled_from("AB")), max_size=8))
 def test_in_whatever_pieces_history_comes_it_ends_as_the_truth(pieces: list[tuple[int, int, str]]) -> None:
     truth, known = klines(2_300), {"A": set[int](), "B": set[int]()}

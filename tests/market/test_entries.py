@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -203,6 +206,54 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MarketError, match=r"kline store .*file/klines: Not a directory; .*--data-dir"):
         Entries(tmp_path / "file" / "klines")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    Entries(tmp_path).close()
+    tmp_path.chmod(0o500)
+    with pytest.raises(MarketError, match=r"kline store .*--data-dir"):
+        Entries(tmp_path)
+
+
+WRITER = """
+import resource, sys
+from pathlib import Path
+from tradebot.errors import MarketError
+from tradebot.market.entries import Entries, unseal
+
+entries = Entries(Path(sys.argv[1]))
+entries.put("before", b"safe")
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    with entries.transaction():
+        for index in range(100):
+            entries.put(f"new|{index}", bytes(10_000))
+except MarketError as error:
+    print(error)
+print(entries.keys(""), bytes(unseal(entries.get("before"))))
+entries.put("after", b"works")
+"""
+
+
+def test_a_file_that_cannot_grow_is_one_clear_line_and_loses_nothing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], capture_output=True, text=True, check=True)
+    error, left = done.stdout.splitlines()
+    assert re.fullmatch(r"kline store .*: (disk I/O error|database or disk is full); .*--data-dir", error)
+    assert left == "['before'] b'safe'"
+    entries = Entries(tmp_path)
+    assert entries.keys("") == ["after", "before"]
+    entries.close()
+
+
+def test_a_database_that_cannot_be_written_is_one_clear_line(entries: Entries) -> None:
+    entries.put("a", b"safe")
+    entries._database.execute("PRAGMA query_only = 1")  # as a file system that has become read-only, for root too
+    with pytest.raises(MarketError, match=r"kline store .*: attempt to write a readonly database; .*--data-dir"):
+        entries.put("a", b"other")
+    with pytest.raises(MarketError, match="readonly"), entries.transaction():
+        entries.put("a", b"other")
+    assert bytes(unseal(entries.get("a"))) == b"safe"
 
 
 def test_a_lock_that_is_held_too_long_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

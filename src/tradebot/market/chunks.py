@@ -20,7 +20,7 @@ import orjson
 
 from tradebot.errors import BadKlines
 from tradebot.market import packing
-from tradebot.market.bars import Klines, interval_ms, merge
+from tradebot.market.bars import Floats, Klines, interval_ms, merge
 from tradebot.market.coverage import Coverage, merged, reduced
 from tradebot.market.entries import Entries, unseal
 
@@ -230,12 +230,9 @@ class Chunks:
     def _write(self, pieces: Iterable[tuple[Series, Klines]]) -> None:
         keys, stretches = [], []
         for series, klines in pieces:
-            span, step = chunk_span(series[1]), interval_ms(series[1])
-            opens = klines.data[0] - klines.data[0] % span
-            borders = [*np.flatnonzero(np.diff(opens, prepend=-1.0)).tolist(), len(klines)]
-            for left, right in pairwise(borders):
-                keys.append(self._key(*series, _moment(int(opens[left]))))
-                stretches.append((klines.data[:, left:right], step))
+            for data in _cut(klines.data, chunk_span(series[1])):
+                keys.append(self._key(*series, _moment(chunk_open(series[1], int(data[0, 0])))))
+                stretches.append((data, interval_ms(series[1])))
         for key, (data, _), payload in zip(keys, stretches, packing.pack(stretches), strict=True):
             self.entries.put(key, payload, tag=data.shape[1])
 
@@ -271,6 +268,15 @@ class Chunks:
         """For each series its bars, its bytes, and when it was last written (UTC ms of this machine's clock)."""
         groups = [(group.key.split("|"), group) for group in self.entries.groups(self._key(""))]
         return {(key[1], key[2]): (group.tags, group.size, group.written) for key, group in groups if len(key) == 4}
+
+
+def _cut(data: Floats, span: int) -> list[Floats]:
+    """The parts of a series that belong into one chunk each."""
+    if data.shape[1] and data[0, -1] - data[0, 0] < span - data[0, 0] % span:  # the usual case
+        return [data]
+    opens = data[0] - data[0] % span
+    borders = [*np.flatnonzero(np.diff(opens, prepend=-1.0)).tolist(), data.shape[1]]
+    return [data[:, left:right] for left, right in pairwise(borders)]
 
 
 def _moment(moment: int) -> str:

@@ -13,7 +13,9 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
+from string import digits
 from typing import Any, NamedTuple
 
 import diskcache
@@ -34,9 +36,9 @@ _FIND = """
 SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))
 """
 _KEYS = "SELECT key FROM Cache WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key"
-_GROUPS = """
-SELECT rtrim(key, '0123456789') AS name, total(tag), total(length(value)), max(store_time)
-FROM Cache WHERE raw = 1 AND key >= ? AND key < ? GROUP BY name
+_AMOUNTS = """
+SELECT key, coalesce(CAST(tag AS INTEGER), 0), coalesce(length(value), 0), coalesce(CAST(store_time AS REAL), 0)
+FROM Cache WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key
 """
 _DROP = "DELETE FROM Cache WHERE raw = 1 AND key >= ? AND key < ?"
 _END = "\U0010ffff"  # after every key that begins alike
@@ -254,8 +256,17 @@ class Entries:
     def groups(self, prefix: str) -> list[Group]:
         """The entries whose keys begin with `prefix`, by key without its trailing digits."""
         with self._guarded():
-            rows = self._database.execute(_GROUPS, (prefix, prefix + _END)).fetchall()
-        return [Group(key, int(tags), int(size), int(written * 1000)) for key, tags, size, written in rows]
+            rows = self._database.execute(_AMOUNTS, (prefix, prefix + _END)).fetchall()
+        # SQLite's own GROUP BY carries the values along, and takes ten times as long.
+        return [
+            Group(
+                key,
+                sum(row[1] for row in some),
+                sum(row[2] for row in some),
+                int(1000 * max(row[3] for row in some)),
+            )
+            for key, some in ((key, list(each)) for key, each in groupby(rows, lambda row: row[0].rstrip(digits)))
+        ]
 
     def drop(self, first: str, stop: str) -> int:
         """Delete the entries with `first <= key < stop`; how many there were."""

@@ -44,13 +44,16 @@ def close_times(opens: Times, interval: str) -> Times:
 
 def kline_rows(bars: Exact, interval: str) -> bytes:
     """The rows as the inside of a JSON array: twelve elements each, separated by commas."""
-    if not len(bars):
-        return b""
-    values = bars.data[_WIRE]
-    values[_CLOSE] = close_times(bars.data[0], interval)
-    places = np.array(bars.scale.rows)[_WIRE]
+    return kline_pages([(bars, interval)])[0]
+
+
+def kline_pages(pages: Sequence[tuple[Exact, str]]) -> list[bytes]:
+    """`kline_rows` of several series with their intervals; together they take half the time."""
+    values = np.concatenate([bars.data for bars, _ in pages], axis=1)[_WIRE]
+    values[_CLOSE] = np.concatenate([close_times(bars.data[0], interval) for bars, interval in pages])
+    places = np.array([bars.scale.rows for bars, _ in pages]).T[_WIRE]
     places[_CLOSE] = 0
-    return _ROW.fill(values, places[:, None])[:-1]
+    return [text[:-1] for text in _ROW.pages(values, places, [len(bars) for bars, _ in pages])]
 
 
 def order(entry: Entry) -> dict[str, Any]:

@@ -210,9 +210,9 @@ class Pipeline:
                     async for ready in stream:
                         arrivals.add(ready)
                         if batch := arrivals.batch(BATCH):
-                            parts.append((batch, await self._own(watch, batch)))
+                            parts.append((batch, await self._own(look, batch)))
             if rest := arrivals.batch(1):
-                parts.append((rest, await self._own(watch, rest)))
+                parts.append((rest, await self._own(look, rest)))
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
             self.session.scout.doubt()
         self._refuse_nothing(look, parts)
@@ -226,9 +226,11 @@ class Pipeline:
         before, self._trouble = self._trouble, self.session.store.trouble
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 
-    async def _own(self, watch: Watch, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
-        with watch("analyze"):
-            return await own_features(self.pool, batch)
+    async def _own(self, look: Look, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
+        with look.watch("analyze"):
+            own, deadly = await own_features(self.pool, batch)
+        look.skipped |= deadly
+        return own
 
     @staticmethod
     def _refuse_nothing(look: Look, parts: Sequence[object]) -> None:
@@ -244,9 +246,9 @@ class Pipeline:
         order = [names.index(symbol) for symbol in panels[0].symbols]
         own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
         features = featured(panels, own)
-        scores = await plugins.scores(self.pool, self.strategy, features)
+        scores, deadly = await plugins.scores(self.pool, self.strategy, features)
         look.analysis = judged(features, scores, self.settings.strategy.min_score, self.settings.market.max_filled)
-        look.skipped |= look.analysis.skipped
+        look.skipped = {**look.analysis.skipped, **look.skipped, **deadly}
 
     async def predict(self, look: Look) -> Look:
         """One batch for all signals, in a worker or inline. Raises `ModelError`."""

@@ -174,9 +174,21 @@ async def test_one_that_wants_pandas_gives_the_same_in_workers_as_here(tmp_path:
     strategy = made(written(tmp_path, FRAMED), "Crossing", fast=4.0)
     table = features()
     with WorkerPool(2, use) as pool:  # type: ignore[arg-type]
-        found = await plugins.scores(pool, strategy, table)
+        found, deadly = await plugins.scores(pool, strategy, table)
     np.testing.assert_array_equal(found, strategy.score(table))
     assert not np.isnan(found).any()
+    assert deadly == {}
+
+
+async def test_a_symbol_of_which_workers_die_is_left_out_with_its_reason_and_no_other_is(tmp_path: Path) -> None:
+    table = features()
+    price = float(table.panels[0].close[2, -1])
+    kill = f"__import__('os')._exit(9) if frames['5m']['close'].iloc[-1] == {price!r} else None; close = frames"
+    strategy = made(written(tmp_path, FRAMED.replace("close = frames", kill)), "Crossing")
+    with WorkerPool(2, "always") as pool:
+        found, deadly = await plugins.scores(pool, strategy, table)
+    assert deadly == {"S002": "worker processes die of its bars"}
+    assert np.flatnonzero(np.isnan(found)).tolist() == [2]
 
 
 async def test_one_that_fails_in_a_worker_is_told_by_name(tmp_path: Path) -> None:
@@ -191,4 +203,5 @@ async def test_one_that_fails_in_a_worker_is_told_by_name(tmp_path: Path) -> Non
 async def test_one_of_features_is_scored_in_this_process() -> None:
     strategy, table = STRATEGIES["trend"](), features()
     with WorkerPool(1, "never") as pool:
-        np.testing.assert_array_equal(await plugins.scores(pool, strategy, table), strategy.score(table))
+        found, _ = await plugins.scores(pool, strategy, table)
+    np.testing.assert_array_equal(found, strategy.score(table))

@@ -116,6 +116,19 @@ async def test_only_the_chunk_that_kills_its_worker_fails(pool: WorkerPool) -> N
     assert len(pool.pids) == 2
 
 
+async def test_work_is_spread_over_the_workers_and_put_together_in_order(pool: WorkerPool) -> None:
+    done, deadly = await pool.spread(work.total, 7, lambda cut: list(range(cut.start, cut.stop)), 1e9)
+    assert [(cut.start, cut.stop) for cut, _ in done] == [(0, 3), (3, 7)]
+    assert [result for _, result in done] == [3, 18]
+    assert deadly == []
+
+
+async def test_a_chunk_that_kills_its_workers_is_narrowed_to_the_guilty_rows(pool: WorkerPool) -> None:
+    done, deadly = await pool.spread(work.die_of_any_13, 20, lambda cut: list(range(cut.start, cut.stop)), 1e9)
+    assert deadly == [13]
+    assert sorted(value for _, values in done for value in values) == [row for row in range(20) if row != 13]
+
+
 async def test_every_chunk_beside_one_that_dies_once_has_its_result(pool: WorkerPool, tmp_path: Path) -> None:
     marks = [str(tmp_path / "mark"), str(tmp_path), str(tmp_path)]
     answers = await pool.map(work.die_once, marks)
@@ -168,6 +181,17 @@ class Breaking(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.closed = True
+
+
+async def test_where_work_runs_and_why_is_told_once_for_each_kind(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "tradebot.analysis.pool"), WorkerPool(1, "auto") as pool:
+        for _ in range(3):
+            await pool.map(work.double, [1, 2], 0.5)
+        await pool.map(work.double, [1, 2], 100.0)
+    here, made, there = caplog.messages
+    assert here == ("double runs in this process: expected to take 0.5 ms, workers are worth their way from 20 ms on")
+    assert there.startswith("double runs in 1 workers: expected to take 100.0 ms") or "primed" in there
+    assert "1 workers made and primed in" in made + there
 
 
 async def test_another_engine_is_made_anew_too_and_closed_when_it_breaks() -> None:

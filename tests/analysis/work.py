@@ -55,6 +55,14 @@ def die_of_13(value: int) -> int:
     return value
 
 
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+def die_of_any_13(values: list[int]) -> list[int]:
+    return [die_of_13(value) for value in values]
+
+
 def environment(name: str) -> str | None:
     return os.environ.get(name)
 

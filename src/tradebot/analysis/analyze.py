@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from tradebot.analysis.features import WARMUP, Features, assemble, latest_of, names, unusable
-from tradebot.analysis.pool import WorkerPool, chunks
+from tradebot.analysis.features import FEATURES, WARMUP, Features, assemble, latest_of, names, unusable
+from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy, signals
 from tradebot.market.bars import Floats, Panel
+
+DEADLY = "worker processes die of its bars"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +40,25 @@ def own_of(data: Sequence[Floats]) -> tuple[Floats, ...]:
     return tuple(latest_of(each) for each in data)
 
 
-async def own_features(pool: WorkerPool, panels: Sequence[Panel]) -> tuple[Floats, ...]:
+Own: TypeAlias = tuple[tuple[Floats, ...], dict[str, str]]
+
+
+async def own_features(pool: WorkerPool, panels: Sequence[Panel]) -> Own:
     """Own features at the panels' last bars, `(symbols, 10)` for each panel, `latest` of each.
 
-    To hand a series to a worker takes four times as long as to compute on it, however many there
-    are, so its cost counts as nothing: in workers only if the pool is always to be used.
+    And the symbols whose worker process died of them, with that reason; their features are NaN. To hand
+    a series to a worker takes four times as long as to compute on it, however many there are, so its
+    cost counts as nothing: in workers only if the pool is always to be used.
     """
-    cuts = chunks(len(panels[0].symbols), pool.parts(0.0))
-    work = [[panel.data[:, cut, -WARMUP:] for panel in panels] for cut in cuts]
-    done = await pool.map(own_of, work)
-    return tuple(np.concatenate(parts) for parts in zip(*done, strict=True))
+    symbols = panels[0].symbols
+    found = tuple(np.full((len(symbols), len(FEATURES)), np.nan) for _ in panels)
+    done, deadly = await pool.spread(
+        own_of, len(symbols), lambda cut: [panel.data[:, cut, -WARMUP:] for panel in panels]
+    )
+    for cut, parts in done:
+        for whole, part in zip(found, parts, strict=True):
+            whole[cut] = part
+    return found, {symbols[row]: DEADLY for row in deadly}
 
 
 def featured(panels: Sequence[Panel], own: Sequence[Floats]) -> Features:

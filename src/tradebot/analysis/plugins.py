@@ -23,9 +23,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tradebot.analysis.analyze import DEADLY
 from tradebot.analysis.features import Features
 from tradebot.analysis.frames import FRAME_MS, scores_of
-from tradebot.analysis.pool import WorkerPool, chunks
+from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.promises import TOLERANCE, broken
 from tradebot.analysis.strategies import STRATEGIES, Strategy, filled_in
 from tradebot.errors import StrategyError, UnknownName, suggestion
@@ -125,15 +126,24 @@ def frame_scores(task: Task) -> Floats:
         return _sound(scores_of(strategy.inner, panels)[-1], (len(panels[0].symbols),))
 
 
-async def scores(pool: WorkerPool, strategy: Strategy, features: Features) -> Floats:
-    """A strategy's scores `(symbols,)`; those of one that wants pandas come from the workers."""
+async def scores(pool: WorkerPool, strategy: Strategy, features: Features) -> tuple[Floats, dict[str, str]]:
+    """A strategy's scores `(symbols,)`; those of one that wants pandas come from the workers.
+
+    And the symbols whose worker process died of them, with that reason; their scores are NaN.
+    """
     if not (isinstance(strategy, Guarded) and strategy.wants_frames):
-        return strategy.score(features)
-    cost = FRAME_MS * len(features.symbols)
-    cuts = chunks(len(features.symbols), pool.parts(cost))
-    panels = [[panel.take(range(cut.start, cut.stop)) for panel in features.panels] for cut in cuts]
-    tasks: list[Task] = [(strategy.name, strategy.folder, strategy.parameters, each) for each in panels]
-    return np.concatenate(await pool.map(frame_scores, tasks, cost))
+        return strategy.score(features), {}
+
+    def task(cut: slice) -> Task:
+        panels = [panel.take(range(cut.start, cut.stop)) for panel in features.panels]
+        return strategy.name, strategy.folder, strategy.parameters, panels
+
+    count = len(features.symbols)
+    found = np.full(count, np.nan)
+    done, deadly = await pool.spread(frame_scores, count, task, FRAME_MS * count)
+    for cut, part in done:
+        found[cut] = part
+    return found, {features.symbols[row]: DEADLY for row in deadly}
 
 
 def _foreign(name: str, folder: str) -> type[Any]:

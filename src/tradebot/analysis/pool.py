@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -31,6 +32,7 @@ A = TypeVar("A")
 Use: TypeAlias = Literal["auto", "always", "never"]
 Preload: TypeAlias = tuple[tuple[str, str], tuple[Any, ...]]
 
+log = logging.getLogger(__name__)
 INLINE_MS = 20.0
 GRACE_S = 1.0  # for work that runs when the pool is closed
 _SERVER_LOADS = ("tradebot.analysis.threads", "tradebot.analysis.analyze")
@@ -100,6 +102,7 @@ class WorkerPool:
         self._preload = preload
         self._engine = engine or self._processes
         self._executor: Executor | None = None
+        self._told: dict[str, bool] = {}
         self._closed = False
         self._changing = threading.Lock()
 
@@ -134,7 +137,9 @@ class WorkerPool:
         executor = ProcessPoolExecutor(self.workers, context, _begin, (self._preload,))
         with _without_interrupts():
             forkserver.ensure_running()
+        begun = monotonic_ms()
         self.pids = self._introduced(executor)
+        log.info("%d workers made and primed in %.0f ms", self.workers, monotonic_ms() - begun)
         return executor
 
     def _introduced(self, executor: Executor) -> tuple[int, ...]:
@@ -149,12 +154,25 @@ class WorkerPool:
         """Whether work that takes `cost_ms` on one core would run in this process."""
         return self.use == "never" or (self.use == "auto" and cost_ms < INLINE_MS)
 
+    def _tell(self, function: Callable[..., Any], cost_ms: float) -> None:
+        """Log where a kind of work runs, and why, when that is new."""
+        name, here = getattr(function, "__name__", str(function)), self.inline(cost_ms)
+        if self._told.get(name) == here:
+            return
+        self._told[name] = here
+        why = (
+            f"pool.use = {self.use}" if self.use != "auto" else f"workers are worth their way from {INLINE_MS:g} ms on"
+        )
+        place = "in this process" if here else f"in {self.workers} workers"
+        log.info("%s runs %s: expected to take %.1f ms, %s", name, place, cost_ms, why)
+
     def parts(self, cost_ms: float) -> int:
         """Into how many chunks such work is best cut."""
         return 1 if self.inline(cost_ms) else self.workers
 
     async def call(self, function: Callable[..., T], *args: Any, cost_ms: float = 0.0) -> T:
         """`function(*args)`, which must be pure: if its worker dies it is run once more, then `PoolError`."""
+        self._tell(function, cost_ms)
         if self.inline(cost_ms):
             return function(*args)
         executor = await self._executor_now()
@@ -169,14 +187,50 @@ class WorkerPool:
         Workers that die take all chunks with them that were under way. Those are run once more,
         one after another, so that only the guilty one fails again: with `PoolError`.
         """
+        results = await self._tried(function, list(chunks), cost_ms)
+        for result in results:
+            if isinstance(result, PoolError):
+                raise result
+        return [result for result in results if not isinstance(result, PoolError)]
+
+    async def spread(
+        self, function: Callable[[A], T], count: int, take: Callable[[slice], A], cost_ms: float = 0.0
+    ) -> tuple[list[tuple[slice, T]], list[int]]:
+        """`function(take(cut))` for cuts that make up `range(count)`, in order; and the rows that kill workers.
+
+        A cut whose worker dies twice is halved until the guilty row stands alone, and left out.
+        """
+        done: dict[int, tuple[slice, T]] = {}
+        deadly: list[int] = []
+        cuts = chunks(count, self.parts(cost_ms))
+        while cuts:
+            results = await self._tried(function, [take(cut) for cut in cuts], cost_ms)
+            narrower: list[slice] = []
+            for cut, result in zip(cuts, results, strict=True):
+                if not isinstance(result, PoolError):
+                    done[cut.start] = (cut, result)
+                elif cut.stop - cut.start <= 1:
+                    deadly.append(cut.start)
+                else:
+                    middle = (cut.start + cut.stop) // 2
+                    narrower += [slice(cut.start, middle), slice(middle, cut.stop)]
+            cuts = narrower
+        return [done[start] for start in sorted(done)], sorted(deadly)
+
+    async def _tried(self, function: Callable[[A], T], work: Sequence[A], cost_ms: float) -> list[T | PoolError]:
+        """The result of each chunk, or the error that its worker dies of it."""
+        self._tell(function, cost_ms)
         if self.inline(cost_ms):
-            return [function(chunk) for chunk in chunks]
-        executor, work = await self._executor_now(), list(chunks)
+            return [function(chunk) for chunk in work]
+        executor = await self._executor_now()
         tries = await asyncio.gather(*(_run(executor, function, chunk) for chunk in work), return_exceptions=True)
-        results: list[T] = []
+        results: list[T | PoolError] = []
         for chunk, result in zip(work, tries, strict=True):
             if isinstance(result, BrokenExecutor):
-                results.append(await self._again(executor, function, chunk))
+                try:
+                    results.append(await self._again(executor, function, chunk))
+                except PoolError as error:
+                    results.append(error)
             elif isinstance(result, BaseException):
                 raise result
             else:

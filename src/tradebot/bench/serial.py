@@ -77,7 +77,7 @@ class Serial:
         with WorkerPool(self.settings.pool.workers, "always", None) as pool:
             pool.start()
             self.pool_ms.append(monotonic_ms() - start)
-            own = [await own_features(pool, each) for each in panels]
+            own = [(await own_features(pool, each))[0] for each in panels]
         intervals = range(len(self.settings.market.intervals))
         whole = [joined([each[i] for each in panels], look.universe.symbols) for i in intervals]
         features = [np.concatenate([each[i] for each in own]) for i in intervals]

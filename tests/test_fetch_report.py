@@ -91,17 +91,23 @@ def test_a_round_is_one_line_and_its_errors() -> None:
 
 
 def test_a_bar_shows_what_is_covered() -> None:
-    period = (0, CELLS * 100 - 1)
-    assert coverage_bar([period], [], 1, period) == "█" * CELLS
+    period, span = (0, CELLS * 100), (0, CELLS * 100 - 1)
+    assert coverage_bar([span], [], 1, period) == "█" * CELLS
     assert coverage_bar([(0, 799)], [], 1, period) == "█" * 8 + " " * (CELLS - 8)
-    assert coverage_bar([period], [(100, 100)], 1, period) == "█▓" + "█" * (CELLS - 2)
+    assert coverage_bar([span], [(100, 100)], 1, period) == "█▓" + "█" * (CELLS - 2)
     assert coverage_bar([(100, 100)], [], 1, period) == " ░" + " " * (CELLS - 2)
     assert coverage_bar([], [], 1, period) == " " * CELLS
 
 
 @given(st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999)).map(sorted).map(tuple), max_size=3))
 def test_a_bar_has_as_many_cells_whatever_is_covered(spans: list[Any]) -> None:
-    assert len(coverage_bar(spans, [], 1, (0, 999))) == CELLS
+    assert len(coverage_bar(spans, [], 1, (0, 1_000))) == CELLS
+
+
+def test_series_of_one_period_are_full_whatever_their_interval() -> None:
+    rows = [{**STORED, "interval": i, "last_open": T0 + DAY - step, "spans": ((T0, T0 + DAY - step),)}
+            for i, step in (("1m", MINUTE), ("1h", HOUR))]  # fmt: skip
+    assert printed("status", series=rows).count("█" * CELLS) == 2
 
 
 @pytest.mark.parametrize(

@@ -79,13 +79,15 @@ def test_what_is_not_stored_is_said_with_what_is(make_settings: MakeSettings, se
 def test_what_is_exported_is_imported_to_the_last_bit(
     make_settings: MakeSettings, settings: Settings, tmp_path: Path, suffix: str | None
 ) -> None:
-    document = export(settings, tmp_path / "out", suffix, None, None)
+    told: list[tuple[str, int, int]] = []
+    document = export(settings, tmp_path / "out", suffix, None, None, progress=lambda *each: told.append(each))
     ending = suffix or "csv"
     names = [f"BTCUSDT-5m.{ending}", f"BTCUSDT-1h.{ending}", f"ETHUSDT-5m.{ending}"]
     assert [Path(row["path"]).name for row in document["files"]] == names
     assert [row["rows"] for row in document["files"]] == [1_999, 30, 100]
     other = make_settings(data_dir=str(tmp_path / "other"))
-    imported = take(other, tmp_path / "out")
+    imported = take(other, tmp_path / "out", lambda *each: told.append(each))
+    assert told == [(stage, done, 3) for stage in ("export", "import") for done in (1, 2, 3)]
     assert imported["errors"] == []
     assert sum(row["new"] for row in imported["files"]) == 2_129
     with open_store(settings) as one, open_store(other) as two:

@@ -115,7 +115,7 @@ def _with_the_venue(settings: "Settings", terminal: "Terminal", asked: Asked) ->
         return finish(fetching.verify(settings, asked.since, asked.until, show, mend=asked.repair))
 
 
-def _with_the_store(settings: "Settings", asked: Asked) -> "Document":
+def _with_the_store(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
     from tradebot import keeping
 
     gone = asked.symbols
@@ -123,13 +123,13 @@ def _with_the_store(settings: "Settings", asked: Asked) -> "Document":
         from tradebot import fetching
 
         gone = frozenset(keeping.outside(settings, finish(fetching.universe(settings))))
-    with ended_by_signal():
+    with ended_by_signal(), terminal.progress() as progress:
         if asked.mode == "status":
             return keeping.status(settings)
         if asked.mode == "export" and asked.path:
-            return keeping.export(settings, asked.path, asked.suffix, asked.since, asked.until)
+            return keeping.export(settings, asked.path, asked.suffix, asked.since, asked.until, progress=progress)
         if asked.mode == "import" and asked.path:
-            return keeping.take(settings, asked.path)
+            return keeping.take(settings, asked.path, progress)
         return keeping.prune(settings, gone, asked.until or 0, carry_out=asked.yes)
 
 
@@ -184,7 +184,7 @@ def fetch(
     if asked.mode == "watch":
         return _watch(settings, terminal)
     alone = asked.mode not in ("since", "verify")
-    document = _with_the_store(settings, asked) if alone else _with_the_venue(settings, terminal, asked)
+    document = (_with_the_store if alone else _with_the_venue)(settings, terminal, asked)
     terminal.emit({"since": "history", "drop": "prune"}.get(asked.mode, asked.mode), document)
     return _judge(asked.mode, document)
 

@@ -55,9 +55,10 @@ def duration(ms: float) -> str:
 def coverage_bar(spans: Iterable[Span], holes: Iterable[Span], step: int, period: Span) -> str:
     """One cell for each part of `period`: blank where nothing is covered, full where all is.
 
-    `spans` are covered but for `holes`; all as first and last open time of bars of length `step`.
+    `spans` are covered but for `holes`; both as first and last open time of bars of length `step`. A
+    period is two moments.
     """
-    start, width = period[0], max(period[1] + step - period[0], 1) / CELLS
+    start, width = period[0], max(period[1] - period[0], 1) / CELLS
     shares = [0.0] * CELLS
     for sign, parts in ((1.0, spans), (-1.0, holes)):
         for first, last in parts:
@@ -74,11 +75,12 @@ def coverage_bar(spans: Iterable[Span], holes: Iterable[Span], step: int, period
 
 def _bars(rows: Sequence[Document], covered: Callable[[Document], tuple[Iterable[Span], Iterable[Span]]]) -> Column:
     """A column of coverage bars, all over the same period."""
-    ends = [time for row in rows for time in (row["first_open"], row["last_open"]) if time is not None]
-    period = (min(ends), max(ends)) if ends else (0, 0)
+    held = [row for row in rows if row["first_open"] is not None]
+    begin = min((row["first_open"] for row in held), default=0)
+    end = max((row["last_open"] + interval_ms(row["interval"]) for row in held), default=0)
 
     def drawn(row: Document) -> str:
-        return f"▕{coverage_bar(*covered(row), interval_ms(row['interval']), period)}▏"
+        return f"▕{coverage_bar(*covered(row), interval_ms(row['interval']), (begin, end))}▏"
 
     return "coverage", drawn
 

@@ -5,10 +5,11 @@ Settings in, document out. Nothing here prints or parses a command line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
 from tradebot.clock import wall_ms
 from tradebot.config import Settings
@@ -20,7 +21,11 @@ from tradebot.market.chunks import Series
 from tradebot.market.store import KlineStore, Stored
 from tradebot.session import venue_key
 
-FORMATS = ("csv", "parquet")
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def unseen(stage: str, done: int, of: int) -> None:
+    """Progress that nobody looks at."""
 
 
 @contextmanager
@@ -104,7 +109,15 @@ def _targets(path: Path, suffix: str | None, series: Sequence[Series]) -> list[P
     return [path / file_name(each, f".{suffix or 'csv'}") for each in series]
 
 
-def export(settings: Settings, path: Path, suffix: str | None, since: int | None, until: int | None) -> Document:
+def export(
+    settings: Settings,
+    path: Path,
+    suffix: str | None,
+    since: int | None,
+    until: int | None,
+    *,
+    progress: Progress = unseen,
+) -> Document:
     """Write the chosen series from `since` to before `until` (UTC ms) as files.
 
     `path` is a folder, or for one series a file; `suffix` is csv or parquet. A file that is there is replaced.
@@ -118,18 +131,21 @@ def export(settings: Settings, path: Path, suffix: str | None, since: int | None
             rows = write_file(target, name, _blocks(store, name, first, last), venue_key(settings))
             size = target.stat().st_size
             files.append({"path": str(target), "symbol": name[0], "interval": name[1], "rows": rows, "bytes": size})
+            progress("export", len(files), len(series))
     return {"schema": SCHEMA, "venue": venue_key(settings), "files": files}
 
 
-def take(settings: Settings, path: Path) -> Document:
+def take(settings: Settings, path: Path, progress: Progress = unseen) -> Document:
     """Store the klines of a file or of the files in a folder; a bad file is named in `errors` and left out whole."""
     files, errors = [], []
     with open_store(settings) as store:
-        for file in kline_files(path):
+        found = kline_files(path)
+        for done, file in enumerate(found, 1):
             try:
                 files.append(_imported(store, file))
             except BadKlines as error:
                 errors.append({"path": str(file.path), "error": str(error)})
+            progress("import", done, len(found))
     return {"schema": SCHEMA, "venue": venue_key(settings), "files": files, "errors": errors}
 
 

@@ -26,6 +26,8 @@ ROWS = 50_000  # held in memory at once
 _NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-\d{4}-\d{2}(-\d{2})?)?\.(csv|zip|parquet)")
 # What float() would take beside plain decimal numbers holds other letters than these.
 _PLAIN = re.compile(r"[0-9.eE+,-]*")
+_DIGITS = re.compile(r"[0-9,]*")
+_GREAT = 1e17  # numbers from here on are looked at one by one
 _FEW = 10  # rows that may lie on a coarser grid by chance
 
 
@@ -85,10 +87,11 @@ def read_file(file: KlineFile, rows: int = ROWS) -> Iterator[Klines]:
 
 def _klines(cells: Cells) -> Klines:
     data = np.empty((len(FIELDS), len(cells)))
-    data[0] = cells.read("open_time", moment)
+    data[0] = _times(cells)
     for row, name in enumerate(FIELDS[1:], 1):
         if name in cells.columns:
-            data[row] = cells.read(name, count) if name == "trades" else _decimals(cells, name)
+            quick = _parsed(cells.columns[name], _DIGITS if name == "trades" else _PLAIN)
+            data[row] = cells.read(name, count if name == "trades" else decimal) if quick is None else quick
     absent = [name for name in FIELDS if name not in cells.columns]
     if absent:
         exact = {name: cells.read(name, scaled) for name in FIELDS[1:] if name in cells.columns and name != "trades"}
@@ -98,17 +101,24 @@ def _klines(cells: Cells) -> Klines:
     return Klines(data)
 
 
-def _decimals(cells: Cells, name: str) -> Floats:
-    column = cells.columns[name]
-    if _PLAIN.fullmatch(",".join(column)):
-        try:
-            values = np.fromiter(map(float, column), np.float64, len(column))
-        except ValueError:
-            pass
-        else:
-            if np.isfinite(values).all() and not np.signbit(values).any():
-                return values
-    return np.array(cells.read(name, decimal))  # names the first cell that is wrong, if one is
+def _times(cells: Cells) -> Floats:
+    quick = _parsed(cells.columns["open_time"], _DIGITS)
+    if quick is not None:
+        times: Floats = np.where(quick >= 10**14, quick // 1000, quick)
+        if ((times > 10**11) & (times < 10**13)).all():
+            return times
+    return np.array(cells.read("open_time", moment), np.float64)  # names the first cell that is wrong
+
+
+def _parsed(column: Sequence[str], letters: re.Pattern[str]) -> Floats | None:
+    """A column all at once; None if a cell may not be a number of these letters from 0 to below 10¹⁷."""
+    if not letters.fullmatch(",".join(column)):
+        return None
+    try:
+        values = np.fromiter(map(float, column), np.float64, len(column))
+    except ValueError:
+        return None
+    return None if np.signbit(values).any() or (values >= _GREAT).any() else values
 
 
 def _check(cells: Cells, data: Floats, before: float, interval: str) -> None:

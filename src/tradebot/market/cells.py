@@ -105,11 +105,10 @@ def _csv_blocks(path: Path, rows: int) -> Iterator[Cells]:
 
 def _block(path: Path, names: Sequence[str], numbered: Sequence[tuple[int, list[str]]]) -> Cells:
     cells = Cells(path, {}, names, "line", [line for line, _ in numbered])
-    for line, row in numbered:
-        if len(row) != len(names):
-            column = min(len(row), len(names)) + 1
-            where = f"{path} line {line}, column {column}"
-            raise BadKlines(f"{where}: {len(row)} values instead of {len(names)}; mend or remove the line")
+    if {len(row) for _, row in numbered} - {len(names)}:
+        line, row = next((line, row) for line, row in numbered if len(row) != len(names))
+        where = f"{path} line {line}, column {min(len(row), len(names)) + 1}"
+        raise BadKlines(f"{where}: {len(row)} values instead of {len(names)}; mend or remove the line")
     if numbered:
         cells.columns = dict(zip(names, zip(*(row for _, row in numbered), strict=True), strict=True))
     return cells

@@ -156,7 +156,7 @@ class WorkerPool:
 
     def _tell(self, function: Callable[..., Any], cost_ms: float) -> None:
         """Log where a kind of work runs, and why, when that is new."""
-        name, here = getattr(function, "__name__", str(function)), self.inline(cost_ms)
+        name, here = _name(function), self.inline(cost_ms)
         if self._told.get(name) == here:
             return
         self._told[name] = here
@@ -247,8 +247,7 @@ class WorkerPool:
             return await _run(executor, function, *args)
         except BrokenExecutor as error:
             await asyncio.to_thread(self._ready, executor)
-            name = getattr(function, "__name__", str(function))
-            raise PoolError(f"worker processes die of {name}: {error}") from None
+            raise PoolError(f"worker processes die of {_name(function)}: {error}") from None
 
     def close(self) -> None:
         """End all processes; work that has not begun is dropped, work that runs has `GRACE_S` seconds."""
@@ -278,6 +277,10 @@ class WorkerPool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(getattr(function, "func", function), "__name__", function))
 
 
 async def _run(executor: Executor, function: Callable[..., T], *args: Any) -> T:

@@ -15,7 +15,7 @@ from tradebot.market.venue import Feed
 
 T0 = 1_516_406_400_000
 STEP = 5 * MINUTE
-BARS = 20
+BARS = 30
 
 
 class Venue(Feed):

@@ -218,7 +218,7 @@ async def test_a_market_that_stands_costs_less_and_less(desk: Desk) -> None:
 async def test_a_page_that_was_cut_short_is_followed_by_the_next_one(desk: Desk) -> None:
     desk.venue.page = 7
     assert same((await desk.one()).klines, desk.window())
-    assert len(desk.venue.asked) == 4
+    assert len(desk.venue.asked) == 5
 
 
 async def test_who_is_told_to_wait_asks_nothing_more_and_says_how_long(desk: Desk) -> None:
@@ -305,6 +305,29 @@ class Full:
         if self.full:
             raise MarketError("kline store /data: database or disk is full")
         self._chunks.commit(changes)
+
+
+class Damaged:
+    """Chunks of which those of one interval cannot be read."""
+
+    def __init__(self, chunks: Chunks, interval: str) -> None:
+        self._chunks, self._interval = chunks, interval
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chunks, name)
+
+    def load(self, series: tuple[str, str], start: int, end: int) -> tuple[Klines, bool]:
+        klines, sound = self._chunks.load(series, start, end)
+        return klines, sound and series[1] != self._interval
+
+
+@pytest.mark.parametrize("interval", ALL)
+async def test_a_series_that_is_damaged_on_disk_is_fetched_anew(desk: Desk, interval: str) -> None:
+    await desk.refresh("AB", ALL)
+    desk.reopen()
+    desk.store._memory._chunks = Damaged(desk.store._chunks, interval)  # type: ignore[assignment]
+    assert truly(desk, await desk.refresh("AB", ALL))
+    assert asked(desk) == [interval] * 2
 
 
 async def test_a_store_that_cannot_be_written_does_not_stop_the_look(

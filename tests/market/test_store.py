@@ -332,7 +332,7 @@ class Life:
 EVENTS = [name for name in vars(Life) if not name.startswith("_") and name != "ends_as_the_truth"]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 30)), min_size=3, max_size=14))
 def test_whatever_happens_the_store_ends_as_the_truth(events: list[tuple[str, int]]) -> None:
     async def live(folder: Path) -> None:

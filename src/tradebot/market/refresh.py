@@ -28,6 +28,7 @@ from tradebot.market.ttl import Bounds
 from tradebot.market.venue import Feed
 
 NONE: Times = np.empty(0, np.int64)
+EMPTY = Klines.empty()
 ENDLESS = 1 << 62
 PATIENCE_S = 5.0
 
@@ -49,7 +50,7 @@ class Ready:
     requests: int = 0
     error: TradebotError | None = None
     revised: Times = field(default_factory=lambda: NONE)
-    still_open: Klines = field(default_factory=Klines.empty)
+    still_open: Klines = EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ class Refresh:
         if not len(reply):
             return
         coverage = self._memory.index.get(window.series)
-        stored = self._memory.load(window, coverage)[0] if coverage else Klines.empty()
+        stored = self._memory.load(window, coverage)[0] if coverage else EMPTY
         inside = window.of(stored)
         revised = merge(inside, reply)[1]
         shared = int(np.isin(reply.data[0], inside.data[0]).sum())
@@ -335,9 +336,9 @@ class Refresh:
         """The coarser series of a group whose leader is there; those that must be asked for are not among them."""
         for window in group.coarser:
             coverage = self._memory.index.get(window.series)
-            if not reaches(coverage, window):
+            if not reaches(coverage, window) or self._memory.held(window) is None:  # damaged on disk
                 self._enqueue(window)
-            elif self._derived(window, group.leader):
+            elif (self._terms.bounds is None and complete(coverage, window)) or self._derived(window, group.leader):
                 yield self._done(window)
             elif leader.error is not None and not complete(coverage, window):
                 yield self._ready(window, leader.error)
@@ -349,23 +350,26 @@ class Refresh:
     def _derived(self, window: Window, leader: Window) -> bool:
         """Whether a coarse series is complete, made of the leader's bars where that was needed."""
         held, fine = self._memory.held(window), self._memory.held(leader)
-        if held is None:
+        if held is None or fine is None:
             return False
-        start = open_of(window.interval, held.coverage.newest) + window.step
-        if start <= window.last:
-            bars = made(fine.klines, leader.step, window.interval, start, window.last) if fine else None
+        newest = open_of(window.interval, held.coverage.newest)
+        if newest < window.last:
+            # The newest one too: it is the overlap, by which a bar that the venue has revised is noticed.
+            bars = made(fine.klines, leader.step, window.interval, newest, window.last)
             if bars is None:
                 return False
-            self._lengthen(window, held, Klines(np.concatenate([held.klines.data, bars.data], axis=1)))
+            klines, changed = merge(held.klines, bars)
+            self._lengthen(window, held, klines)
+            self._tallies[window.series].revised.append(changed)
             self._memory.quiet.pop(window.series, None)
         return self._derived_open(window, leader, fine)
 
-    def _derived_open(self, window: Window, leader: Window, fine: Held | None) -> bool:
+    def _derived_open(self, window: Window, leader: Window, fine: Held) -> bool:
         """Whether the open bar, if it is wanted, is made of the leader's."""
         known = self._memory.opens.get(leader.series)
         if self._terms.bounds is None:
             return True
-        if known is None or fine is None or known.last != leader.last:
+        if known is None or known.last != leader.last:
             return not self._stale(window)
         bars = made_open(fine.klines, known.klines, leader.step, window.interval, window.end)
         if bars is None:
@@ -395,9 +399,9 @@ class Refresh:
 
     def _ready(self, window: Window, error: TradebotError | None) -> Ready:
         held, opened = self._memory.held(window), self._memory.opens.get(window.series)
-        klines = window.of(held.klines) if held else Klines.empty()
+        klines = window.of(held.klines) if held else EMPTY
         shown = opened is not None and opened.last == window.last and self._terms.bounds is not None
-        still_open = opened.klines if opened and shown else Klines.empty()
+        still_open = opened.klines if opened and shown else EMPTY
         tally = self._tallies.get(window.series)
         if tally is None:
             return Ready(window.symbol, window.interval, klines, error=error, still_open=still_open)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -14,7 +14,7 @@ from supply import BARS, STEP, T0, Desk, same
 from tradebot.clock import MINUTE
 from tradebot.errors import KlinesLate, MarketError, VenueBusy, VenueUnreachable
 from tradebot.market.bars import Klines
-from tradebot.market.chunks import Change, Chunks
+from tradebot.market.chunks import Change, Chunks, Range
 from tradebot.market.refresh import Ready, Terms, extended, foreign
 from tradebot.market.store import KlineStore
 from tradebot.market.ttl import Bounds
@@ -316,9 +316,12 @@ class Damaged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chunks, name)
 
-    def load(self, series: tuple[str, str], start: int, end: int) -> tuple[Klines, bool]:
-        klines, sound = self._chunks.load(series, start, end)
-        return klines, sound and series[1] != self._interval
+    def load_many(self, ranges: Sequence[Range]) -> list[tuple[Klines, bool]]:
+        found = self._chunks.load_many(ranges)
+        return [
+            (klines, sound and series[1] != self._interval)
+            for (series, *_), (klines, sound) in zip(ranges, found, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("interval", ALL)

@@ -83,7 +83,10 @@ class Memory:
         return held if fits else None
 
     def _take(self, window: Window, coverage: Coverage, klines: Klines, sound: bool) -> Held | None:
-        if not sound or not len(klines):
+        if not sound:  # what is left of it must not be taken for all that the venue has
+            self.index.pop(window.series, None)
+            return None
+        if not len(klines):
             return None
         self._held[window.series] = held = Held(klines, coverage, window.border)
         return held

@@ -381,9 +381,8 @@ class Refresh:
 
     def _rested(self, window: Window) -> Ready | None:
         """A series that is not due; None if it is damaged on disk."""
-        if self._memory.held(window) is None and window.series in self._memory.index:
-            return None
-        return self._done(window)
+        stored = window.series in self._memory.index
+        return None if self._memory.held(window) is None and stored else self._done(window)
 
     def _done(self, window: Window) -> Ready:
         """A series as it is now; with an error if it is silent."""

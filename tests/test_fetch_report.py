@@ -82,7 +82,7 @@ def test_a_check_that_finds_nothing_says_so() -> None:
 
 def test_trouble_is_one_line() -> None:
     text = printed("watch", error="timed out", again_ms=8_000)
-    assert text == "2018-01-20 00:00:00 the venue is in trouble: timed out; again in 8 s\n"
+    assert text == "2018-01-20 00:00:00 trouble: timed out; again in 8 s\n"
 
 
 def test_a_round_is_one_line_and_its_errors() -> None:
@@ -126,7 +126,9 @@ def test_sizes_are_short(size: int, text: str) -> None:
 
 
 def test_the_pace_is_a_rate_or_what_is_waited_for() -> None:
-    assert pace(Tally(rows=5_000, requests=7, weight=14), 2_000) == "2,500 klines/s, 7 requests, weight 14"
+    half = Tally(bars=200, done=50, rows=5_000, requests=7, weight=14)
+    assert pace(half, 2_000) == "6 s left, 2,500 klines/s, 7 requests, weight 14"
+    assert pace(Tally(bars=200), 2_000) == "0 klines/s, 0 requests, weight 0"
     assert pace(Tally(waiting="waiting 23 s for the venue's limit"), 1) == "waiting 23 s for the venue's limit"
 
 

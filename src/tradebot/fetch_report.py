@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
@@ -105,8 +105,8 @@ def history(document: Document) -> Iterable[Table | Text]:
         lambda row: ([(row["first_open"], row["last_open"])] if row["rows"] else [], [*row["gaps"], *row["missing"]]),
     )
     yield table(f"History ({len(rows)} series)", rows, [
-        *NAMED, ("bars", itemgetter("rows")), ("fetched", itemgetter("new")), ("made", itemgetter("made")),
-        *FROM_TO, covered,
+        *NAMED, ("bars", itemgetter("rows")), ("fetched", itemgetter("new")),
+        *((f"{end} open", lambda row, end=end: minute(row[f"{end}_open"])[:10]) for end in ("first", "last")), covered,
     ], shown=MANY)  # fmt: skip
     lacking = [(row, kind, row[kind]) for kind in ("gaps", "missing") for row in rows if row[kind]]
     if lacking:
@@ -233,7 +233,7 @@ def watch(document: Document) -> Iterable[Table | Text]:
     now = format_time(document["now"])
     if "error" in document:
         wait = duration(document["again_ms"])
-        yield Text(f"{now} the venue is in trouble: {document['error']}; again in {wait}", style="yellow")
+        yield Text(f"{now} trouble: {document['error']}; again in {wait}", style="yellow")
         return
     new = sum(row["new"] for row in document["series"])
     line = (
@@ -257,13 +257,15 @@ def pace(tally: Tally, elapsed_ms: float) -> str:
     if tally.waiting:
         return tally.waiting
     rate = tally.rows / max(elapsed_ms / 1e3, 0.001)
-    return f"{cell(round(rate))} klines/s, {tally.requests:,} requests, weight {tally.weight:,}"
+    # From the whole run so far: where limits are waited for, the last seconds say little.
+    left = f"{duration(elapsed_ms * (tally.bars - tally.done) / tally.done)} left, " if tally.done else ""
+    return f"{left}{cell(round(rate))} klines/s, {tally.requests:,} requests, weight {tally.weight:,}"
 
 
 @contextmanager
 def history_bar(out: Console | None = None) -> Iterator[Callable[[Tally], None]]:
     """A bar that goes away when the work is done, on stderr unless told; yields what to call as it goes on."""
-    columns: Any = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns: Any = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
     started = monotonic_ms()
     with Bar(*columns, console=out or Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)

@@ -21,9 +21,12 @@ from tradebot.market.archive import (
     read_file,
     runs,
     series_of,
+    take_in,
     write_file,
 )
 from tradebot.market.bars import Klines
+from tradebot.market.chunks import Stretch
+from tradebot.market.store import KlineStore
 
 SERIES = ("ETHBTC", "5m")
 T0 = 1_515_560_100_000
@@ -241,3 +244,26 @@ def test_real_klines_go_out_and_in_to_the_digit(real_klines: Path, tmp_path: Pat
         assert [plain(value) for value in there.data[:6, -1].tolist()] == [
             plain(float(cell)) for cell in lines[-1].split(",")
         ]
+
+
+places = st.lists(st.integers(0, 40), max_size=12, unique=True).map(sorted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(places, st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted), places)
+def test_what_is_stored_stays_and_the_file_fills_the_rest(stored: list[int], span: list[int], filed: list[int]) -> None:
+    first, last = span
+    ours = bars([T0 + n * STEP for n in stored if first <= n <= last])
+    theirs = Klines(bars([T0 + n * STEP for n in filed]).data * np.array([1.0, *[2.0] * 9])[:, None])
+    with tempfile.TemporaryDirectory() as folder, KlineStore(Path(folder), "test") as store:
+        store.add([Stretch(SERIES, ours, T0 + first * STEP, T0 + last * STEP)])
+        path = Path(folder) / "ETHBTC-5m.parquet"
+        write_file(path, SERIES, [theirs], "test")
+        told = take_in(store, KlineFile(path, SERIES))
+        outside = [n for n in filed if not first <= n <= last]
+        assert (told.rows, told.new, told.conflicts) == (len(filed), len(outside), len(filed) - len(outside))
+        held = store.read(*SERIES)
+        assert held.between(T0 + first * STEP, T0 + last * STEP).data.tobytes() == ours.data.tobytes()
+        assert {int(t) for t in held.open_time} == {*ours.open_time.tolist(), *(T0 + n * STEP for n in outside)}
+        known = {n for n in range(41) if not store.missing(*SERIES, T0 + n * STEP, T0 + n * STEP)}
+        assert known == {*range(first, last + 1), *outside}

@@ -92,13 +92,19 @@ def _klines(cells: Cells) -> Klines:
         if name in cells.columns:
             quick = _parsed(cells.columns[name], _DIGITS if name == "trades" else _PLAIN)
             data[row] = cells.read(name, count if name == "trades" else decimal) if quick is None else quick
-    absent = [name for name in FIELDS if name not in cells.columns]
-    if absent:
-        exact = {name: cells.read(name, scaled) for name in FIELDS[1:] if name in cells.columns and name != "trades"}
-        fill(exact)
-        for name in absent:
-            data[FIELDS.index(name)] = [value / 10**PLACES for value in exact[name]]
+    for name, values in _filled(cells).items():
+        data[FIELDS.index(name)] = values
     return Klines(data)
+
+
+def _filled(cells: Cells) -> dict[str, list[float]]:
+    """The columns that a file does not have."""
+    absent = [name for name in FIELDS if name not in cells.columns]
+    if not absent:
+        return {}
+    exact = {name: cells.read(name, scaled) for name in FIELDS[1:] if name in cells.columns and name != "trades"}
+    fill(exact)
+    return {name: [value / 10**PLACES for value in exact[name]] for name in absent}
 
 
 def _times(cells: Cells) -> Floats:

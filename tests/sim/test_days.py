@@ -33,7 +33,8 @@ def whole(days: Days, coin: Coin, day: int) -> np.ndarray:
 def direct(coin: Coin, first: int, last: int) -> np.ndarray:
     days = np.arange(first, last + 1)
     table, market = path.Table.of(1, [coin] * len(days)), path.Market.of(1, days)
-    return path.minutes(table, days, path.nodes(table, days, market.at), market).reshape(len(path.BLOCK), -1)
+    at = path.nodes(table, days, market.at)
+    return path.minutes(table, days, at, market, path.walk(table, days, at)).reshape(len(path.BLOCK), -1)
 
 
 def test_minutes_of_many_days_follow_each_other() -> None:
@@ -141,9 +142,12 @@ def test_days_are_made_from_hours_that_are_there() -> None:
     assert days.rows == 9
 
 
-def test_a_part_of_a_day_of_everyone() -> None:
+@pytest.mark.parametrize("first", [0, 120, 660])
+def test_parts_of_a_day_of_everyone(first: int) -> None:
     days = Days(1, COINS, PLENTY)
-    tiles = list(days.everyone(FIRST, 100, 1000))
-    assert [at for at, _ in tiles] == list(range(0, len(COINS), TILE))
-    found = np.concatenate([block for _, block in tiles], axis=1)
-    assert found[:, 33].tolist() == direct(COINS[33], FIRST, FIRST)[:, 100:1000].tolist()
+    for last in (first + 300, first + 100):
+        tiles = list(days.everyone(FIRST, first, last))
+        assert [at for at, _ in tiles][:2] == [0, tiles[0][1].shape[1]]
+        found = np.concatenate([block for _, block in tiles], axis=1)
+        for place in (0, 33, len(COINS) - 1):
+            assert found[:, place].tolist() == direct(COINS[place], FIRST, FIRST)[:, first:last].tolist()

@@ -13,9 +13,13 @@ FIRST = 19_675
 COINS = {coin.instrument.base: coin for coin in coins(30)}
 
 
+def made(table: path.Table, days: np.ndarray, market: path.Market, part: slice = slice(0, 1440)) -> np.ndarray:
+    at = path.nodes(table, days, market.at)
+    return path.minutes(table, days, at, market, path.walk(table, days, at), part=part)
+
+
 def block(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
-    table, moments, market = path.Table.of(seed, coins), np.array(days), path.Market.of(seed, np.array(days))
-    return path.minutes(table, moments, path.nodes(table, moments, market.at), market)
+    return made(path.Table.of(seed, coins), np.array(days), path.Market.of(seed, np.array(days)))
 
 
 def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
@@ -43,7 +47,7 @@ def test_any_coin_has_the_same_bytes_alone_and_among_others() -> None:
 def test_one_row_of_the_market_stands_for_all_rows_of_its_day() -> None:
     pair, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST])
     table, market = path.Table.of(1, pair), path.Market.of(1, days[:1])
-    found = path.minutes(table, days, path.nodes(table, days, market.at), market)
+    found = made(table, days, market)
     assert found.tolist() == block(pair, [FIRST, FIRST]).tolist()
 
 
@@ -51,8 +55,20 @@ def test_one_row_of_the_market_stands_for_all_rows_of_its_day() -> None:
 def test_a_part_of_the_day_is_a_cut_of_it(part: slice) -> None:
     coins, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST + 1])
     table, market = path.Table.of(1, coins), path.Market.of(1, days)
-    found = path.minutes(table, days, path.nodes(table, days, market.at), market, part)
-    assert found.tolist() == block(coins, days.tolist())[:, :, part].tolist()
+    assert made(table, days, market, part).tolist() == block(coins, days.tolist())[:, :, part].tolist()
+
+
+@pytest.mark.parametrize("part", [slice(0, 1440), slice(0, 60), slice(60, 240), slice(120, 121), slice(1380, 1440)])
+def test_a_walk_goes_on_from_its_trail_to_the_same_bytes(part: slice) -> None:
+    coins, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST + 1])
+    table, market = path.Table.of(1, coins), path.Market.of(1, days)
+    at = path.nodes(table, days, market.at)
+    whole = path.walk(table, days, at)
+    own = path.walk(table, days, at, part, whole.trail())
+    assert own.position.tobytes() == whole.position[:, own.first : part.stop].tobytes()
+    assert own.first == max(part.start - 1, 0)
+    found = path.minutes(table, days, at, market, own, part=part)
+    assert found.tolist() == path.minutes(table, days, at, market, whole)[:, :, part].tolist()
 
 
 def test_numbers_beyond_32_bits_are_not_cut_off() -> None:

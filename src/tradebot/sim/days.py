@@ -38,6 +38,8 @@ class Days:
         # Apart, so that no page of hours drives out the days of everyone.
         self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
         self._markets: Cache[path.Market] = Cache(_MARKETS)
+        # Of everyone's days the nodes and trails of each batch.
+        self._trails: Cache[list[tuple[path.Nodes, path.Sums]]] = Cache(2)
         self._table = path.Table.of(seed, coins)
         self._asks = Asks(_BATCH, TILE, self._work)
         # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
@@ -165,18 +167,41 @@ class Days:
                 some = slice(tile, tile + TILE)
                 asked = spans[batch][some]
                 part = slice(min(first for first, _ in asked), max(last for _, last in asked))
-                yield (
-                    part.start,
-                    path.minutes(table.take(some), days[batch][some], at.take(some), market.take(some), part),
-                )
+                known = table.take(some), days[batch][some], at.take(some)
+                yield part.start, path.minutes(*known, market.take(some), path.walk(*known), part=part)
 
     def everyone(self, day: int, first: int, last: int) -> Iterator[tuple[int, Block]]:
-        """A part of a day of all coins, a tile `(7, rows, minutes)` at a time with the place of its first coin."""
-        rows = [(place, day) for place in range(len(self._coins))]
-        at = 0
-        for _, block in self.compute(rows, [(first, last)] * len(rows)):
-            yield at, block
-            at += block.shape[1]
+        """A part of a day of all coins, a tile `(7, rows, minutes)` at a time with the place of its first coin.
+
+        It begins at a multiple of `path.STRIDE`. Another part of one of the last two days takes much less time.
+        """
+        known = self._trails.get(day)
+        return self._walked(day, slice(first, last)) if known is None else self._again(day, slice(first, last), known)
+
+    def _walked(self, day: int, part: slice) -> Iterator[tuple[int, Block]]:
+        """`everyone` for the first time."""
+        market, trails = self._market(np.array([day])), list[tuple[path.Nodes, path.Sums]]()
+        for begin in range(0, len(self._coins), _BATCH):
+            table = self._table.take(slice(begin, begin + _BATCH))
+            days = np.full(len(table.beta), day)
+            nodes, sums = path.nodes(table, days, market.at), []
+            for at in range(0, len(days), TILE):
+                some = slice(at, at + TILE)
+                known = table.take(some), days[some], nodes.take(some)
+                own = path.walk(*known)
+                sums.append(own.trail())
+                yield begin + at, path.minutes(*known, market, own, part=part)
+            trails.append((nodes, np.concatenate(sums)))
+        self._trails.put(day, trails, 1)
+
+    def _again(
+        self, day: int, part: slice, known: Sequence[tuple[path.Nodes, path.Sums]]
+    ) -> Iterator[tuple[int, Block]]:
+        market = self._market(np.array([day]))
+        for place, (nodes, trail) in enumerate(known):
+            table, days = self._table.take(slice(place * _BATCH, (place + 1) * _BATCH)), np.full(len(trail), day)
+            own = path.walk(table, days, nodes, part, trail)
+            yield place * _BATCH, path.minutes(table, days, nodes, market, own, part=part)
 
     def _market(self, days: Times) -> path.Market:
         """The market of each day, or one row if all are the same day."""

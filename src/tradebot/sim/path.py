@@ -30,6 +30,9 @@ LEAN = 1.4
 # What a minute of a block holds, in ticks and lots; the rest of a kline follows from it.
 BLOCK = ("open", "high", "low", "close", "volume", "trades", "taker_base")
 
+STRIDE = 60  # minutes
+
+Sums: TypeAlias = NDArray[np.complex128]
 Block: TypeAlias = NDArray[Any]  # (7, …, minutes), int32 where that holds every number, else int64
 
 _NODE = 180
@@ -143,23 +146,36 @@ def nodes(table: Table, days: Times, shared: Nodes | None = None) -> Nodes:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Minutes of days of walks, arrays `(rows, 1440)`.
+    """Minutes of days of walks from the minute `first` on, arrays `(rows, minutes)`.
 
     `position` is the log₂ at the end of each minute, `scale` the standard deviation of its shock,
-    `move` its move in units of that and `regime` its mood.
+    `move` its move in units of that and `regime` its mood; `sums` see `_sums`.
     """
 
+    first: int
     position: Floats
     scale: Floats
     move: Floats
     regime: Floats
+    sums: Sums
+
+    def trail(self) -> Sums:
+        """Of a whole day, what `walk` needs to begin at any multiple of `STRIDE` minutes."""
+        return self.sums[:, STRIDE - 1 :: STRIDE].copy()
 
 
-def walk(table: Table, days: Times, at: Nodes) -> Walk:
-    """The minutes between nodes."""
-    regime, scale = _between_nodes(at.mood), _between_nodes(at.scale)
-    move = _moves(table.stream("shock"), days[:, None], regime)
-    return Walk(_bridge(at.edges, scale, move), scale, move, regime)
+def walk(table: Table, days: Times, at: Nodes, part: slice = _WHOLE, trail: Sums | None = None) -> Walk:
+    """The minutes between nodes.
+
+    A `part` takes less time if the `trail` of the same days is known; it then begins at a multiple of `STRIDE`
+    minutes, and the walk with the minute before. Without one the sums have to be run from midnight to midnight.
+    """
+    span = _WHOLE if trail is None else slice(max(part.start - 1, 0), part.stop)
+    regime, scale = _between_nodes(at.mood)[:, span], _between_nodes(at.scale)[:, span]
+    move = _moves(table.stream("shock"), days[:, None], regime, span)
+    sums = _sums(scale, move, trail[:, part.start // STRIDE - 1] if trail is not None and part.start else None)
+    total = (sums if trail is None else trail)[:, -1:]
+    return Walk(span.start, _bridge(at.edges, sums, total), scale, move, regime, sums)
 
 
 def _between_nodes(values: Floats) -> Floats:
@@ -169,9 +185,9 @@ def _between_nodes(values: Floats) -> Floats:
     return lines.reshape(-1, MINUTES)
 
 
-def _moves(stream: noise.Bits, day: Times, regime: Floats) -> Floats:
+def _moves(stream: noise.Bits, day: Times, regime: Floats, span: slice) -> Floats:
     """Shocks that lean on the mean of the last three hours' shocks, in standard deviations."""
-    shocks = noise.shocks(_SHOCKS.bits(stream, day * MINUTES))
+    shocks = noise.shocks(_SHOCKS.bits(stream, day * MINUTES, slice(span.start, span.stop + MEMORY + 1)))
     # Integer sums: the mean of the last shocks is exact whatever range is asked for.
     total = np.cumsum(shocks, axis=1, dtype=np.int32)
     move: Floats = regime * (total[:, MEMORY:-1] - total[:, : -MEMORY - 1])
@@ -181,20 +197,25 @@ def _moves(stream: noise.Bits, day: Times, regime: Floats) -> Floats:
     return move
 
 
-def _bridge(edges: Floats, scale: Floats, move: Floats) -> Floats:
-    """Sums of the moves, bent so that each day ends where the next begins.
-
-    The bend spends itself in proportion to the variance: a Brownian bridge on the market's own time.
-    """
+def _sums(scale: Floats, move: Floats, before: Sums | None) -> Sums:
+    """The moves and, as imaginary part, the variances added up; `before` is what they were at the first minute."""
     # A sum has to wait for the one before it; as real and imaginary part two of them take no longer than one.
     sums = np.empty(scale.shape, np.complex128)
     np.multiply(scale, move, out=sums.real)
     np.multiply(scale, scale, out=sums.imag)
-    np.cumsum(sums, axis=1, out=sums)
-    start, last = edges[:, :1], sums[:, -1:]
-    path = sums.imag * ((np.diff(edges) - last.real) / last.imag)
+    if before is not None:
+        sums[:, 0] = before
+    return np.cumsum(sums, axis=1, out=sums)
+
+
+def _bridge(edges: Floats, sums: Sums, total: Sums) -> Floats:
+    """Sums of the moves, bent so that each day ends where the next begins; `total` is that of the day.
+
+    The bend spends itself in proportion to the variance: a Brownian bridge on the market's own time.
+    """
+    path = sums.imag * ((np.diff(edges) - total.real) / total.imag)
     path += sums.real
-    path += start
+    path += edges[:, :1]
     return path
 
 
@@ -225,19 +246,19 @@ class Market:
         return cls(Nodes.join([part.at for part in parts]), position, scale)
 
 
-def minutes(table: Table, days: Times, at: Nodes, market: Market, part: slice = _WHOLE) -> Block:
+def minutes(table: Table, days: Times, at: Nodes, market: Market, own: Walk, *, part: slice = _WHOLE) -> Block:
     """One-minute bars `(7, rows, minutes)` of a `part` of the day of a row of `table` for each day.
 
-    `at` are their nodes.
+    `at` are their nodes and `own` their walks.
     """
-    own = walk(table, days, at)
-    ticks = _ticks(_positions(table, at, own.position, market, part), table.level)
+    within = slice(part.start - own.first, part.stop - own.first)
+    ticks = _ticks(_positions(table, at, own, market, part), table.level)
     opened, close = ticks[:, :-1], ticks[:, 1:]
-    move, spread = own.move[:, part], market.scale[:, part] * table.beta
-    spread += own.scale[:, part]
+    move, spread = own.move[:, within], market.scale[:, part] * table.beta
+    spread += own.scale[:, within]
     words = _SHAPES.bits(table.stream("shape"), days[:, None] * MINUTES, part)
     high, low = _extremes(opened, close, spread * close, words)
-    activity = _activity(table, spread, move, own.regime[:, part], noise.levels(words, 2))
+    activity = _activity(table, spread, move, own.regime[:, within], noise.levels(words, 2))
     amount, trades = _amounts(table, activity, close)
     taken = _share(move, noise.levels(words, 3))
     taken *= amount
@@ -250,20 +271,18 @@ def minutes(table: Table, days: Times, at: Nodes, market: Market, part: slice = 
     return data
 
 
-def _positions(table: Table, at: Nodes, own: Floats, market: Market, part: slice) -> Floats:
+def _positions(table: Table, at: Nodes, own: Walk, market: Market, part: slice) -> Floats:
     """The log₂ at the end of each minute of a part of the day, and of the one before it."""
-    first, last, _ = part.indices(MINUTES)
     shared = market.at.edges * table.beta
     shared += at.edges
-    out = np.empty((len(own), last - first + 1))
-    if first:
-        np.multiply(market.position[:, first - 1 : last], table.beta, out=out)
-        out += own[:, first - 1 : last]
-    else:
-        np.multiply(market.position[:, :last], table.beta, out=out[:, 1:])
-        out[:, 1:] += own[:, :last]
+    out = np.empty((len(own.position), part.stop - part.start + 1))
+    # The day begins with an edge instead of a minute before it.
+    first, into = max(part.start - 1, 0), out if part.start else out[:, 1:]
+    np.multiply(market.position[:, first : part.stop], table.beta, out=into)
+    into += own.position[:, first - own.first : part.stop - own.first]
+    if not part.start:
         out[:, :1] = shared[:, :1]
-    if last == MINUTES:
+    if part.stop == MINUTES:
         # To the digit where the next day begins.
         out[:, -1] = shared[:, 1]
     return out

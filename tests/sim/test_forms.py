@@ -47,7 +47,7 @@ def test_both_legs_are_read_from_their_own_parameters() -> None:
         (b"", lambda p: forms.read_order(p, ""), -1102),
         (b"aboveType=LIMIT_MAKER&abovePrice=x", lambda p: forms.read_leg(p, "above", ""), -1100),
         (b"aboveIcebergQty=1", lambda p: forms.read_leg(p, "above", ""), -2010),
-        (b"strategyType=999999", forms.read_tag, -1130),
+        (b"strategyType=999999", forms.read_tag, -1134),
         (b"strategyId=one", forms.read_tag, -1100),
         (b"newOrderRespType=LOUD", lambda p: forms.read_reply(p, Reply.ACK), -1100),
         (b"cancelRestrictions=NEW", forms.read_restriction, -1145),

@@ -120,6 +120,7 @@ def test_timestamps_within_the_window_pass(ahead: int, window: str | None) -> No
         ("", -1102),
         ("timestamp=yesterday", -1100),
         (f"timestamp={NOW}&recvWindow=60001", -1131),
+        (f"timestamp={NOW}&recvWindow=6000000", -1131),
         (f"timestamp={NOW}&recvWindow=-1", -1100),
     ],
 )

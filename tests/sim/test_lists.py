@@ -24,8 +24,28 @@ def test_only_a_target_on_the_side_of_profit_goes_with_a_stop_on_that_of_loss(ab
     if fits:
         check_types(leg(above, side), leg(below, side))
     else:
-        with pytest.raises(Refused, match="-1014"):
+        with pytest.raises(Refused, match=r"-1158|-116[568]|-119[6789]"):
             check_types(leg(above, side), leg(below, side))
+
+
+@pytest.mark.parametrize(
+    ("side", "above", "below", "code", "text"),
+    [
+        (Side.SELL, T.MARKET, T.STOP_LOSS, -1158, "Order type not supported in OCO."),
+        (Side.SELL, T.LIMIT_MAKER, T.LIMIT, -1158, "Order type not supported in OCO."),
+        (Side.SELL, T.LIMIT_MAKER, T.LIMIT_MAKER, -1168, "At least one OCO order must be contingent."),
+        (Side.BUY, T.LIMIT_MAKER, T.STOP_LOSS, -1165, "A limit order in a buy OCO must be below."),
+        (Side.SELL, T.TAKE_PROFIT, T.LIMIT_MAKER, -1166, "A limit order in a sell OCO must be above."),
+        (Side.BUY, T.STOP_LOSS, T.STOP_LOSS_LIMIT, -1196, "A stop loss order in a buy OCO must be above."),
+        (Side.SELL, T.STOP_LOSS, T.LIMIT_MAKER, -1197, "A stop loss order in a sell OCO must be below."),
+        (Side.BUY, T.TAKE_PROFIT, T.LIMIT_MAKER, -1198, "A take profit order in a buy OCO must be below."),
+        (Side.SELL, T.LIMIT_MAKER, T.TAKE_PROFIT_LIMIT, -1199, "A take profit order in a sell OCO must be above."),
+    ],
+)
+def test_the_venue_says_where_a_leg_belongs(side: Side, above: T, below: T, code: int, text: str) -> None:
+    with pytest.raises(Refused) as no:
+        check_types(leg(above, side), leg(below, side))
+    assert (no.value.code, no.value.text) == (code, text)
 
 
 @pytest.mark.parametrize(

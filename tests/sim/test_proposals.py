@@ -136,6 +136,8 @@ def test_each_type_needs_its_parameters_and_takes_no_others(kind: T) -> None:
     check_fields(order(kind, **whole))
     for field, name in needed.items():
         text = f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+        if kind is T.MARKET:
+            text = "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
         assert refused(kind, **{key: value for key, value in whole.items() if key != field}) == (-1102, text)
     for name, field in {**FIELDS, "quoteOrderQty": "quote_quantity"}.items():
         if field not in needed:

@@ -128,7 +128,7 @@ async def test_the_small_day_leaves_out_changes_and_book(connect: Connect) -> No
     full = await client.json("/api/v3/ticker/24hr", symbol="ETHUSDT", type="FULL")
     assert small.items() < full.items()
     assert "bidPrice" not in small
-    assert refusal(await client.get("/api/v3/ticker/24hr", type="TINY")) == (400, -1130)
+    assert refusal(await client.get("/api/v3/ticker/24hr", type="TINY")) == (400, -1139)
 
 
 async def test_a_symbol_that_did_not_trade_repeats_its_last_price(connect: Connect) -> None:
@@ -242,7 +242,8 @@ async def test_a_window_begins_on_a_whole_minute(connect: Connect) -> None:
         ("ticker", {}, -1102), ("ticker", {"symbol": "ETHUSDT", "windowSize": "60m"}, -1100),
         ("ticker", {"symbol": "ETHUSDT", "windowSize": "8d"}, -1100),
         ("ticker", {"symbol": "ETHUSDT", "windowSize": "1w"}, -1100), ("ticker", {"symbol": "NOSUCH"}, -1121),
-        ("ticker", {"symbols": "[" + ",".join(['"ETHUSDT"'] * 101) + "]"}, -1130),
+        ("ticker", {"symbols": "[" + ",".join(f'"C{number}"' for number in range(101)) + "]"}, -1130),
+        ("ticker/price", {"symbols": '["ETHUSDT","ETHUSDT"]'}, -1151),
         ("ticker/tradingDay", {"symbol": "ETHUSDT", "timeZone": "8"}, -1130),
         ("depth", {}, -1102), ("depth", {"symbol": "NOSUCH"}, -1121),
         ("depth", {"symbol": "ETHUSDT", "limit": "x"}, -1100),

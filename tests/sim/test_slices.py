@@ -57,9 +57,10 @@ def test_one_symbol_is_an_object_some_are_an_array_and_many_are_worked_out_in_sl
 
 
 def test_more_than_a_few_named_symbols_are_worked_out_in_slices_too() -> None:
-    market = synthetic()
-    assert isinstance(each(market, ask(["ETHUSDT"] * 8), NOW, tell), list)
-    assert worked(each(market, ask(["ETHUSDT"] * 9), NOW, tell)) == ["ethusdt"] * 9
+    market = synthetic(9)
+    names = list(market.instruments())
+    assert isinstance(each(market, ask(names[:8]), NOW, tell), list)
+    assert worked(each(market, ask(names), NOW, tell)) == [name.lower() for name in names]
 
 
 def test_only_who_looks_all_symbols_up_has_to_be_alone() -> None:

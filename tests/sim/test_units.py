@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exchanging import NOW, Client, synthetic
+from exchanging import NOW, Client, refusal, synthetic
 
 from tradebot.sim.units import asked, in_microseconds
 
@@ -15,6 +15,11 @@ def test_only_who_asks_for_microseconds_gets_them() -> None:
     assert asked([(b"host", b"sim"), (b"x-mbx-time-unit", b"microsecond")])
     assert not asked([(b"x-mbx-time-unit", b"MILLISECOND")])
     assert not asked([])
+
+
+async def test_other_units_are_refused(connect: Connect) -> None:
+    reply = await connect().http.get("/api/v3/time", headers={"X-MBX-TIME-UNIT": "SECOND"})
+    assert refusal(reply) == (400, -1194)
 
 
 def test_times_are_told_by_name_and_everything_else_stays() -> None:

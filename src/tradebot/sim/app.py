@@ -74,7 +74,9 @@ class Gate:
         body = await _body(request)
         now, client = self.clock.now(), request.client.host if request.client else ""
         headers: dict[str, str] = {}
+        micro = False
         try:
+            micro = units.asked(request.scope["headers"])
             status, content = 200, self._carry_out(request, calls, body, headers, client)
             if isinstance(content, InSteps):
                 content = await self._worked_through(content)
@@ -88,10 +90,11 @@ class Gate:
             # A bug of ours: told as the venue tells its own, with all of it in the log.
             log.exception("%s %s", request.method, request.url.path)
             status, content = 500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}
-        headers.setdefault("X-MBX-USED-WEIGHT-1M", str(self._weights.add(client, 0, now)))
+        if "X-MBX-USED-WEIGHT-1M" not in headers:
+            _tell(headers, self._weights.add(client, 1, now))  # what could not be read is a request too
         if skew := self._skew(now):
             content = _told_wrong(content, skew)
-        if status == 200 and units.asked(request.scope["headers"]):
+        if status == 200 and micro:
             content = units.in_microseconds(content)
         await self.send(send, status, content, headers)
 
@@ -110,14 +113,12 @@ class Gate:
     ) -> Any:
         now = self.clock.now()
         call = calls.get(request.method)
-        used = self._weights.add(client, 1 if call is None else 0, now)
         if call is None:
             raise no_such(request.url.path, request.method, 405)
         query: bytes = request.scope["query_string"]
         params = Params(query, body)
-        used = self._weights.add(client, call.weight(params), now)
-        headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(used)
-        self._weights.check(used, now)
+        _tell(headers, self._weights.add(client, call.weight(params), now))
+        self._weights.check(client, now)
         if call.signed:
             check_signature(self._credentials, request.headers.get("X-MBX-APIKEY"), params, payload(query, body))
             check_time(params, now + self._skew(now))
@@ -127,8 +128,7 @@ class Gate:
             headers |= result.headers
             result = result.body
         if call.done is not None:
-            used = self._weights.add(client, call.done - call.weight(params), now)
-            headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(used)
+            _tell(headers, self._weights.add(client, call.done - call.weight(params), now))
         return result
 
     async def send(self, send: Send, status: int, content: Any, headers: Mapping[str, str]) -> None:
@@ -142,6 +142,10 @@ class Gate:
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": fixed + given})
         await send({"type": "http.response.body", "body": body})
+
+
+def _tell(headers: dict[str, str], weight: int) -> None:
+    headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(weight)
 
 
 def _told_wrong(content: Any, skew: int) -> Any:

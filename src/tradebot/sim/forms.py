@@ -7,7 +7,7 @@ from enum import StrEnum
 from tradebot.market.venue import Order, OrderType, Side
 from tradebot.sim.engine import Tag
 from tradebot.sim.params import CLIENT_ID, Params
-from tradebot.sim.refusals import Refused, invalid, rejected
+from tradebot.sim.refusals import Refused, invalid, neither, rejected
 
 LEGS = ("above", "below")
 _LEAST_STRATEGY = 1_000_000
@@ -101,7 +101,7 @@ def read_tag(params: Params, prefix: str = "") -> Tag:
     """The client's numbers for an order or a leg."""
     number, kind = (params.integer(leg_name(prefix, name)) for name in ("strategyId", "strategyType"))
     if kind is not None and kind < _LEAST_STRATEGY:
-        raise invalid(leg_name(prefix, "strategyType"))
+        raise Refused(-1134, f"{leg_name(prefix, 'strategyType')} was less than {_LEAST_STRATEGY}.")
     return Tag(number, kind)
 
 
@@ -121,7 +121,7 @@ def read_restriction(params: Params) -> str | None:
     """The one status in which to cancel; None for any."""
     if "cancelRestrictions" not in params:
         return None
-    problem = Refused(-1145, "Invalid cancelRestrictions")
+    problem = Refused(-1145, "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.")
     return params.one_of("cancelRestrictions", Restriction, problem).removeprefix("ONLY_")
 
 
@@ -130,5 +130,5 @@ def which(params: Params, *names: str) -> tuple[int | None, str | None]:
     number, client_id = names
     ids = params.integer(number), params.text(client_id, CLIENT_ID)
     if ids == (None, None):
-        raise Refused(-1102, f"Param '{client_id}' or '{number}' must be sent, but both were empty/null!")
+        raise neither(client_id, number)
     return ids

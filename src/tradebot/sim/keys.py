@@ -40,9 +40,9 @@ def check_time(params: Params, now: int) -> None:
     """Timestamp and recvWindow against the venue's clock: at most 1 s ahead, at most the window behind."""
     params.must("timestamp")
     stamp = params.time("timestamp") or 0
-    window = float(params.text("recvWindow", r"^[0-9]{1,5}(\.[0-9]{1,3})?$") or _WINDOW)
+    window = float(params.text("recvWindow", r"^[0-9]{1,20}(\.[0-9]{1,3})?$") or _WINDOW)
     if window > _LONGEST:
-        raise Refused(-1131, f"recvWindow must be less than {_LONGEST}.")
+        raise Refused(-1131, f"'recvWindow' must be less than {_LONGEST}.")
     if stamp >= now + _AHEAD:
         raise Refused(-1021, f"Timestamp for this request was {_AHEAD}ms ahead of the server's time.")
     if now - stamp > window:

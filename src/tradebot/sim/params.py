@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from tradebot.sim.refusals import Refused, illegal, invalid, missing
+from tradebot.sim.refusals import Refused, illegal, invalid, missing, overflowed
 
 _DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 _INTEGER = r"^[0-9]{1,20}$"
@@ -22,6 +22,7 @@ CLIENT_ID = r"^[a-zA-Z0-9-_]{1,36}$"
 PLACES = 8
 MICROSECONDS = 10**14
 LARGEST = 2**63 - 1
+_MOST = Decimal(LARGEST).scaleb(-PLACES)
 LAST_MOMENT = 253_402_300_799_999  # the end of the year 9999, UTC ms
 
 E = TypeVar("E", bound=StrEnum)
@@ -93,13 +94,15 @@ class Params(Mapping[str, str]):
             names = None
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise illegal("symbols", r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$')
+        if len(set(names)) < len(names):
+            raise Refused(-1151, "Symbol is present multiple times in the list.")
         return names
 
     def integer(self, name: str) -> int | None:
         """A whole number ≥ 0 of at most 63 bits, which is what the venue counts with."""
         value = self.text(name, _INTEGER)
         if value is not None and int(value) > LARGEST:
-            raise illegal(name, _INTEGER)
+            raise overflowed(name)
         return None if value is None else int(value)
 
     def time(self, name: str) -> int | None:
@@ -124,13 +127,15 @@ class Params(Mapping[str, str]):
         return value == "true"
 
     def amount(self, name: str) -> Decimal | None:
-        """A plain decimal of at most eight places."""
+        """A plain decimal of at most eight places and, with them, 63 bits."""
         value = self.text(name, _DECIMAL)
         if value is None:
             return None
         if len(value.partition(".")[2]) > PLACES:
             raise Refused(-1111, f"Parameter '{name}' has too much precision.")
-        return Decimal(value)
+        if (amount := Decimal(value)) > _MOST:
+            raise overflowed(name)
+        return amount
 
     def one_of(self, name: str, kind: type[E], problem: Refused) -> E:
         """A mandatory member of an enumeration; `problem` for any other word."""

@@ -9,10 +9,11 @@ from decimal import ROUND_DOWN, Decimal
 from tradebot.market.venue import ZERO, Order, OrderType, Side
 from tradebot.sim.depth import UNBOUNDED, Depth, Level, walk
 from tradebot.sim.matching import EXACT, UNIT, Quote, on_grid, to_unit, worth
-from tradebot.sim.refusals import Refused, missing, rejected, unneeded
+from tradebot.sim.refusals import Refused, missing, neither, rejected, unneeded
 
 WOULD_TRIGGER = "Order would trigger immediately."
 WOULD_TAKE = "Order would immediately match and take."
+EMPTY = "Order book liquidity is less than symbol minimum quantity."
 
 # Fields of an order by the name of their parameter, and what each type must have: nothing else of them is taken.
 _FIELDS = {
@@ -76,6 +77,8 @@ def check_fields(order: Order, name: Callable[[str], str] = str) -> None:
     for parameter in _FIELDS:
         if parameter in given - needed:
             raise unneeded(name(parameter))
+    if order.type is OrderType.MARKET and not needed & given:
+        raise neither("quantity", "quoteOrderQty")
     for parameter in NEEDS[order.type]:
         if parameter in needed - given:
             raise missing(name(parameter))
@@ -102,6 +105,8 @@ def _market(order: Order, market: Market) -> Proposal:
     if order.quote_quantity is None:
         return at_market(order.side, order.quantity or ZERO, depth)
     fills = walk(depth.facing(order.side), order.side, quote=depth.given(order.quote_quantity), step=depth.step)
+    if not fills and next(depth.facing(order.side), None) is None:
+        raise rejected(EMPTY)
     left = order.quote_quantity - sum((worth(*fill) for fill in fills), ZERO)
     short = not fills or left >= fills[-1][0] * (depth.step or UNIT)
     return _ended(_total(fills), fills, short)

@@ -179,7 +179,7 @@ def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
 def _kind(params: Params) -> str:
     kind = params.get("type", "FULL")
     if kind not in {"FULL", "MINI"}:
-        raise invalid("type")
+        raise Refused(-1139, "Invalid ticker type.")
     return kind
 
 

@@ -29,6 +29,11 @@ class Refused(TradebotError):
         return {"code": self.code, "msg": self.text} | ({} if self.data is None else {"data": self.data})
 
 
+def neither(first: str, second: str) -> Refused:
+    """Of two parameters one has to be sent."""
+    return Refused(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
+
+
 def missing(name: str) -> Refused:
     """A mandatory parameter is not there."""
     return Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
@@ -42,6 +47,11 @@ def illegal(name: str, legal: str) -> Refused:
 def invalid(name: str) -> Refused:
     """A parameter is well formed but out of range."""
     return Refused(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def overflowed(name: str) -> Refused:
+    """A number that is larger than the venue can count."""
+    return Refused(-1108, f"Parameter '{name}' overflowed.")
 
 
 def unneeded(name: str) -> Refused:

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from tradebot.sim.refusals import Refused
+
 # The fields of replies that are times; the open and close times of a kline have no names.
 TIMES = frozenset({
     "serverTime", "time", "transactTime", "updateTime", "workingTime", "transactionTime", "openTime", "closeTime", "T",
@@ -16,8 +18,11 @@ _HEADER = b"x-mbx-time-unit"
 
 
 def asked(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request's headers ask for microseconds."""
-    return any(name == _HEADER and value.upper() == b"MICROSECOND" for name, value in headers)
+    """Whether a request's headers ask for microseconds; `Refused` -1194 for another unit than µs and ms."""
+    unit = next((value.upper() for name, value in headers if name == _HEADER), b"MILLISECOND")
+    if unit not in (b"MICROSECOND", b"MILLISECOND"):
+        raise Refused(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+    return unit == b"MICROSECOND"
 
 
 def in_microseconds(content: Any) -> Any:

@@ -371,6 +371,8 @@ async def test_an_order_is_replaced_wholly_or_in_halves(
     opened = {each["clientOrderId"] for each in (await client.signed("GET", "openOrders")).json()}
     old = set() if cancels else {"old"}
     assert opened == old | ({"new"} if answer[3] == "SUCCESS" else set())
+    counted = (await client.signed("GET", "rateLimit/order")).json()[0]["count"]
+    assert counted == 1 + (answer[3] in {"SUCCESS", "NOT_ATTEMPTED"}), "what is not attempted counts all the same"
 
 
 async def test_orders_are_counted_until_they_are_filled(connect: Connect) -> None:

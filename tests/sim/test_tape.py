@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.sim.playback import Playback
 from tradebot.sim.prices import Synthetic
-from tradebot.sim.tape import COLUMNS, Tape, Tapes, identity
+from tradebot.sim.slices import in_steps
+from tradebot.sim.tape import COLUMNS, Steps, Tape, Tapes, identity
 
 PRICES = Synthetic(1, 3)
 TAPES = Tapes(PRICES)
@@ -19,15 +20,29 @@ BEGIN, END = NOW - 20 * MINUTE, NOW
 ROW = {name: place for place, name in enumerate(COLUMNS)}
 
 
+def read(steps: Steps) -> Tape:
+    work = in_steps(steps)
+    for _ in work.steps:
+        pass
+    tape: Tape = work.result()
+    return tape
+
+
+def test_a_long_tape_is_read_some_bars_at_a_time() -> None:
+    work = in_steps(TAPES.oldest("ETHUSDT", BEGIN, END, 10**9, whole=False))
+    assert sum(1 for _ in work.steps) == 2, "of 21 minutes"
+    assert work.result().data.tolist() == everything(whole=False).tolist()
+
+
 def everything(*, whole: bool, end: int = END) -> np.ndarray:
-    return TAPES.oldest("ETHUSDT", BEGIN, end, 10**9, whole=whole).data
+    return read(TAPES.oldest("ETHUSDT", BEGIN, end, 10**9, whole=whole)).data
 
 
 def test_the_trades_of_a_minute_fit_its_bar() -> None:
     bars = PRICES.exact("ETHUSDT", "1m", BEGIN, END - MINUTE, END).data
     for bar in bars.T[:-1]:
         opened, first, high, low, last, volume, _, trades, taken = bar[:9].tolist()
-        data = TAPES.oldest("ETHUSDT", opened, opened + MINUTE - 1, 10**6, whole=False).data
+        data = read(TAPES.oldest("ETHUSDT", opened, opened + MINUTE - 1, 10**6, whole=False)).data
         assert data.shape[1] == trades
         assert data[ROW["amount"]].sum() == volume
         assert data[ROW["amount"]].min() >= 1
@@ -68,8 +83,8 @@ def test_any_page_is_the_same_cut_of_the_whole(start: int, length: int, limit: i
     data, first = everything(whole=whole), BEGIN + start
     until = min(first + length, END)
     cut = data[:, (data[ROW["time"]] >= first) & (data[ROW["time"]] <= until)]
-    assert TAPES.oldest("ETHUSDT", first, until, limit, whole=whole).data.tolist() == cut[:, :limit].tolist()
-    newest = TAPES.newest("ETHUSDT", until, limit, whole=whole).data
+    assert read(TAPES.oldest("ETHUSDT", first, until, limit, whole=whole)).data.tolist() == cut[:, :limit].tolist()
+    newest = read(TAPES.newest("ETHUSDT", until, limit, whole=whole)).data
     upto = data[:, data[ROW["time"]] <= until][:, -limit:]
     assert newest[:, newest[ROW["time"]] >= BEGIN].tolist() == upto.tolist()
 
@@ -80,7 +95,7 @@ def test_pages_by_number_follow_each_other(place: int, limit: int, whole: bool) 
     data = everything(whole=whole)
     place %= data.shape[1]
     number = int(data[0, place])
-    page = TAPES.oldest("ETHUSDT", 0, END, limit, number=number, whole=whole).data
+    page = read(TAPES.oldest("ETHUSDT", 0, END, limit, number=number, whole=whole)).data
     assert page.tolist() == data[:, place : place + limit].tolist()
 
 
@@ -92,8 +107,8 @@ def test_what_is_still_to_come_is_not_told_and_what_was_told_stays() -> None:
 
 def test_a_source_without_klines_has_no_tape() -> None:
     for tape in (
-        Tapes(marked()).newest("ETHUSDT", NOW, 5, whole=True),
-        Tapes(marked()).oldest("ETHUSDT", 0, NOW, 5, whole=True),
+        read(Tapes(marked()).newest("ETHUSDT", NOW, 5, whole=True)),
+        read(Tapes(marked()).oldest("ETHUSDT", 0, NOW, 5, whole=True)),
     ):
         assert len(tape) == 0
 
@@ -110,10 +125,10 @@ def played(tmp_path: Path) -> Playback:
 
 def test_klines_that_count_no_trades_have_a_few_and_holes_are_passed_over(played: Playback) -> None:
     tapes = Tapes(played)
-    everything = tapes.oldest("ETHBTC", 0, NOW, 1000, whole=False)
+    everything = read(tapes.oldest("ETHBTC", 0, NOW, 1000, whole=False))
     assert everything.data[ROW["amount"]].sum() == 4 * 125
-    assert tapes.newest("ETHBTC", NOW, 1000, whole=False).data.tolist() == everything.data.tolist()
-    late = tapes.oldest("ETHBTC", NOW - DAY + HOUR, NOW, 1, whole=False)
+    assert read(tapes.newest("ETHBTC", NOW, 1000, whole=False)).data.tolist() == everything.data.tolist()
+    late = read(tapes.oldest("ETHBTC", NOW - DAY + HOUR, NOW, 1, whole=False))
     assert int(late.data[ROW["time"], 0]) >= NOW // MINUTE * MINUTE - DAY + 750 * MINUTE
 
 
@@ -121,7 +136,7 @@ def test_amounts_beyond_32_bits_add_up(tmp_path: Path) -> None:
     opened = NOW // HOUR * HOUR
     row = f"{opened},40000.00000001,90000.5,1.00000001,50000,40000000000.00000001,{opened + HOUR - 1},1,90000,1,1,0"
     (tmp_path / "BTCUSDT-1h.csv").write_text(row)
-    tape = Tapes(Playback(tmp_path)).oldest("BTCUSDT", 0, NOW + HOUR, 10**6, whole=False)
+    tape = read(Tapes(Playback(tmp_path)).oldest("BTCUSDT", 0, NOW + HOUR, 10**6, whole=False))
     assert isinstance(tape, Tape)
     assert len(tape) == 20_000
     assert sum(tape.data[ROW["amount"]].tolist()) == 40_000_000_000 * 10**8 + 1

@@ -8,6 +8,7 @@ from tradebot.sim.digits import text
 from tradebot.sim.engine import Exchange
 from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused
+from tradebot.sim.slices import in_steps
 from tradebot.sim.tape import Tape, Tapes
 
 
@@ -21,15 +22,15 @@ class Deals:
     def recent(self, params: Params) -> Any:
         """The newest trades, oldest first."""
         symbol, now = self.exchange.instrument(params.symbol()).symbol, self.exchange.clock.now()
-        return _singles(self._tapes.newest(symbol, now, params.limit(500, 1000), whole=False))
+        return in_steps(self._tapes.newest(symbol, now, params.limit(500, 1000), whole=False)).then(_singles)
 
     def historical(self, params: Params) -> Any:
         """Trades from number `fromId` on, else the newest ones."""
         symbol, now = self.exchange.instrument(params.symbol()).symbol, self.exchange.clock.now()
         limit, number = params.limit(500, 1000), params.integer("fromId")
         if number is None:
-            return _singles(self._tapes.newest(symbol, now, limit, whole=False))
-        return _singles(self._tapes.oldest(symbol, 0, now, limit, number=number, whole=False))
+            return in_steps(self._tapes.newest(symbol, now, limit, whole=False)).then(_singles)
+        return in_steps(self._tapes.oldest(symbol, 0, now, limit, number=number, whole=False)).then(_singles)
 
     def aggregated(self, params: Params) -> Any:
         """Trades of one order at one price as one; bounds are inclusive, `startTime` or `fromId` lead."""
@@ -40,8 +41,9 @@ class Deals:
             raise Refused(-1128, "Combination of optional parameters invalid.")
         until = now if end is None else min(end, now)
         if start is None and number is None:
-            return _aggregates(self._tapes.newest(symbol, until, limit, whole=True))
-        return _aggregates(self._tapes.oldest(symbol, start or 0, until, limit, number=number or 0, whole=True))
+            return in_steps(self._tapes.newest(symbol, until, limit, whole=True)).then(_aggregates)
+        found = self._tapes.oldest(symbol, start or 0, until, limit, number=number or 0, whole=True)
+        return in_steps(found).then(_aggregates)
 
 
 def _singles(tape: Tape) -> list[dict[str, Any]]:

@@ -281,6 +281,11 @@ class Exchange:
         if known is not None and known.open:
             raise rejected(DUPLICATE)
 
+    def count(self, orders: int) -> None:
+        """Count orders that were asked for and not attempted; `Refused` -1015 if they are too many."""
+        with self._books.transaction():
+            self.counts.add(orders, self.clock.now())
+
     def _count(self, orders: int, now: int) -> None:
         self.counts.add(orders, now)
         self._books.keep(_SEEN, now)

@@ -93,6 +93,7 @@ class Signed:
 
         canceled, first = _tried(gone)
         if not canceled and mode == "STOP_ON_FAILURE":
+            exchange.count(1)  # what is not attempted counts all the same
             raise _half(-2022, 400, ("FAILURE", first), ("NOT_ATTEMPTED", None))
         before = exchange.counts.used(exchange.clock.now())
         done, second = _tried(lambda: replies.placed(*exchange.place(order, tag), kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -33,6 +33,16 @@ class InSteps:
         return replace(self, result=lambda: shape(self.result()))
 
 
+def in_steps(work: Generator[None, None, Any]) -> InSteps:
+    """What a generator does between its yields, and returns."""
+    done: list[Any] = []
+
+    def steps() -> Iterator[None]:
+        done.append((yield from work))
+
+    return InSteps(steps(), lambda: done[0])
+
+
 class Market(Protocol):
     """Where symbols are traded."""
 
@@ -53,15 +63,16 @@ def asked(market: Market, params: Params) -> list[str] | None:
 
 def listing(symbols: Iterable[str], tell: Callable[[str], Any]) -> InSteps:
     """What is told of each symbol, as an array; symbols without a price are left out."""
-    found: list[Any] = []
 
-    def steps() -> Iterator[None]:
+    def told() -> Generator[None, None, list[Any]]:
+        found: list[Any] = []
         for place, symbol in enumerate(symbols):
             if place % _SLICE == 0:
                 yield
             found.extend(_told(symbol, tell))
+        return found
 
-    return InSteps(steps(), lambda: found)
+    return in_steps(told())
 
 
 def each(market: Market, params: Params, now: int, tell: Callable[[str], Any]) -> Any:

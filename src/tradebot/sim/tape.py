@@ -7,22 +7,24 @@ part of the tape is there at once. Numbers ascend, with gaps between bars.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from tradebot.clock import DAY, MINUTE, SECOND
+from tradebot.clock import MINUTE, SECOND
 from tradebot.market.bars import INTERVALS, Times
 from tradebot.sim import noise
 from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale, prices_within
 from tradebot.sim.prices import Prices
+from tradebot.sim.resting import Path
 
 _A_SECOND = 10_000  # so many numbers belong to each second of a bar
 _MOST = 20_000  # trades that are told of one bar
-_GRAINS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
 _MOST_BARS = 1024  # read at once, where nothing is traded
+_SLICE = 16  # bars told in one go
 _MEMORY = 8 << 20
 
 
@@ -42,33 +44,36 @@ class Tape:
         return int(self.data.shape[1])
 
 
+Steps: TypeAlias = Generator[None, None, Tape]
 # `last` is the number of the last single trade of an aggregate (its own number for a single trade).
 COLUMNS = ("id", "price", "amount", "first", "last", "time", "maker")
 _ID, _TIME = 0, 5
 
 
 class Tapes:
-    """Reads the tape of any symbol forwards and backwards; memory is bounded."""
+    """Reads the tape of any symbol forwards and backwards, step by step; memory is bounded."""
 
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
-        self._grains: dict[str, str | None] = {}
+        self._path = Path(prices)
         self._bars: Cache[Tape] = Cache(_MEMORY)
 
-    def oldest(self, symbol: str, start: int, end: int, limit: int, *, number: int = 0, whole: bool) -> Tape:
+    def oldest(self, symbol: str, start: int, end: int, limit: int, *, number: int = 0, whole: bool) -> Steps:
         """The first trades from `start` to `end` (UTC ms, both included), and from `number` on; `whole`: aggregated."""
         parts = self._forwards(symbol, max(start, number // _A_SECOND * SECOND), end, whole)
         return self._collect(parts, (start, end, number), limit, 1)
 
-    def newest(self, symbol: str, end: int, limit: int, *, whole: bool) -> Tape:
+    def newest(self, symbol: str, end: int, limit: int, *, whole: bool) -> Steps:
         """The last trades up to `end` (included)."""
         return self._collect(self._backwards(symbol, end, whole), (0, end, 0), limit, -1)
 
-    def _collect(self, parts: Iterator[Tape], bounds: tuple[int, int, int], limit: int, way: int) -> Tape:
+    def _collect(self, parts: Iterator[Tape], bounds: tuple[int, int, int], limit: int, way: int) -> Steps:
         start, end, number = bounds
         found: list[Times] = []
         scale, count = Scale(0, 0, 0), 0
-        for part in parts:
+        for place, part in enumerate(parts):
+            if place % _SLICE == 0:
+                yield
             data, scale = part.data, part.scale
             data = data[:, (data[_TIME] >= start) & (data[_TIME] <= end) & (data[_ID] >= number)]
             found.append(data)
@@ -81,7 +86,7 @@ class Tapes:
         return Tape(both[:, :limit] if way > 0 else both[:, -limit:], scale)
 
     def _forwards(self, symbol: str, start: int, end: int, whole: bool) -> Iterator[Tape]:
-        grain = self._grain(symbol)
+        grain = self._path.grain(symbol)
         if grain is None:
             return
         length = reach = INTERVALS[grain]
@@ -94,7 +99,7 @@ class Tapes:
             at += reach
 
     def _backwards(self, symbol: str, end: int, whole: bool) -> Iterator[Tape]:
-        grain = self._grain(symbol)
+        grain = self._path.grain(symbol)
         if grain is None:
             return
         length = reach = INTERVALS[grain]
@@ -105,16 +110,6 @@ class Tapes:
             for place in reversed(range(len(bars))):
                 yield self._bar(symbol, bars, place, length, whole)
             end, reach = first - 1, min(reach * 4, length * _MOST_BARS)
-
-    def _grain(self, symbol: str) -> str | None:
-        """The finest interval of a symbol; None for a source without klines."""
-        if symbol not in self._grains:
-            exact, begin = self.prices.exact, self.prices.listed(symbol)
-            has = (
-                grain for grain in _GRAINS if len(exact(symbol, grain, begin - INTERVALS[grain], begin, begin + DAY))
-            )
-            self._grains[symbol] = next(has, None)
-        return self._grains[symbol]
 
     def _bar(self, symbol: str, bars: Exact, place: int, length: int, whole: bool) -> Tape:
         bar = bars.data[:, place]

@@ -152,7 +152,9 @@ STOP = {"triggerPrice": "39000", "quantity": "0.1"}
         ("STOP", {"triggerPrice": "39000", "price": "39000", "closePosition": "true"}, -4136),
         ("STOP_MARKET", {"triggerPrice": "39000", "closePosition": "true", "reduceOnly": "true"}, -4138),
         ("TRAILING_STOP_MARKET", {"quantity": "0.1", "callbackRate": "11"}, -2007),
-        ("STOP_MARKET", {**STOP, "algoType": "TWAP"}, -1130), ("STOP_MARKET", {**STOP, "workingType": "INDEX"}, -1130),
+        ("STOP_MARKET", {**STOP, "algoType": "TWAP"}, -1130), ("STOP_MARKET", {**STOP, "algoType": ""}, -1102),
+        ("STOP_MARKET", {**STOP, "priceMatch": "QUEUE"}, -1130),
+        ("STOP_MARKET", {**STOP, "workingType": "INDEX"}, -1130),
         ("STOP_MARKET", {**STOP, "triggerPrice": "39000.001"}, -4014), ("STOP_MARKET", {**STOP, "symbol": "NO"}, -1121),
     ],
 )  # fmt: skip

@@ -19,7 +19,8 @@ Connect = Callable[..., Trader]
         ({"closePosition": "true"}, -4136), ({"newClientOrderId": "a b"}, -1100), ({"type": "LIMIT"}, -1102),
         ({"price": "39000", "timeInForce": "GTD"}, -1102), ({"type": "MARKET", "price": "39000"}, -1106),
         ({"newOrderRespType": "FULL"}, -1100), ({"quantity": "0.123456789"}, -1111), ({"reduceOnly": "maybe"}, -1100),
-        ({"quantity": ""}, -1102), ({"leverage": "5"}, -1104),
+        ({"quantity": ""}, -1102), ({"leverage": "5"}, -1104), ({"priceMatch": "QUEUE"}, -1130),
+        ({"selfTradePreventionMode": "EXPIRE"}, -1130),
     ],
 )  # fmt: skip
 async def test_parameters_are_read_the_way_the_venue_reads_them(
@@ -29,6 +30,11 @@ async def test_parameters_are_read_the_way_the_venue_reads_them(
     reply = await trader.order("BUY", **{"quantity": "0.1", **asked})
     assert refusal(reply) == (400, code), reply.text
     assert await trader.asked("v1/allOrders", symbol="BTCUSDT") == []
+
+
+async def test_what_changes_nothing_here_may_be_sent(connect: Connect) -> None:
+    named = {"priceMatch": "NONE", "selfTradePreventionMode": "EXPIRE_TAKER"}
+    assert (await connect(exchange(marked())).order("BUY", "0.1", **named)).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "name"), [("v1/order", "orderId"), ("v1/algoOrder", "algoId")])

@@ -103,8 +103,10 @@ class Algos:
 
     def cancel_all(self, symbol: str) -> None:
         """Cancel all that wait of a contract."""
-        for each in self.open(self.futures.contracts.instrument(symbol).symbol):
-            self.cancel(symbol, each.algo_id, None)
+        waiting = self.open(self.futures.contracts.instrument(symbol).symbol)
+        with self.futures.ledger.db.transaction():
+            for each in waiting:
+                self.cancel(symbol, each.algo_id, None)
 
     def open(self, symbol: str | None) -> list[Algo]:
         """What waits, oldest first."""

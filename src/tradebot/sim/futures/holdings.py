@@ -14,6 +14,7 @@ from tradebot.sim.futures.signed import range_of, symbol_of
 from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused, invalid
 from tradebot.sim.replies import amount
+from tradebot.sim.slices import listing
 
 
 class Holdings:
@@ -50,7 +51,7 @@ class Holdings:
     def symbol_config(self, params: Params) -> Any:
         """Leverage and margin type of one contract or of all."""
         asked = [params.symbol()] if "symbol" in params else list(self.futures.contracts.instruments())
-        return [replies.config(self.settings.terms(symbol)) for symbol in asked]
+        return listing(asked, lambda symbol: replies.config(self.settings.terms(symbol)))
 
     def account_config(self, params: Params) -> Any:
         """What the account may do and how it holds positions."""
@@ -91,6 +92,6 @@ class Holdings:
 
     def brackets(self, params: Params) -> Any:
         """Leverage brackets of one contract or of all, as an array."""
-        if "symbol" in params:
-            return [brackets(self.futures.contracts.instrument(params.symbol()).symbol)]
-        return [brackets(symbol) for symbol in self.futures.contracts.instruments()]
+        known = self.futures.contracts
+        asked = [known.instrument(params.symbol()).symbol] if "symbol" in params else list(known.instruments())
+        return listing(asked, brackets)

@@ -24,12 +24,12 @@ _RANGE = ("startTime", "endTime", "limit")
 _ORDER = (
     "symbol", "side", "positionSide", "type", "timeInForce", "quantity", "reduceOnly", "price", "newClientOrderId",
     "newOrderRespType", "goodTillDate", "closePosition", "stopPrice", "workingType", "priceProtect", "activationPrice",
-    "callbackRate", "triggerPrice",
+    "callbackRate", "triggerPrice", "priceMatch", "selfTradePreventionMode",
 )  # fmt: skip
 _ALGO = (
     "algoType", "symbol", "side", "positionSide", "type", "timeInForce", "quantity", "price", "triggerPrice",
     "workingType", "closePosition", "priceProtect", "reduceOnly", "activatePrice", "callbackRate", "clientAlgoId",
-    "newOrderRespType", "goodTillDate",
+    "newOrderRespType", "goodTillDate", "priceMatch", "selfTradePreventionMode",
 )  # fmt: skip
 _WHICH = ("symbol", "orderId", "origClientOrderId")
 _WHICH_ALGO = ("symbol", "algoId", "clientAlgoId")

@@ -21,6 +21,11 @@ from tradebot.sim.signed import Answer
 
 CLIENT_ID = r"^[.A-Z\:/a-z0-9_-]{1,36}$"
 _NEWEST = 7 * DAY
+# What some parameters may say. (Orders of the account never meet each other, so that nothing is prevented.)
+_OFFERED = {
+    "algoType": {"CONDITIONAL"}, "priceMatch": {"NONE"},
+    "selfTradePreventionMode": {"NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"},
+}  # fmt: skip
 _SOONEST, _LATEST = 600 * SECOND, 253_402_300_799_000
 
 
@@ -175,7 +180,15 @@ def _known_type(params: Params, known: tuple[str, ...]) -> str:
     return kind
 
 
+def _offered(params: Params) -> None:
+    """`Refused` for what contracts do not have here."""
+    for name, words in _OFFERED.items():
+        if name in params and params[name] not in words:
+            raise invalid(name)
+
+
 def _order(params: Params, fresh: str, now: int) -> Placed:
+    _offered(params)
     symbol = params.symbol()
     side, position_side = _sides(params)
     kind = _known_type(params, (*REGULAR, *CONDITIONAL))
@@ -198,8 +211,8 @@ def _order(params: Params, fresh: str, now: int) -> Placed:
 
 
 def _algo(params: Params, fresh: str, now: int) -> Algo:
-    if params.get("algoType", "CONDITIONAL") != "CONDITIONAL":
-        raise invalid("algoType")
+    params.must("algoType")
+    _offered(params)
     symbol = params.symbol()
     side, position_side = _sides(params)
     kind = _known_type(params, CONDITIONAL)

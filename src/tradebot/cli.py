@@ -22,7 +22,7 @@ from tradebot.errors import TradebotError, UsageError
 if TYPE_CHECKING:
     from tradebot.config import Settings
     from tradebot.documents import Document
-    from tradebot.pipeline import Progress
+    from tradebot.intake import Progress
 
 T = TypeVar("T")
 app = typer.Typer(

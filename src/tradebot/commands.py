@@ -25,13 +25,13 @@ from tradebot.documents import (
     skipped_document,
 )
 from tradebot.errors import Locked, MarketError, TradingError
+from tradebot.intake import Progress, fetch_all, unseen
 from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of
-from tradebot.pipeline import Look, Pipeline, Progress, model_path, strategy_of, unseen
-from tradebot.pipeline import fetch as fetch_series
+from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
@@ -62,11 +62,10 @@ async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
     start = monotonic_ms()
     async with open_session(settings) as session:
         universe = await session.scout.current()
-        now = session.clock.now()
-        series = [ready async for ready in fetch_series(session, universe, now, progress)]
+        series = await fetch_all(session, universe.symbols, progress)
         if session.store.trouble is not None:
             raise session.store.trouble
-        return fetched(session, now, series, monotonic_ms() - start)
+        return fetched(session, session.clock.now(), series, monotonic_ms() - start)
 
 
 def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:

@@ -14,6 +14,7 @@ from tradebot.commands import fetched
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, UsageError, VenueBusy
+from tradebot.intake import fetch_all, ttl_bounds
 from tradebot.keeping import chosen
 from tradebot.market.bars import interval_ms
 from tradebot.market.chunks import Series
@@ -21,8 +22,6 @@ from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
 from tradebot.market.history import History, Tally, span_of
 from tradebot.market.verify import Check, Difference, covered, sample
-from tradebot.pipeline import fetch as fetch_series
-from tradebot.pipeline import ttl_bounds
 from tradebot.session import Session, open_session
 
 Show: TypeAlias = Callable[[Tally], None]
@@ -180,7 +179,7 @@ async def _round(session: Session, started: float) -> tuple[Document, int]:
     settings = session.settings
     universe = await session.scout.current()
     now = session.clock.now()
-    series = [ready async for ready in fetch_series(session, universe, now)]
+    series = await fetch_all(session, universe.symbols)
     if session.store.trouble is not None:
         raise session.store.trouble
     market = settings.market

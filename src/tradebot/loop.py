@@ -13,9 +13,10 @@ from typing import TypeAlias
 from tradebot.clock import HOUR, SECOND, monotonic_ms
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
 from tradebot.errors import TradebotError
+from tradebot.intake import ttl_bounds
 from tradebot.market.scout import RULES_LAST_MS
 from tradebot.marks import MarkBoard
-from tradebot.pipeline import Look, Pipeline, Watch, ttl_bounds
+from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.trading.desk import Desk, Outcome, Prediction
 from tradebot.trading.orders import OrderState
 from tradebot.trading.positions import PositionState

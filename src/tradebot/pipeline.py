@@ -9,10 +9,9 @@ do not depend on the order of arrival; orders go out while the next cycle may al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
@@ -23,22 +22,17 @@ from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
+from tradebot.intake import Progress, fetch, revisions, unseen
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
-from tradebot.market.store import PATIENCE_S, Ready, Terms
-from tradebot.market.ttl import Bounds
+from tradebot.market.store import Ready
 from tradebot.market.universe import Universe
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch
 from tradebot.session import Session
 from tradebot.trading.risk import Prediction
 
-Progress: TypeAlias = Callable[[str, int, int], None]
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
 BATCH = 64  # symbols analyzed at once while others are still in the air
-
-
-def unseen(stage: str, done: int, of: int) -> None:
-    """Progress that nobody looks at."""
 
 
 class Watch:
@@ -129,34 +123,6 @@ class Arrivals:
         )
 
 
-async def fetch(
-    session: Session, universe: Universe, now: int, progress: Progress = unseen
-) -> AsyncGenerator[Ready, None]:
-    """Every series of the universe with its bars closed at `now`, as soon as it is ready."""
-    settings = session.settings
-    of = len(universe.symbols) * len(settings.market.intervals)
-    done = 0
-    terms = Terms(
-        connections=settings.venue.connections,
-        deadline_s=settings.run.fetch_deadline_s,
-        patience_s=0.0 if session.stands_still else PATIENCE_S,  # nothing comes late while time stands
-        bounds=ttl_bounds(settings),
-    )
-    market = settings.market
-    stream = session.store.refresh(session.feed, now, universe.symbols, market.intervals, market.bars, terms=terms)
-    async with aclosing(stream):
-        async for ready in stream:
-            done += 1
-            progress("fetch", done, of)
-            yield ready
-
-
-def ttl_bounds(settings: Settings) -> Bounds | None:
-    """Bounds of the time to live of what is still open; None if only closed klines are wanted."""
-    market = settings.market
-    return None if market.closed_only else Bounds(market.shortest_ttl_s, market.longest_ttl_s)
-
-
 class Pipeline:
     """Cycles over one session. The pool, the model and the strategy are made once and kept."""
 
@@ -206,7 +172,9 @@ class Pipeline:
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         async with self._scouting(look):
             with watch("fetch"):
-                async with aclosing(fetch(self.session, universe, look.now, self.progress)) as stream:
+                async with aclosing(
+                    fetch(self.session, universe.symbols, look.now, self.settings.run.fetch_deadline_s, self.progress)
+                ) as stream:
                     async for ready in stream:
                         arrivals.add(ready)
                         if batch := arrivals.batch(BATCH):
@@ -286,16 +254,6 @@ def model_path(settings: Settings) -> str:
     predictor.check_schema(card, settings.market.intervals)
     predictor.check_output(card)
     return path
-
-
-def revisions(series: Sequence[Ready]) -> list[str]:
-    """What to say of klines that the venue has changed after their close: decisions were taken on the old ones."""
-    changed = [f"{ready.symbol} {ready.interval}" for ready in series if len(ready.revised)]
-    if not changed:
-        return []
-    count = sum(len(ready.revised) for ready in series)
-    names = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-    return [f"the venue has revised {count} closed kline{'s' * (count > 1)}: {names}"]
 
 
 def fine_to_coarse(intervals: Sequence[str]) -> tuple[str, ...]:

@@ -79,7 +79,11 @@ async def history(settings: Settings, since: int, until: int | None, show: Show)
             connections=settings.venue.connections, seen=_counted(session, show),
         )  # fmt: skip
         await run.fetch(spans)
-        surveys = [survey(session.store, series, *span) for series, span in spans.items()]
+        surveys: list[Survey] = []
+        for series, span in spans.items():
+            run.tell(f"reading what is stored, {len(surveys)} of {len(spans)} series")
+            await asyncio.sleep(0)  # a signal may want to be heard
+            surveys.append(survey(session.store, series, *span))
         return _head(session, started) | {
             "since": since,
             "until": until,

@@ -199,6 +199,22 @@ async def test_what_closed_just_now_and_is_not_there_is_not_claimed(desk: Desk) 
     ]
 
 
+async def test_a_page_of_which_nothing_has_come_yet_is_not_claimed_at_all(desk: Desk) -> None:
+    desk.venue.ended = T0
+    history = await desk.fetch("1m", first=T0 + 10 * DAY - MINUTE, last=T0 + 10 * DAY - MINUTE)
+    assert (desk.shelf.kept, history.errors) == ([], {})
+
+
+async def test_a_venue_that_tells_what_was_not_asked_for_is_not_asked_for_ever(desk: Desk) -> None:
+    class Stubborn(Venue):
+        async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
+            return await super().klines(symbol, interval, T0, 10)
+
+    desk.venue = Stubborn(desk.clock)
+    await asyncio.wait_for(desk.fetch("1m", last=T0 + HOUR), 5)
+    assert len(desk.shelf.read("A", "1m")) == 10
+
+
 async def test_coarser_intervals_are_made_and_equal_the_venues(desk: Desk) -> None:
     desk.venue.holes = {T0 + 2 * DAY + 3 * MINUTE, T0 + 4 * DAY}
     history = await desk.fetch("1m", "5m", "1h", "1d")

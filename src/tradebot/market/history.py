@@ -31,6 +31,7 @@ from tradebot.market.coverage import Span
 from tradebot.market.venue import Feed
 
 PAGE = 1_000
+FOREVER = 2**53
 FLUSH_MS = 2_000.0  # real
 BLOCK = 50_000  # bars read from the store at once
 LATE_MS = MINUTE  # a bar that closed less long ago may be missing because it is late
@@ -166,7 +167,7 @@ class History:
             rest = {}
             for series, source in sources.items():
                 if source is not None:
-                    rest[series] = self._make(series, source, missing[series])
+                    rest[series] = await self._make(series, source, missing[series])
             await self._walk(rest)
         finally:
             self._flush()
@@ -207,8 +208,9 @@ class History:
         except MarketError as error:
             self.errors.setdefault(walk.series, error)
             return
-        walk.at = max(walk.at, open_of(walk.series[1], stretch.newest) + walk.step)
-        self._take(stretch, len(stretch.klines))
+        if stretch.newest >= stretch.since:  # else all of it closed just now, and may come yet
+            walk.at = max(walk.at, open_of(walk.series[1], stretch.newest) + walk.step)
+            self._take(stretch, len(stretch.klines))
 
     async def _page(self, series: Series, page: Span, end: int) -> Stretch:
         """All that the venue has of a page; where it has nothing up to a later bar or its end, more than the page."""
@@ -216,13 +218,13 @@ class History:
         first, last = page
         start, parts, empty = first, [Klines.empty().data], 0
         while True:
-            reply = await self._ask(series, start, (last - start) // step + 2)
+            reply = (await self._ask(series, start, (last - start) // step + 2)).between(start, FOREVER)
             parts.append(reply.between(start, last + step - 1).data)
             klines = Klines(np.concatenate(parts, axis=1))
             if len(reply):
                 newest = int(reply.data[0, -1])
                 if newest >= last + step or open_of(series[1], newest) == last:
-                    later = reply.between(last + step, newest).open_time
+                    later = reply.between(last + step, FOREVER).open_time
                     return Stretch(series, klines, first, _up_to(series[1], last, later, end))
                 start, empty = newest + 1, 0
             else:
@@ -251,18 +253,19 @@ class History:
                 pause = next(tries, None)
                 if pause is None or not error.retryable:
                     raise
-                self._tell(f"{error}; again in {pause:g} s")
+                self.tell(f"{error}; again in {pause:g} s")
                 await asyncio.sleep(pause)
 
     async def _venue_is_ready(self) -> None:
         while (left := self._busy_until - self._clock.now()) > 0:
-            self._tell(f"waiting {-(-left // 1000)} s for the venue's limit")
+            self.tell(f"waiting {-(-left // 1000)} s for the venue's limit")
             self._flush()
             await self._clock.sleep_until(min(self._busy_until, self._clock.now() + 1_000))
         if self.tally.waiting:
-            self._tell("")
+            self.tell("")
 
-    def _tell(self, waiting: str) -> None:
+    def tell(self, waiting: str) -> None:
+        """Show how far it is, and what it waits for."""
         self.tally.waiting = waiting
         self._seen(self.tally)
 
@@ -272,7 +275,7 @@ class History:
         self.tally.rows += new
         known = (stretch.newest - stretch.since) // interval_ms(stretch.series[1]) + 1
         self.tally.done = min(self.tally.bars, self.tally.done + known)  # pages of a void may tell the same
-        self._tell("")
+        self.tell("")
         if monotonic_ms() - self._flushed > FLUSH_MS or sum(len(each.klines) for each in self._found) > BLOCK:
             self._flush()
 
@@ -281,7 +284,7 @@ class History:
         if found:
             self._shelf.add(found)
 
-    def _make(self, series: Series, source: str, missing: Iterable[Span]) -> list[Span]:
+    async def _make(self, series: Series, source: str, missing: Iterable[Span]) -> list[Span]:
         """Make what can be made of a series from its `source` interval; what is then still missing."""
         self._flush()
         symbol, interval = series
@@ -290,6 +293,7 @@ class History:
         for first, last in missing:
             length = max(BLOCK * fine // step, 1) * step
             for start in range(first, last + 1, length):
+                await asyncio.sleep(0)  # a signal may want to be heard
                 end = min(start + length, last + step)
                 made = made_from(self._shelf.read(symbol, source, start, end - 1), fine, interval)
                 rest += _between(made, start, end - step, step)

@@ -38,6 +38,14 @@ BENCH: dict[str, Any] = {
     "claims": [{"name": "network time", "expected": "-50 %", "measured": "-90 %", "met": True},
                {"name": "ML CPU", "expected": "-40 %", "measured": "-10 %", "met": False}],
 }  # fmt: skip
+FOLD = {"name": "fold 1", "rounds": 40, "figures": {
+    "signals": 1234, "log_loss": 0.69, "base_log_loss": 0.7, "auc": None, "base_rate": 0.4}}  # fmt: skip
+TRAIN: dict[str, Any] = {
+    "card": {"folds": [FOLD], "test": {**FOLD, "name": "test"},
+             "threshold": {"threshold": 0.4321, "why": "the best of many thresholds " * 5}},
+    "model": {"path": "/a/long/path/" * 9, "current": False}, "doubts": ["it does not beat the base rate " * 5],
+    "skipped": [{"symbol": "OLDBTC", "reason": "no klines in the period"}], "report": "/a/long/path/" * 9,
+}  # fmt: skip
 SAMPLES: dict[str, dict[str, Any]] = {
     "fetch": {"venue": "sim", "requests": 3, "weight": 6, "elapsed_ms": 9.0, "series": [
         {"symbol": "BTCUSDT", "interval": "5m", "rows": 200, "new": 1, "first_open": 0, "last_open": 1, "gaps": []}],
@@ -59,6 +67,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "state": None, "faults": 0,
         "loopback": False},
     "bench": BENCH,
+    "train": TRAIN,
 }  # fmt: skip
 
 
@@ -126,3 +135,11 @@ def test_progress_is_shown_and_goes_away() -> None:
     with report.progress_bar() as update:
         update("fetch", 1, 2)
         update("fetch", 2, 2)
+
+
+def test_a_training_says_what_speaks_against_its_model() -> None:
+    text = printed(report.train(TRAIN))
+    assert "doubt: it does not beat the base rate" in text
+    assert "kept, and not the current model" in text
+    assert "OLDBTC" in text
+    assert "is the current model" in printed(report.train({**TRAIN, "model": {"path": "m", "current": True}}))

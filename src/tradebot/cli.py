@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from tradebot import __version__, cli_fetch
+from tradebot import __version__, cli_fetch, cli_train
 from tradebot.ending import Ended, finish
 from tradebot.errors import TradebotError, UsageError
 
@@ -90,6 +90,10 @@ class Terminal:
     def watched(self) -> bool:
         """Whether somebody looks at what goes to stderr meanwhile."""
         return not self.json and sys.stderr.isatty()
+
+    def warn(self, message: str) -> None:
+        """One line on stderr that must not be missed."""
+        _say(message)
 
     @contextlib.contextmanager
     def progress(self) -> "Iterator[Progress]":
@@ -264,6 +268,9 @@ def predict(
         document = finish(commands.predict(settings, progress))
     terminal.emit("predict", document)
     return None
+
+
+command("train", *EVERYWHERE, "symbols", "intervals", "strategy")(cli_train.train)
 
 
 @command("run", *LOOKING, "strategy", "model")

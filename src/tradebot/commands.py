@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 def make_pool(settings: Settings) -> WorkerPool:
     """The worker pool of the settings, with the model loaded in each worker; started when it is needed."""
-    path = str(predictor.resolve(settings.model.path))
+    path = str(predictor.resolve(settings.model.path, settings.models))
     return WorkerPool(settings.pool.workers, settings.pool.use, (("tradebot.model.predictor", "load"), (path,)))
 
 
@@ -144,7 +144,7 @@ async def predict_table(settings: Settings, source: str, raw: bytes | None, outp
     """
     if output is not None:
         tables.kind_of(output)
-    card = predictor.load(str(predictor.resolve(settings.model.path))).card
+    card = predictor.load(str(predictor.resolve(settings.model.path, settings.models))).card
     table = tables.read(Path(source)) if raw is None else tables.read_csv(raw, source)
     rows = rows_of(source, table, card.features)
     with make_pool(settings) as pool:

@@ -183,10 +183,24 @@ class Strategy(Section):
     parameters: dict[str, float] = Field({}, description="Parameters of the strategy, by name.")
 
 
+class Training(Section):
+    """How `tradebot train` validates a model."""
+
+    folds: int = Field(5, ge=2, le=50, description="Stretches of time that it is judged on, one after the other.")
+    test: float = Field(
+        0.2, ge=0, le=0.5, description="Last share of the period, that nothing is chosen on; 0: learn from all of it."
+    )
+    embargo_s: int = Field(4 * 3600, ge=0, description="Venue seconds left out before each part that it is judged on.")
+    shuffles: int = Field(5, ge=0, le=1000, description="Runs over shuffled outcomes, to show what chance looks like.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Of all that is random; the same seed gives the same model.")
+
+
 class Model(Section):
     """What turns signals into probabilities."""
 
-    path: str = Field("", description="An ONNX file; empty: the demo model that comes with tradebot.")
+    path: str = Field(
+        "", description="An ONNX file; empty: the one trained last that was good enough, else the demo model."
+    )
     threshold: float | None = Field(
         None, ge=0, le=1, description="Least probability of an entry; unset: the one chosen in training."
     )
@@ -249,11 +263,17 @@ class Settings(Section):
     market: Market = Market()
     sim: Sim = Sim()
     strategy: Strategy = Strategy()
+    training: Training = Training()
     model: Model = Model()
     pool: Pool = Pool()
     trading: Trading = Trading()
     paper: Paper = Paper()
     run: Run = Run()
+
+    @property
+    def models(self) -> Path:
+        """Where trained models stand."""
+        return self.data_path / "models"
 
     @property
     def data_path(self) -> Path:

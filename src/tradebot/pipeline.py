@@ -249,7 +249,7 @@ def strategy_of(settings: Settings) -> Strategy:
 
 def model_path(settings: Settings) -> str:
     """The model of the settings, checked against the features of their intervals. Raises `ModelError`."""
-    path = str(predictor.resolve(settings.model.path))
+    path = str(predictor.resolve(settings.model.path, settings.models))
     card = predictor.load(path).card
     predictor.check_schema(card, settings.market.intervals)
     predictor.check_output(card)

@@ -222,6 +222,25 @@ def export_onnx(document: Document) -> Iterable[Table | Text]:
     yield from (Text(f"note: {note}", style="yellow") for note in document["notes"])
 
 
+FOLDS: list[Column] = [
+    ("part", _get("name")), ("signals", lambda row: row["figures"]["signals"]),
+    *((name, lambda row, key=key: row["figures"][key])
+      for name, key in (("log-loss", "log_loss"), ("base rate's", "base_log_loss"), ("AUC", "auc"))),
+    ("succeeded", lambda row: row["figures"]["base_rate"]), ("rounds", _get("rounds")),
+]  # fmt: skip
+
+
+def train(document: Document) -> Iterable[Table | Text]:
+    """What a trained model is worth, and where it stands."""
+    card, model, threshold = document["card"], document["model"], document["card"]["threshold"]
+    yield table("Out of time", [*card["folds"], *([card["test"]] if card["test"] else [])], FOLDS, shown=60)
+    yield Text(f"threshold {threshold['threshold']:.4f}: {threshold['why']}")
+    yield from (Text(f"doubt: {doubt}", style="bold red") for doubt in document["doubts"])
+    yield from _notes(document)
+    yield Text(f"{model['path']} is {'the current model' if model['current'] else 'kept, and not the current model'}")
+    yield Text(f"card and charts: {document['report']}")
+
+
 def strategies(document: Document) -> Iterable[Table | Text]:
     """The registered strategies with their parameters."""
     columns: list[Column] = [
@@ -290,7 +309,8 @@ def bench(document: Document) -> Iterable[Table | Text]:
 
 RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
     "fetch": fetch, "analyze": analyze, "predict": predict, "run": run, "positions": positions,
-    "export-onnx": export_onnx, "strategies": strategies, "explain": explain, "serve": serve, "bench": bench,
+    "train": train, "export-onnx": export_onnx, "strategies": strategies, "explain": explain, "serve": serve,
+    "bench": bench,
 }  # fmt: skip
 
 

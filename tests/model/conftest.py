@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from boosters import booster
+from histories import planted, recipe
 
 
 @pytest.fixture
@@ -20,6 +22,22 @@ def save(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return _save
+
+
+@pytest.fixture(scope="session")
+def card() -> dict[str, Any]:
+    """The card of a model that found a planted rule; not to be changed."""
+    from tradebot.model.card import describe
+    from tradebot.model.export import Report
+    from tradebot.model.training import train
+    from tradebot.model.validation import Walk
+
+    data, walk = planted(count=1_500), Walk(folds=2, embargo=0)
+    plan = replace(recipe(1), since=int(data.times.min()), until=int(data.ends.max()))
+    trained = train(data, plan, walk, seed=1, shuffles=2)
+    counts = {"kept": len(data), "no signal": 700}
+    report = Report("model.ubj", "model.onnx", 31, 10_000, 1e-7, "ab" * 32)
+    return describe(trained, counts, "made-up prices", report)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def script() -> ModuleType:
 
 
 def small(script: ModuleType, seed: int = 3) -> object:
-    return script.Plan(seed=seed, symbols=6, start=parse_time("2025-03-01"), days=40, stretch=20)
+    return script.Plan(seed=seed, symbols=6, start=parse_time("2025-03-01"), days=40, folds=2, shuffles=0)
 
 
 def test_the_shipped_files_are_what_the_script_makes(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,8 +48,13 @@ class TestBuild:
         card = load(str(tmp_path / "models" / "demo.onnx")).card
         described = json.loads((tmp_path / "models" / "demo.json").read_text())
         assert described["sha256"] == card.sha256
-        assert described["threshold"] == card.threshold
-        assert f"{described['test']['auc']:.3f}" in (tmp_path / "docs" / "model.md").read_text()
+        assert described["threshold"]["threshold"] == card.threshold
+        assert f"{described['test']['figures']['auc']:.3f}" in (tmp_path / "docs" / "model.md").read_text()
+
+    def test_it_refuses_no_signal_of_validation(self, script: ModuleType, tmp_path: Path) -> None:
+        script.build(tmp_path, small(script))
+        described = json.loads((tmp_path / "models" / "demo.json").read_text())
+        assert described["threshold"]["validation"]["trades"] == described["pooled"]["signals"]
 
     def test_a_check_names_what_differs_and_writes_nothing(
         self, script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -65,18 +70,3 @@ class TestBuild:
         )
         assert model.read_bytes().endswith(b"?")
         assert not (tmp_path / "docs" / "model.md").exists()
-
-    def test_stretches_of_time_do_not_show(self, script: ModuleType) -> None:
-        from dataclasses import replace
-
-        from tradebot.config import Settings
-        from tradebot.model.labels import Barrier
-        from tradebot.model.training import Dataset
-
-        plan = small(script)
-        cut, whole = (
-            Dataset.join(list(script.stretches(replace(plan, stretch=days), Settings(), Barrier()))) for days in (7, 40)
-        )
-        assert (cut.times == whole.times).all()
-        assert (cut.returns == whole.returns).all()
-        assert abs(cut.rows - whole.rows).max() < 1e-5

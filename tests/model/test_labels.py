@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tradebot.clock import MINUTE
+from tradebot.config import Settings
 from tradebot.market.bars import Panel
 from tradebot.model.labels import Barrier, outcomes
 
 STEP = 5 * MINUTE
-FREE = Barrier(stop_loss=0.02, take_profit=0.03, horizon=4 * STEP, fee=0.0)
+FREE = Barrier(stop_loss=0.02, take_profit=0.03, horizon=4 * STEP, fee=0.0, spread=0.0)
 
 
 def panel(bars: list[tuple[float, float, float, float]]) -> Panel:
@@ -60,8 +63,35 @@ def test_a_trade_ends_at_the_first_barrier(
 
 
 def test_both_fills_pay_the_fee() -> None:
-    returned, _ = outcome(FLAT, UP, FLAT, FLAT, barrier=Barrier(0.02, 0.03, 4 * STEP, fee=0.001))
+    returned, _ = outcome(FLAT, UP, FLAT, FLAT, barrier=replace(FREE, fee=0.001))
     assert returned == pytest.approx(1.03 * 0.999 / 1.001 - 1, abs=1e-12)
+
+
+def test_it_is_bought_above_the_klines_price_and_sold_below_it() -> None:
+    returned, _ = outcome(FLAT, FLAT, FLAT, FLAT, barrier=replace(FREE, spread=0.002))
+    assert returned == pytest.approx(0.999 / 1.001 - 1, abs=1e-12)
+
+
+def test_barriers_follow_what_was_paid() -> None:
+    nearly = (100.0, 103.0, 99.0, 101.0)  # 3 % above the klines' price, but not above the ask
+    assert outcome(nearly, FLAT, FLAT, FLAT)[1] == 1
+    assert outcome(nearly, FLAT, FLAT, FLAT, barrier=replace(FREE, spread=0.002))[1] == 4
+
+
+def test_where_nothing_was_traded_nothing_could_be_bought() -> None:
+    history = panel([FLAT] * 7)
+    history.filled[0, 1] = True
+    returns, ends = outcomes(history, np.array([0, 0]), np.array([0, 1]), FREE)
+    assert np.isnan(returns[0])
+    assert returns[1] == 0
+    assert ends[0] == 5 * STEP
+
+
+def test_the_settings_say_how_trades_end() -> None:
+    settings = Settings.model_validate(
+        {"trading": {"stop_loss": "0.01", "take_profit": "0.02", "max_hold_s": 600}, "paper": {"spread": "0.001"}}
+    )
+    assert Barrier.of(settings) == Barrier(0.01, 0.02, 10 * MINUTE, 0.001, 0.001)
 
 
 @pytest.mark.parametrize("after", range(4))
@@ -78,7 +108,8 @@ def test_missing_prices_have_no_outcome() -> None:
 
 def test_the_label_tells_its_barriers_and_fee() -> None:
     assert str(Barrier()) == (
-        "net gain > 0 at the first of +0.03, -0.02 and 240 min; fee 0.001 each side; stop before target within a bar"
+        "net gain > 0 at the first of +0.03, -0.02 and 240 min; "
+        "fee 0.001 each side, spread 0.0004; stop before target within a bar"
     )
 
 
@@ -98,7 +129,8 @@ def plainly(history: Panel, symbol: int, bar: int, barrier: Barrier) -> float:
     length = barrier.horizon // STEP
     if bar + length >= len(close):
         return np.nan
-    entry = opened[bar + 1]
+    half = barrier.spread / 2
+    entry = opened[bar + 1] * (1 + half)
     price = close[bar + length]
     for at in range(bar + 1, bar + length + 1):
         if low[at] <= entry * (1 - barrier.stop_loss):
@@ -107,7 +139,7 @@ def plainly(history: Panel, symbol: int, bar: int, barrier: Barrier) -> float:
         if high[at] >= entry * (1 + barrier.take_profit):
             price = max(opened[at], entry * (1 + barrier.take_profit))
             break
-    return float(price * (1 - barrier.fee) / (entry * (1 + barrier.fee)) - 1)
+    return float(price * (1 - half) * (1 - barrier.fee) / (entry * (1 + barrier.fee)) - 1)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.floats(0.001, 0.05), st.floats(0.001, 0.05))

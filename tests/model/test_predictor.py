@@ -206,14 +206,14 @@ class TestOutput:
 
 class TestPlaces:
     def test_an_empty_setting_is_the_demo_model(self) -> None:
-        assert resolve("") == demo_path()
+        assert resolve("", Path("nowhere")) == demo_path()
 
     def test_a_path_is_taken_as_it_is(self, exported: Path) -> None:
-        assert resolve(str(exported)) == exported
+        assert resolve(str(exported), Path("nowhere")) == exported
 
     def test_a_path_to_nothing_is_refused(self) -> None:
         with pytest.raises(ModelError, match=r"no model no/such\.onnx"):
-            resolve("no/such.onnx")
+            resolve("no/such.onnx", Path("nowhere"))
 
     def test_the_demo_model_fits_the_features_of_today(self) -> None:
         card = load(str(demo_path())).card

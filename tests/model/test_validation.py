@@ -1,77 +1,94 @@
-"""The figures are the textbook's, and the threshold is the best of those that may be chosen."""
+"""What is judged is later than all that was learnt from, and a margin over noise is told from noise."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from histories import BEGIN, planted
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.model.validation import auc, choose_threshold, figures, log_loss
+from tradebot.clock import DAY, HOUR
+from tradebot.model.validation import Part, Walk, known, margin, parts
 
-RANDOM = np.random.default_rng(4)
-CHANCES = RANDOM.random(400).astype(np.float32).round(2)
-LABELS = (RANDOM.random(400) < 0.3 + 0.4 * CHANCES).astype(np.float32)
-RETURNS = np.where(LABELS > 0, 0.03, -0.02)
-
-
-def test_they_equal_scikit_learns() -> None:
-    from sklearn import metrics
-
-    result = figures(CHANCES, LABELS, RETURNS, 0.6, base_rate=0.5)
-    assert result.log_loss == pytest.approx(metrics.log_loss(LABELS, CHANCES.astype(np.float64).clip(1e-7, 1 - 1e-7)))
-    assert result.auc == pytest.approx(metrics.roc_auc_score(LABELS, CHANCES))
-    assert result.brier == pytest.approx(metrics.brier_score_loss(LABELS, CHANCES), abs=1e-6)
-    assert result.base_log_loss == pytest.approx(math.log(2))
-    assert result.base_brier == pytest.approx(0.25)
+DATA = planted(count=4_000)
+SINCE, UNTIL = BEGIN, int(DATA.ends.max())
 
 
-def test_what_passes_the_threshold_is_what_is_traded() -> None:
-    chances, labels = np.array([0.2, 0.5, 0.5, 0.9], np.float32), np.array([1, 0, 1, 1], np.float32)
-    result = figures(chances, labels, np.array([0.03, -0.02, 0.01, 0.03]), 0.5, 0.5)
-    assert result.signals == 4
-    assert result.base_rate == 0.75
-    assert result.share == 0.75
-    assert result.hit_rate == pytest.approx(2 / 3)
-    assert result.expectancy == pytest.approx(0.02 / 3)
-    assert result.all_expectancy == pytest.approx(0.0125)
+def walked(walk: Walk) -> list[Part]:
+    return list(parts(DATA, walk, SINCE, UNTIL))
 
 
-def test_where_nothing_passes_there_is_no_expectancy() -> None:
-    result = figures(CHANCES, LABELS, RETURNS, 1.1, 0.5)
-    assert result.share == 0
-    assert math.isnan(result.expectancy)
-    assert math.isnan(result.hit_rate)
+class TestWalk:
+    @settings(max_examples=25)
+    @given(st.integers(2, 8), st.floats(0.05, 0.5) | st.just(0.0), st.integers(0, 8 * HOUR))
+    def test_nothing_that_is_judged_was_begun_before_all_learning_had_ended(
+        self, folds: int, test: float, embargo: int
+    ) -> None:
+        for part in walked(Walk(folds, test, embargo)):
+            assert part.fit.ends.max() + embargo <= part.watch.times.min()
+            assert part.watch.ends.max() + embargo <= part.start <= part.judge.times.min()
+            assert part.judge.ends.max() <= part.end
+
+    def test_each_fold_knows_more_than_the_one_before(self) -> None:
+        steps = walked(Walk())
+        assert [part.name for part in steps] == ["fold 1", "fold 2", "fold 3", "fold 4", "fold 5", "test"]
+        for before, after in pairwise(steps):
+            assert before.end == after.start
+            assert len(before.fit) < len(after.fit)
+        assert steps[-1].end == UNTIL
+
+    def test_the_test_part_is_a_share_of_the_period(self) -> None:
+        test = walked(Walk(test=0.3))[-1]
+        assert test.start == pytest.approx(UNTIL - 0.3 * (UNTIL - SINCE), abs=1)
+        assert len(test.judge) == pytest.approx(0.3 * len(DATA), rel=0.02)
+
+    def test_without_one_the_folds_reach_to_the_end(self) -> None:
+        steps = walked(Walk(folds=3, test=0))
+        assert [part.name for part in steps] == ["fold 1", "fold 2", "fold 3"]
+        assert steps[-1].end == UNTIL
+
+    def test_a_trade_across_a_border_is_in_neither_part(self) -> None:
+        walk = Walk(embargo=0)
+        lost = len(DATA) - sum(len(part.judge) for part in walked(walk)) - (DATA.times < walked(walk)[0].start).sum()
+        assert lost == pytest.approx(5 * (HOUR // 600_000 - 1), abs=6)
+
+    def test_the_watch_is_the_last_part_of_what_is_known(self) -> None:
+        fit, watch = known(DATA, UNTIL, 0)
+        assert len(watch) == pytest.approx(0.2 * len(DATA), rel=0.02)
+        assert len(fit) == pytest.approx(0.8 * len(DATA), rel=0.02)
 
 
-def test_certainty_that_is_wrong_costs_much_but_not_infinity() -> None:
-    assert 10 < log_loss(np.array([0.0], np.float32), np.array([1], np.float32)) < 20
+class TestMargin:
+    def test_a_gain_of_every_day_is_above_nothing(self) -> None:
+        random = np.random.default_rng(0)
+        times = np.sort(random.integers(0, 60 * DAY, 3_000))
+        result = margin(random.normal(0.05, 0.2, 3_000), times, DAY, 1)
+        assert 0 < result.low < 0.05 < result.high < 0.1
+        assert result.blocks == 60
 
+    def test_one_lucky_day_is_not(self) -> None:
+        # 900 rows of a gain on one day, 100 of a small loss on all others: the mean is far above 0.
+        times = np.concatenate([np.full(900, 10 * DAY), np.arange(100) % 20 * DAY])
+        result = margin(np.where(np.arange(1_000) < 900, 0.1, -0.05), times, DAY, 1)
+        assert result.mean > 0.05
+        assert result.low < 0
 
-class TestAuc:
-    def test_knows_perfect_reversed_and_useless(self) -> None:
-        labels = np.array([0, 0, 1, 1], np.float32)
-        assert auc(np.array([0.1, 0.2, 0.3, 0.4], np.float32), labels) == 1
-        assert auc(np.array([0.4, 0.3, 0.2, 0.1], np.float32), labels) == 0
-        assert auc(np.array([0.5, 0.5, 0.5, 0.5], np.float32), labels) == 0.5
+    def test_its_interval_is_the_textbooks_for_equal_days(self) -> None:
+        days = np.random.default_rng(2).normal(0, 1, 400)
+        result = margin(days, np.arange(400) * DAY, DAY, 3)
+        assert (result.high - result.low) / 2 == pytest.approx(1.96 / math.sqrt(400), rel=0.1)
+        assert result.mean == pytest.approx(days.mean())
 
-    @pytest.mark.parametrize("label", [0, 1])
-    def test_needs_both_outcomes(self, label: int) -> None:
-        assert math.isnan(auc(CHANCES, np.full(400, label, np.float32)))
+    def test_the_seed_decides(self) -> None:
+        values, times = np.random.default_rng(2).normal(0, 1, 50), np.arange(50) * DAY
+        assert margin(values, times, DAY, 3) == margin(values, times, DAY, 3) != margin(values, times, DAY, 4)
 
-
-class TestThreshold:
-    def test_finds_where_returns_turn(self) -> None:
-        chances = np.linspace(0, 1, 1_000).astype(np.float32)
-        returns = np.where(chances < 0.4, -0.02, 0.02 - 0.01 * chances)
-        assert choose_threshold(chances, returns, 0.2) == pytest.approx(0.4, abs=0.02)
-
-    @given(st.integers(0, 2**32), st.floats(0.05, 1.0))
-    def test_leaves_the_share_that_was_asked_for_and_is_no_worse_than_taking_all(self, seed: int, share: float) -> None:
-        random = np.random.default_rng(seed)
-        chances, returns = random.random(200).astype(np.float32), random.normal(0, 0.02, 200)
-        passed = chances >= choose_threshold(chances, returns, share)
-        assert passed.mean() >= share - 1e-9
-        assert returns[passed].mean() >= returns.mean() - 1e-12
+    def test_without_days_there_is_none(self) -> None:
+        assert math.isnan(margin(np.empty(0), np.empty(0, np.int64), DAY, 0).low)
+        one = margin(np.ones(5), np.arange(5, dtype=np.int64), DAY, 0)
+        assert (one.mean, one.blocks) == (1, 1)
+        assert math.isnan(one.low)

@@ -92,6 +92,11 @@ class KlineStore:
         """`(symbol, interval)` of all series."""
         return sorted(self._chunks.index())
 
+    def span(self, symbol: str, interval: str) -> tuple[int, int] | None:
+        """Open times of the oldest and the newest stored bar; None of a series that is not stored."""
+        coverage = self._chunks.index().get((symbol, interval))
+        return coverage and (coverage.first, coverage.newest)
+
     def read(self, symbol: str, interval: str, start: int | None = None, end: int | None = None) -> Klines:
         """The stored bars with `start <= open time <= end`; all there are where a bound is None."""
         return next(self.read_many([(symbol, interval)], start, end))[1]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tradebot.analysis.features import schema_hash
 from tradebot.clock import DAY
 from tradebot.errors import ModelError
+from tradebot.model.shelf import Shelf
 
 Rows: TypeAlias = NDArray[np.float32]
 
@@ -116,11 +117,14 @@ def demo_path() -> Path:
     return (checkout if (checkout / DEMO).is_file() else package / "models") / DEMO
 
 
-def resolve(setting: str) -> Path:
-    """The file that `model.path` means; empty is the demo model. `ModelError` if there is none."""
-    path = Path(setting).expanduser() if setting else demo_path()
+def resolve(setting: str, models: Path) -> Path:
+    """The file that `model.path` means: empty is the current one on the shelf `models`, else the demo model.
+
+    `ModelError` if there is none.
+    """
+    path = Path(setting).expanduser() if setting else Shelf(models).current() or demo_path()
     if not path.is_file():
-        raise ModelError(f"no model {path}; make one with tradebot export-onnx or unset model.path")
+        raise ModelError(f"no model {path}; make one with tradebot train or export-onnx, or unset model.path")
     return path
 
 

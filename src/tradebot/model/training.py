@@ -1,28 +1,28 @@
-"""From panels to a booster that knows what it is worth: dataset, fit, honest figures.
+"""From a dataset to a booster that knows what it is worth.
 
-Everything here is a pure function of arrays, and deterministic for one seed. A row is a signal of
-a strategy; its label says whether a trade opened on it would have earned more than its fees.
+Everything here is a pure function of arrays, and deterministic for one seed. Every figure is of
+rows that come after all rows that its booster has learnt from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradebot.analysis import features
-from tradebot.analysis.strategies import Strategy
+from tradebot.clock import DAY
 from tradebot.errors import ModelError
-from tradebot.market.bars import Floats, Mask, Panel, Times
+from tradebot.model.dataset import Dataset, Progress, Recipe, unseen
 from tradebot.model.export import Told
-from tradebot.model.labels import Barrier, outcomes
+from tradebot.model.metrics import Choice, Figures, Judged, Trades, auc, choose_threshold, figures, gain, table, trades
 from tradebot.model.predictor import KEY, Rows
-from tradebot.model.validation import Figures, choose_threshold, figures
+from tradebot.model.validation import Margin, Part, Walk, known, margin, parts
+
+T = TypeVar("T")
 
 # Few, small, slow trees: a signal's outcome is mostly noise, and neighbouring signals share theirs.
 # One thread, so that sums have one order.
@@ -33,63 +33,54 @@ PARAMETERS: dict[str, Any] = {
 ROUNDS = 600
 PATIENCE = 40
 LEAVES = 300  # at least this part of the signals in a leaf, counted by XGBoost's weights of up to a quarter
+LEAST = 30  # signals in each set that is fitted, watched or judged
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of the walk: its time, how many signals were fitted, watched and judged, rounds and figures."""
+
+    name: str
+    start: int
+    end: int
+    fitted: int
+    watched: int
+    rounds: int
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """The same walk over shuffled outcomes: the AUC of each run, to be 0.5, and its log-loss below the base rate's."""
+
+    aucs: tuple[float, ...]
+    gains: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """One row a signal, ordered by time, then symbol; only warm ones whose outcome is known.
+class Trained:
+    """A booster that carries its description, and what is known of it.
 
-    `rows` `(n, 31)` float32; `returns` net of fees; `labels` 1 where the return is above 0;
-    `times` the signal bar's open, `ends` the end of its trade, UTC ms; `symbols` names.
+    It was made of `recipe`, `walk` and `seed`. `pooled`, `trades` and `choice` are of the folds
+    together, `tested` of the test part at the chosen threshold; `margin` is how far the log-loss is
+    below the base rate's over folds and test. `doubts` say why it should not trade; none if it may.
     """
 
-    intervals: tuple[str, ...]
-    rows: Rows
-    returns: Floats
-    times: Times
-    ends: Times
-    symbols: NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def labels(self) -> Rows:
-        """1 for a trade that earned more than its fees, else 0, float32."""
-        return (self.returns > 0).astype(np.float32)
-
-    def take(self, mask: Mask) -> Dataset:
-        """The rows where `mask` is true."""
-        return Dataset(
-            self.intervals, self.rows[mask], self.returns[mask], self.times[mask], self.ends[mask], self.symbols[mask]
-        )
-
-    @classmethod
-    def join(cls, stretches: Sequence[Dataset]) -> Dataset:
-        """Successive stretches of time as one."""
-        arrays = ("rows", "returns", "times", "ends", "symbols")
-        return cls(stretches[0].intervals, *(np.concatenate([getattr(s, a) for s in stretches]) for a in arrays))
-
-    def parts(self, *cuts: float) -> list[Dataset]:
-        """Successive stretches of time, cut at these shares of the whole.
-
-        Purged: a trade that had not ended when the next part began is in neither.
-        """
-        first, last = int(self.times.min()), int(self.times.max()) + 1
-        edges = [first, *(first + int((last - first) * cut) for cut in cuts), int(self.ends.max()) + 1]
-        return [self.take((self.times >= left) & (self.ends <= right)) for left, right in pairwise(edges)]
-
-
-def dataset(panels: Sequence[Panel], strategy: Strategy, min_score: float, barrier: Barrier) -> Dataset:
-    """Rows and outcomes of the strategy's BUY signals on every bar of the finest panel."""
-    intervals = tuple(panel.interval for panel in panels)
-    values = features.align(panels)
-    scores = strategy.score(features.Features(features.names(intervals), panels[0].symbols, values))
-    bars, symbols = np.nonzero(scores >= min_score)
-    returns, ends = outcomes(panels[0], symbols, bars, barrier)
-    rows, names = values[bars, symbols].astype(np.float32), np.array(panels[0].symbols)[symbols]
-    known = ~np.isnan(returns) & ~np.isnan(rows).any(axis=1)
-    return Dataset(intervals, rows, returns, panels[0].times[bars], ends, names).take(known)
+    recipe: Recipe
+    walk: Walk
+    seed: int
+    booster: Any
+    told: Told
+    folds: tuple[Fold, ...]
+    pooled: Figures
+    trades: tuple[Trades, ...]
+    choice: Choice
+    chosen: Trades
+    test: Fold | None
+    tested: Trades | None
+    margin: Margin
+    shuffled: Shuffled
+    doubts: tuple[str, ...]
 
 
 def fit(rows: Dataset, watch: Dataset, seed: int) -> Any:
@@ -100,7 +91,8 @@ def fit(rows: Dataset, watch: Dataset, seed: int) -> Any:
     import xgboost
 
     names = features.names(rows.intervals)
-    first, second = (xgboost.DMatrix(part.rows, part.labels, feature_names=names, nthread=1) for part in (rows, watch))
+    first = xgboost.QuantileDMatrix(rows.rows, rows.labels, feature_names=names, nthread=1)
+    second = xgboost.QuantileDMatrix(watch.rows, watch.labels, feature_names=names, nthread=1, ref=first)
     parameters = {**PARAMETERS, "min_child_weight": len(rows) / LEAVES, "seed": seed}
     booster = xgboost.train(
         parameters, first, ROUNDS, evals=[(second, "watch")], early_stopping_rounds=PATIENCE, verbose_eval=False
@@ -108,39 +100,125 @@ def fit(rows: Dataset, watch: Dataset, seed: int) -> Any:
     return booster[: booster.best_iteration + 1]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A booster that carries its description, the parts it was made and measured on, and its figures."""
+def train(
+    data: Dataset,
+    recipe: Recipe,
+    walk: Walk,
+    *,
+    seed: int = 0,
+    shuffles: int = 0,
+    choose: Callable[[Judged], Choice] = choose_threshold,
+    progress: Progress = unseen,
+) -> Trained:
+    """Walk forward over the period, choose the threshold on the folds, measure it on the test part.
 
-    booster: Any
-    told: Told
-    signals: tuple[int, int, int]
-    validation: Figures
-    test: Figures
-
-
-def train(data: Dataset, strategy: str, barrier: Barrier, seed: int, least_share: float = 1 / 3) -> Trained:
-    """Fit on the first 60 % of the time, choose rounds and threshold on the next 20 %, measure on the last 20 %.
-
-    The threshold is one that at least `least_share` of the signals pass. The booster is the one
-    that was measured, not one fitted again on everything. `ModelError` where a part has no signal
-    or only one outcome.
+    The booster is the one that the test part was measured with, which has seen nothing of it; one
+    fitted on the whole period where the walk has no test part. `ModelError` where a part has too
+    few signals or only one outcome.
     """
-    parts = data.parts(0.6, 0.8)
-    if min(len(np.unique(part.labels)) for part in parts) < 2:
-        raise ModelError(f"too few signals to train on: {', '.join(str(len(part)) for part in parts)} in three parts")
-    first = parts[0]
-    booster = fit(first, parts[1], seed)
-    chances = [booster.inplace_predict(part.rows) for part in parts]
-    threshold = choose_threshold(chances[1], parts[1].returns, least_share)
-    base = float(first.labels.mean())
+    steps = _checked(data, walk, recipe)
+    run = [_walked(part, seed, number) for number, part in enumerate(_shown(steps, "folds", progress))]
+    folds, test = run[: walk.folds], run[walk.folds :]
+    judged = Judged.join([each.judged for each in folds])
+    choice, beyond = choose(judged), _margin(Judged.join([each.judged for each in run]), recipe, seed)
+    last = (steps[-1].fit, steps[-1].watch) if test else known(data, recipe.until + walk.embargo, walk.embargo)
+    booster = test[0].booster if test else fit(*last, seed)
     told = Told(
-        data.intervals, features.schema_hash(data.intervals), threshold, int(first.times.min()), int(first.ends.max()),
-        strategy, str(barrier),
+        data.intervals, features.schema_hash(data.intervals), choice.threshold, int(last[0].times.min()),
+        int(last[1].ends.max()), recipe.name, str(recipe.barrier),
     )  # fmt: skip
     booster.set_attr(**{KEY: json.dumps(asdict(told), sort_keys=True)})
-    validation, test = (
-        figures(chance, part.labels, part.returns, threshold, base)
-        for chance, part in zip(chances[1:], parts[1:], strict=True)
+    return Trained(
+        recipe=recipe,
+        walk=walk,
+        seed=seed,
+        booster=booster,
+        told=told,
+        folds=tuple(each.fold for each in folds),
+        pooled=figures(judged),
+        trades=tuple(table(judged)),
+        choice=choice,
+        chosen=trades(judged, choice.threshold),
+        test=test[0].fold if test else None,
+        tested=trades(test[0].judged, choice.threshold) if test else None,
+        margin=beyond,
+        shuffled=_shuffled(data, walk, recipe, range(seed + 1, seed + 1 + shuffles), progress),
+        doubts=tuple(_doubts(beyond, test[0].fold.figures if test else None, choice)),
     )
-    return Trained(booster, told, (len(first), len(parts[1]), len(parts[2])), validation, test)
+
+
+class _Walked(NamedTuple):
+    fold: Fold
+    judged: Judged
+    booster: Any
+
+
+def _walked(part: Part, seed: int, number: int) -> _Walked:
+    """Fit on what is known before a part and judge on the part."""
+    booster, judge = fit(part.fit, part.watch, seed), part.judge
+    chances: Rows = booster.inplace_predict(judge.rows)
+    base = np.full(len(judge), float(part.fit.labels.mean()))
+    judged = Judged(chances, base, judge.labels, judge.returns, judge.times, np.full(len(judge), number))
+    fold = Fold(
+        part.name, part.start, part.end, len(part.fit), len(part.watch), booster.num_boosted_rounds(), figures(judged)
+    )
+    return _Walked(fold, judged, booster)
+
+
+def _shown(steps: Sequence[T], stage: str, progress: Progress) -> Iterator[T]:
+    """The steps, telling how many are done."""
+    for done, step in enumerate(steps):
+        progress(stage, done, len(steps))
+        yield step
+    progress(stage, len(steps), len(steps))
+
+
+def _checked(data: Dataset, walk: Walk, recipe: Recipe) -> list[Part]:
+    """The parts of the walk; `ModelError` where one has nothing to learn from or to judge on."""
+    remedy = "take a longer period, more symbols, a lower strategy.min_score or fewer training.folds"
+    if len(data) < LEAST:
+        raise ModelError(f"too few signals to train on: {len(data)} with a known outcome; {remedy}")
+    if len(np.unique(data.labels)) < 2:
+        raise ModelError(
+            f"all {len(data):,} signals ended as {'gains' if data.labels[0] else 'losses'}, so there is nothing to "
+            "learn; change trading.take_profit, trading.stop_loss or trading.max_hold_s"
+        )
+    steps = list(parts(data, walk, recipe.since, recipe.until))
+    for part in steps:
+        for use, rows in (("fit", part.fit), ("watch", part.watch), ("judge", part.judge)):
+            if len(rows) < LEAST:
+                raise ModelError(f"too few signals to train on: {len(rows)} to {use} in {part.name}; {remedy}")
+            if use != "judge" and len(np.unique(rows.labels)) < 2:
+                raise ModelError(f"only one outcome among the {len(rows)} signals to {use} in {part.name}; {remedy}")
+    return steps
+
+
+def _margin(judged: Judged, recipe: Recipe, seed: int) -> Margin:
+    return margin(gain(judged), judged.times, max(DAY, recipe.barrier.horizon), seed)
+
+
+def _shuffled(data: Dataset, walk: Walk, recipe: Recipe, seeds: range, progress: Progress) -> Shuffled:
+    """The walk again and again over outcomes that have nothing to do with their rows."""
+    aucs, gains = list[float](), list[float]()
+    for seed in _shown(seeds, "shuffled", progress):
+        steps = parts(data.shuffled(seed), walk, recipe.since, recipe.until)
+        judged = Judged.join([_walked(part, seed, number).judged for number, part in enumerate(steps)])
+        aucs.append(auc(judged))
+        gains.append(float(gain(judged).mean()))
+    return Shuffled(tuple(aucs), tuple(gains))
+
+
+def _doubts(beyond: Margin, test: Figures | None, choice: Choice) -> Iterator[str]:
+    """Why the model should not trade."""
+    if not beyond.low > 0:
+        yield (
+            f"it does not beat the base rate: out of time its log-loss is lower by {beyond.mean:.5f}, with 95 % "
+            f"confidence by {beyond.low:.5f} to {beyond.high:.5f}, which does not rule out nothing"
+        )
+    if test and not test.log_loss < test.base_log_loss:
+        yield (
+            f"it is no better than the base rate on the test part: log-loss {test.log_loss:.5f}, "
+            f"base rate {test.base_log_loss:.5f}"
+        )
+    if not choice.profitable:
+        yield f"its threshold of {choice.threshold:.4f} is {choice.why}"

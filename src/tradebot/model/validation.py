@@ -1,73 +1,90 @@
-"""What predictions are worth: their figures beside those of the base rate, and the threshold to trade at."""
+"""Walk-forward validation: what is judged comes after all that was learnt from, purged and with an embargo."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from tradebot.market.bars import Floats
-from tradebot.model.predictor import Rows
+from tradebot.clock import DAY
+from tradebot.market.bars import Floats, Times
+from tradebot.model.dataset import Dataset
+from tradebot.model.metrics import blocks
+
+LEARNT = 0.4
+WATCHED = 0.2  # of the time before a part, its last: on it fitting learns when to stop
+_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What a set of predictions is worth; `base_…` is what always saying the base rate would get.
+class Walk:
+    """How the period is cut: so many folds, a last share of the time to test on, an embargo in ms before each part."""
 
-    `share` of the signals pass the threshold; `hit_rate` and `expectancy` (mean net return of a
-    trade) are theirs, NaN where none passes; `all_expectancy` is that of taking every signal.
+    folds: int = 5
+    test: float = 0.2
+    embargo: int = DAY // 6
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A stretch of time to judge on, and what may be known before it: rows to fit and, later, to watch."""
+
+    name: str
+    start: int
+    end: int
+    fit: Dataset
+    watch: Dataset
+    judge: Dataset
+
+
+def parts(data: Dataset, walk: Walk, since: int, until: int) -> Iterator[Part]:
+    """The folds from the earliest on, then the test part (if it has a share) of a period `since` to `until`.
+
+    Of the time before the test part the first `LEARNT` is only learnt from, the rest cut into folds;
+    each is judged by what was known before it.
     """
-
-    signals: int
-    base_rate: float
-    log_loss: float
-    base_log_loss: float
-    brier: float
-    base_brier: float
-    auc: float
-    share: float
-    hit_rate: float
-    expectancy: float
-    all_expectancy: float
+    begin, cut = int(data.times.min()), round(until - (until - since) * walk.test)
+    edges = np.linspace(begin + (cut - begin) * LEARNT, cut, walk.folds + 1).astype(np.int64).tolist()
+    named = [(f"fold {number}", *span) for number, span in enumerate(pairwise(edges), 1)]
+    for name, start, stop in [*named, ("test", cut, until)] if walk.test else named:
+        yield Part(name, start, stop, *known(data, start, walk.embargo), data.during(start, stop))
 
 
-def figures(probabilities: Rows, labels: Rows, returns: Floats, threshold: float, base_rate: float) -> Figures:
-    """Figures of predictions on rows that the model has not seen; `base_rate` is that of the training rows."""
-    base = np.full(len(labels), base_rate)
-    passed = probabilities >= threshold
-    hits, gains = (float(part[passed].mean()) if passed.any() else np.nan for part in (labels, returns))
-    return Figures(
-        signals=len(labels),
-        base_rate=float(labels.mean()),
-        log_loss=log_loss(probabilities, labels),
-        base_log_loss=log_loss(base, labels),
-        brier=float(np.mean((probabilities - labels) ** 2)),
-        base_brier=float(np.mean((base - labels) ** 2)),
-        auc=auc(probabilities, labels),
-        share=float(passed.mean()),
-        hit_rate=hits,
-        expectancy=gains,
-        all_expectancy=float(returns.mean()),
-    )
+def known(data: Dataset, until: int, embargo: int) -> tuple[Dataset, Dataset]:
+    """What is known an embargo before `until`: rows to fit, and later ones to watch, themselves an embargo apart.
+
+    A trade that had not ended when its rows' time was over is in neither.
+    """
+    begin, end = int(data.times.min()), until - embargo
+    border = round(end - (end - begin) * WATCHED)
+    return data.during(begin, border - embargo), data.during(border, end)
 
 
-def log_loss(probabilities: Rows | Floats, labels: Rows) -> float:
-    """Mean negative log-likelihood, probabilities kept 1e-7 away from 0 and 1."""
-    sure = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(labels > 0, np.log(sure), np.log1p(-sure))))
+class Margin(NamedTuple):
+    """A mean, and between which values 95 % of the bootstrap's means lie; NaN where there is no row."""
+
+    mean: float
+    low: float
+    high: float
+    blocks: int
 
 
-def auc(probabilities: Rows, labels: Rows) -> float:
-    """Chance that a success ranks above a failure, ties counting half (Mann–Whitney); NaN without both kinds."""
-    _, rank, count = np.unique(probabilities, return_inverse=True, return_counts=True)
-    middle = np.cumsum(count) - (count - 1) / 2
-    good = int(labels.sum())
-    pairs = good * (len(labels) - good)
-    return float((middle[rank][labels > 0].sum() - good * (good + 1) / 2) / pairs) if pairs else np.nan
+def margin(values: Floats, times: Times, length: int, seed: int) -> Margin:
+    """The mean of values and its interval by a bootstrap over stretches of `length` ms.
 
-
-def choose_threshold(probabilities: Rows, returns: Floats, least_share: float) -> float:
-    """The threshold of highest mean return among those that at least `least_share` of the signals pass."""
-    quantiles = np.quantile(probabilities, np.linspace(0, 1 - least_share, 41), method="lower")
-    candidates = np.floor(np.unique(quantiles) * 1e4) / 1e4
-    return float(max(candidates, key=lambda threshold: returns[probabilities >= threshold].mean()))
+    Stretches, not rows, are drawn: signals of a day share their market, and a thousand of them may
+    be one lucky move. One stretch alone has no interval (NaN).
+    """
+    sums, counts = blocks(values, times, length)
+    if not len(sums):
+        return Margin(float("nan"), float("nan"), float("nan"), 0)
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) < 2:
+        return Margin(mean, float("nan"), float("nan"), 1)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=_DRAWS)
+    low, high = np.quantile((drawn @ sums) / (drawn @ counts), [0.025, 0.975])
+    return Margin(mean, float(low), float(high), len(sums))

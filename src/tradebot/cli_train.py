@@ -1,0 +1,46 @@
+"""The options of `train`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tradebot.ending import ended_by_signal
+
+if TYPE_CHECKING:
+    from tradebot.cli import Terminal
+    from tradebot.config import Settings
+
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Begin of the period; default: all there is.", show_default=False),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to before TIME.", show_default=False)]
+Klines = Annotated[
+    Path | None,
+    typer.Option("--klines", metavar="DIR", help="Learn from kline files; default: the store.", show_default=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make it the current model whatever speaks against it.")]
+
+
+def train(
+    settings: "Settings",
+    terminal: "Terminal",
+    *,
+    since: Since = None,
+    until: Until = None,
+    klines: Klines = None,
+    force: Force = False,
+) -> None:
+    """Train a model on the past and say what it is worth.
+
+    Example: tradebot train --klines DIR --since 2018-01-10 --strategy reversion
+    """
+    from tradebot.train import train as work
+
+    with terminal.progress() as progress, ended_by_signal():
+        document = work(settings, since, until, klines, force=force, progress=progress)
+    terminal.emit("train", document)
+    if document["doubts"]:
+        verdict = "made the current model all the same" if force else "NOT made the current model"
+        terminal.warn(f"{verdict}: {'; '.join(document['doubts'])}")

@@ -1,0 +1,175 @@
+"""Klines of the past: where they are, of which symbols, from when to when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tradebot import sim
+from tradebot.clock import DAY, format_time, parse_time
+from tradebot.config import Settings
+from tradebot.documents import Document
+from tradebot.errors import MarketError, UnknownName, UsageError, suggestion
+from tradebot.market.bars import Klines, interval_ms
+from tradebot.market.store import KlineStore
+from tradebot.pipeline import fine_to_coarse
+from tradebot.session import SIM, venue_key
+from tradebot.sim.playback import Playback
+from tradebot.sim.prices import Prices
+
+USUAL = 90 * DAY  # of synthetic prices, which have neither begin nor end
+END = 10**13  # when every bar of a file is closed
+SLACK = DAY  # by which a period may pass what there is
+
+
+class Source(Protocol):
+    """Klines of the past."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def remedy(self) -> str:
+        """How to get more of them."""
+
+    def symbols(self) -> Sequence[str]:
+        """All symbols that it has klines of."""
+
+    def span(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """From when to when there are klines of any of them, UTC ms."""
+
+    def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """The part of that to learn from where nobody asks for another."""
+
+    def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
+        """Each symbol with its closed bars that open from `start` to `end`."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The kline store of a venue; symbols that have all three intervals."""
+
+    store: KlineStore
+    name: str
+    intervals: tuple[str, ...]
+    remedy: str
+
+    def symbols(self) -> Sequence[str]:
+        """Those of which every interval is stored."""
+        series = set(self.store.stored())
+        names = dict.fromkeys(symbol for symbol, _ in sorted(series))
+        return [name for name in names if all((name, interval) in series for interval in self.intervals)]
+
+    def span(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """Of the finest interval, over all of them."""
+        spans = [self.store.span(symbol, self.intervals[0]) or (0, 0) for symbol in symbols]
+        return min(first for first, _ in spans), max(last for _, last in spans) + interval_ms(self.intervals[0])
+
+    def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """All of it."""
+        return self.span(symbols)
+
+    def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
+        """What is stored."""
+        series = [(symbol, interval) for symbol in symbols]
+        return ((symbol, klines) for (symbol, _), klines in self.store.read_many(series, start, end))
+
+
+@dataclass(frozen=True)
+class Played:
+    """The prices of the simulated exchange, synthetic or played back, up to `now`."""
+
+    prices: Prices
+    name: str
+    finest: str
+    now: int
+    remedy: str = "take a period within that"
+
+    def symbols(self) -> Sequence[str]:
+        """All that it lists."""
+        return list(self.prices.instruments())
+
+    def span(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """Of files what they hold; synthetic prices have no begin."""
+        if not isinstance(self.prices, Playback):
+            return 0, self.now
+        found = [klines.open_time for _, klines in self.read(symbols, self.finest, 0, END)]
+        held = [times for times in found if len(times)]
+        if not held:
+            return 0, 0
+        return int(min(times[0] for times in held)), int(max(times[-1] for times in held)) + interval_ms(self.finest)
+
+    def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
+        """Of files the time that most symbols have in common; of synthetic prices the last months."""
+        return self.prices.span() if isinstance(self.prices, Playback) else (self.now - USUAL, self.now)
+
+    def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
+        """What the exchange would have answered at its present."""
+        return ((symbol, self.prices.klines(symbol, interval, start, end, self.now)) for symbol in symbols)
+
+
+@contextmanager
+def open_source(settings: Settings, folder: Path | None) -> Iterator[Source]:
+    """A folder of kline files, the simulated exchange's prices, or the store of any other venue."""
+    intervals = fine_to_coarse(settings.market.intervals)
+    if folder is not None:
+        yield Played(Playback(folder), f"the files in {folder}", intervals[0], END)
+    elif settings.venue.name == SIM:
+        prices = sim.open_prices(settings)
+        now = END if isinstance(prices, Playback) else sim.sim_clock(settings).now()
+        yield Played(prices, venue_key(settings), intervals[0], now)
+    else:
+        with KlineStore(settings.data_path / "klines", venue_key(settings)) as store:
+            remedy = f"bring them with tradebot fetch --venue {settings.venue.name} --since TIME"
+            yield Stored(store, venue_key(settings), intervals, remedy)
+
+
+def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
+    """The configured symbols, else all that the source has with the configured quote coin.
+
+    `UnknownName` for a symbol that it does not have, `MarketError` if none is left.
+    """
+    wanted, known = settings.universe, source.symbols()
+    asked = [symbol.upper() for symbol in wanted.symbols]
+    for symbol in asked:
+        if known and symbol not in known:
+            raise UnknownName(f"no klines of '{symbol}' in {source.name}{suggestion(symbol, known)}")
+    excluded = {symbol.upper() for symbol in wanted.exclude}
+    kept = [each for each in asked or known if each not in excluded and each.endswith(wanted.quote.upper())]
+    if not kept or not known:
+        raise MarketError(f"no klines to train on in {source.name}; {source.remedy}")
+    return tuple(kept)
+
+
+def period(source: Source, symbols: Sequence[str], since: str | None, until: str | None) -> tuple[int, int]:
+    """From when to when signals are looked for: as asked, else all there is. `MarketError` where there is nothing."""
+    asked, end = (None if text is None else parse_time(text) for text in (since, until))
+    if asked is not None and end is not None and asked >= end:
+        raise UsageError(f"--since {since} is not before --until {until}")
+    first, last = source.span(symbols)
+    if (asked is not None and asked < first - SLACK) or (end is not None and end > last + SLACK):
+        raise MarketError(
+            f"{source.name} has klines from {format_time(first)} to {format_time(last)} UTC, not all of the period "
+            f"asked for; {source.remedy}"
+        )
+    usual = source.usual(symbols)
+    begin = usual[0] if asked is None else max(first, asked)
+    finish = (usual[1] if usual[1] > begin else last) if end is None else min(last, end)
+    if begin >= finish:
+        raise MarketError(
+            f"{source.name} has no klines from {format_time(begin)} to {format_time(finish)} UTC; {source.remedy}"
+        )
+    return begin, finish
+
+
+def there(
+    source: Source, symbols: Sequence[str], interval: str, begin: int, end: int
+) -> tuple[tuple[str, ...], list[Document]]:
+    """The symbols that have klines in a period, and those that have not."""
+    found = tuple(symbol for symbol, klines in source.read(symbols, interval, begin, end) if len(klines))
+    reason = "no klines in the period"
+    return found or tuple(symbols), [{"symbol": each, "reason": reason} for each in symbols if each not in found]

@@ -87,7 +87,7 @@ def join(parts: Sequence[Exact], scale: Scale) -> Exact:
 
 def _opens(times: Times, interval: str) -> Times:
     if interval == MONTH:
-        return np.array([open_of(MONTH, moment) for moment in times.tolist()], np.int64)
+        return times.astype("datetime64[ms]").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64)
     step = interval_ms(interval)
     origin = open_of(interval, 0) % step
     return times - (times - origin) % step

@@ -15,8 +15,8 @@ from tradebot.sim.fault_market import LateKlines, Losing, OffGrid, RevisedKline,
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import MarketFault
 from tradebot.sim.prices import Day, Prices
+from tradebot.sim.remains import Remains
 
-_GRAINS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
 _FAR = 2**62
 
 
@@ -35,13 +35,14 @@ class FaultyPrices(Prices):
         self._market: tuple[MarketFault, ...]
         self._set()
         plan.changed.append(self._set)
-        self._grains: dict[str, str] = {}
         self._known: tuple[tuple[MarketFault, ...], Mapping[str, Instrument]] = ((), {})
 
     def _set(self) -> None:
         """The faults of a plan that is set at this moment of the venue's time."""
         now = self._clock.now()
         self._market = tuple(each.set_at(now) if isinstance(each, Standing) else each for each in self._plan.market)
+        losing = [each for each in self._market if isinstance(each, Losing)]
+        self._remains = Remains(self.source, losing, self._plan.seed)
 
     @property
     def plan(self) -> Plan:
@@ -76,8 +77,12 @@ class FaultyPrices(Prices):
         return self.exact(symbol, interval, start, end, now).klines()
 
     def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
-        """The source's."""
-        return self.source.steps(symbol, interval, start, end, now)
+        """The source's, and what it takes to see what is left of its bars."""
+        yield from self.source.steps(symbol, interval, start, end, now)
+        first, last = max(start, self.listed(symbol)), min(end, now)
+        reached = self._reached(symbol, interval, open_of(interval, first), last) if first <= last else None
+        if reached is not None:
+            yield from self._remains.steps(symbol, interval, *reached, now)
 
     def expecting(self, now: int) -> Iterator[None]:
         """Only of the source: what is changed is made anew each time."""
@@ -93,7 +98,7 @@ class FaultyPrices(Prices):
         if not standing:
             return self.source.price(symbol, now)
         began = min(each.began() for each in standing)
-        grain = self._grain(symbol)
+        grain = self._remains.grain(symbol)
         before = self.source.exact(symbol, grain, began - DAY, began - 1, began)
         if not len(before):
             return self.source.price(symbol, began)
@@ -122,38 +127,26 @@ class FaultyPrices(Prices):
     def _left(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """The bars that are left where some of the finest ones are lost."""
         whole = self.source.exact(symbol, interval, start, end, now)
+        if not len(whole):
+            return whole
+        reached = self._reached(symbol, interval, int(whole.data[0, 0]), int(whole.data[0, -1]))
+        if reached is None:
+            return whole
+        begin, end = reached
+        middle = self._remains.exact(symbol, interval, begin, end, now, scale=whole.scale)
+        return join([whole.between(0, begin - 1), middle, whole.between(end + 1, _FAR)], whole.scale)
+
+    def _reached(self, symbol: str, interval: str, first: int, last: int) -> tuple[int, int] | None:
+        """Of bars from open time `first` to `last` those that may lose something, first and last ms; else None.
+
+        Bars that no fault reaches are as the source has them.
+        """
         losing = [each for each in self._about(symbol) if isinstance(each, Losing)]
-        if not losing or not len(whole):
-            return whole
-        # Bars that no fault reaches are as the source has them.
-        reached = open_of(interval, min(each.since or 0 for each in losing))
-        begin = max(reached, int(whole.data[0, 0]))
-        stop = min(max(each.until or _FAR for each in losing), int(whole.data[0, -1]) + 1)
-        if begin >= stop:
-            return whole
-        middle = self._rest(symbol, interval, begin, next_open(interval, stop - 1) - 1, now)
-        parts = [whole.between(0, begin - 1), middle.rescaled(whole.scale), whole.between(stop, _FAR)]
-        return join(parts, whole.scale)
-
-    def _rest(self, symbol: str, interval: str, begin: int, end: int, now: int) -> Exact:
-        """Whole bars, made of those of the finest ones that are not lost."""
-        grain = self._grain(symbol)
-        coarse = INTERVALS.get(interval, 28 * DAY) > INTERVALS[grain]
-        fine = self.source.exact(symbol, grain if coarse else interval, begin, end, now)
-        lost = np.zeros(len(fine), np.bool_)
-        for each in self._about(symbol):
-            if isinstance(each, Losing):
-                lost |= each.lost(symbol, fine.data[0], self._plan.seed)
-        rest = Exact(fine.data[:, ~lost], fine.scale)
-        return rest.aggregate(interval) if coarse else rest
-
-    def _grain(self, symbol: str) -> str:
-        """The finest interval from a minute on that the source has of a symbol."""
-        if symbol not in self._grains:
-            begin = self.source.listed(symbol)
-            has = (g for g in _GRAINS if len(self.source.exact(symbol, g, begin - INTERVALS[g], begin, _FAR >> 1)))
-            self._grains[symbol] = next(has, "1m")
-        return self._grains[symbol]
+        if not losing:
+            return None
+        begin = max(open_of(interval, min(each.since or 0 for each in losing)), first)
+        stop = min(max(each.until or _FAR for each in losing), last + 1)
+        return (begin, next_open(interval, stop - 1) - 1) if begin < stop else None
 
     def _before_revision(self, fault: RevisedKline, bars: Exact, symbol: str, interval: str, now: int) -> Exact:
         """The last closed bar as it was shortly before its close."""

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from supply import BARS, STEP, T0, Desk, same
 
-from tradebot.clock import MINUTE, SteppedClock
+from tradebot.clock import MINUTE, SteppedClock, wall_ms
 from tradebot.errors import BadReply, KlinesLate, VenueUnreachable
 from tradebot.market.bars import Klines, gaps
-from tradebot.market.store import KlineStore, Terms
+from tradebot.market.chunks import CHUNK
+from tradebot.market.store import KlineStore, Stretch, Terms
 
 
 async def test_the_first_refresh_asks_once_for_the_window_and_the_open_bar(desk: Desk) -> None:
@@ -344,3 +345,88 @@ def test_whatever_happens_the_store_ends_as_the_truth(events: list[tuple[str, in
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(live(Path(folder)))
+
+
+async def test_status_tells_ranges_bars_holes_bytes_and_age(desk: Desk) -> None:
+    desk.venue.holes.add(desk.clock.now() // STEP * STEP - 5 * STEP)
+    await desk.refresh("AB")
+    one, other = desk.store.status()
+    times = desk.window().open_time
+    assert (one.symbol, one.interval, one.first, one.newest) == ("A", "5m", int(times[0]), int(times[-1]))
+    assert (one.bars, one.missing, other.symbol) == (BARS - 1, 1, "B")
+    assert one.spans == desk.store.spans("A", "5m")
+    assert 0 < one.bytes + other.bytes < desk.store.size()
+    assert 0 <= wall_ms() - one.written < MINUTE
+
+
+async def test_bars_from_before_the_first_one_are_not_missing(desk: Desk) -> None:
+    desk.venue.listed = desk.clock.now() // STEP * STEP - 3 * STEP
+    await desk.refresh()
+    (one,) = desk.store.status()
+    assert (one.bars, one.missing) == (3, 0)
+
+
+async def test_history_is_added_beside_what_is_kept_up_to_date(desk: Desk) -> None:
+    await desk.refresh()
+    newest = desk.window()
+    start = int(newest.open_time[0]) - 2_000 * STEP
+    page = desk.venue.truth("A", "5m", start, start + 999 * STEP)
+    desk.store.add([Stretch(("A", "5m"), page, start, start + 999 * STEP)])
+    between = (start + 1_000 * STEP, int(newest.open_time[0]) - STEP)
+    assert desk.store.missing("A", "5m", start - STEP, int(newest.open_time[-1])) == (
+        (start - STEP, start - STEP),
+        between,
+    )
+    assert not (await desk.one()).requests  # the newest bars are still complete
+    desk.pass_bars(1)
+    assert ((await desk.one()).requests, desk.store.missing("A", "5m", *between)) == (1, (between,))
+    rest = desk.venue.truth("A", "5m", *between)
+    desk.store.add([Stretch(("A", "5m"), rest, *between)])
+    assert len(desk.store.spans("A", "5m")) == 1
+    assert same(desk.store.read("A", "5m"), desk.venue.truth("A", "5m", start, desk.clock.now() - STEP))
+
+
+async def test_a_long_pause_leaves_the_old_bars_as_a_span_of_their_own(desk: Desk) -> None:
+    await desk.refresh()
+    before = desk.store.spans("A", "5m")
+    desk.pass_bars(3 * BARS)
+    await desk.refresh()
+    window = desk.window().open_time
+    assert desk.store.spans("A", "5m") == (*before, (int(window[0]), int(window[-1])))
+    assert not (await desk.one()).requests
+
+
+async def test_a_fresh_process_reads_what_is_stored_with_one_query(desk: Desk) -> None:
+    await desk.refresh("ABCDEF", ("5m", "15m"))
+    desk.reopen()
+    queries: list[str] = []
+    desk.store.stored()
+    desk.store._chunks.entries._database.set_trace_callback(queries.append)
+    ready = await desk.refresh("ABCDEF", ("5m", "15m"))
+    assert len(ready) == 12
+    assert all(one.interval == "15m" or same(one.klines, desk.window(one.symbol)) for one in ready)
+    assert sum("FROM Cache" in query for query in queries) == 2  # the index and the rest
+
+
+async def test_pruning_takes_what_is_named_and_what_is_old(desk: Desk) -> None:
+    await desk.refresh("AB", bars=3 * CHUNK)
+    times = desk.window(bars=3 * CHUNK).open_time
+    pruned = desk.store.prune([("B", "5m")], before=int(times[2 * CHUNK]))
+    left = desk.store.read("A", "5m")
+    assert pruned.series == 1
+    assert pruned.bars == 6 * CHUNK - len(left)
+    assert pruned.bytes > 0
+    assert CHUNK <= len(left) < 2 * CHUNK
+    assert desk.store.stored() == [("A", "5m")]
+    assert not (await desk.one(bars=CHUNK)).requests
+    assert (await desk.one(symbols="B")).new == BARS
+
+
+async def test_many_series_are_read_in_the_order_asked_for(desk: Desk) -> None:
+    await desk.refresh("ABC")
+    series = [("C", "5m"), ("Z", "5m"), ("A", "5m")]
+    start = int(desk.window().open_time[5])
+    found = list(desk.store.read_many(series, start))
+    assert [name for name, _ in found] == series
+    assert same(found[0][1], desk.window("C").between(start, T0 * 2))
+    assert [len(klines) for _, klines in found] == [BARS - 5, 0, BARS - 5]

@@ -149,6 +149,7 @@ class Entries:
                 if self._version(database) == VERSION:
                     return ""
                 database.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+                database.execute("PRAGMA synchronous = OFF")  # there is nothing yet to be lost
                 database.execute("BEGIN IMMEDIATE")
                 version = self._version(database)
                 if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -151,9 +151,11 @@ class KlineStore:
         to the file system. To keep some symbols only, name all others:
         `store.prune({s for s in store.stored() if s[0] not in universe})`.
         """
+        entries = self._chunks.entries
+        entries.shrink()  # on a full disk there is then room to write down what goes
         series, size = self.status(), self.size()
         self._chunks.prune(gone, before)
-        self._chunks.entries.shrink()
+        entries.shrink()
         left = self.status()
         bars = sum(one.bars for one in series) - sum(one.bars for one in left)
         return Pruned(len(series) - len(left), bars, size - self.size())

@@ -200,10 +200,10 @@ class _Cut(NamedTuple):
         """One column of integers above their base; it begins at `begin` in each payload."""
         counts = self.counts
         whole = np.zeros(int(counts.sum()), "<i8")
-        for size in range(1, 9):
-            if not (alike := width == size).any():
-                continue
-            where = slice(None) if alike.all() else np.repeat(alike, counts)
+        sizes = set(width.tolist())
+        for size in sizes - {0}:
+            alike = width == size
+            where = slice(None) if len(sizes) == 1 else np.repeat(alike, counts)
             chosen = np.flatnonzero(alike)
             for part, offset in PARTS[size]:
                 start = begin[chosen] + self.bars[chosen] * offset

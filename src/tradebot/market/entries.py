@@ -67,19 +67,23 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
     """Text keys and bytes values only, in both directions."""
 
     def put(self, key: Any) -> tuple[Any, bool]:
+        """A key as the database holds it."""
         if not isinstance(key, str):
             raise TypeError(f"keys are text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: Any, raw: bool) -> str:
+        """A key of the database; empty if somebody pickled it."""
         return key if raw and isinstance(key, str) else ""
 
     def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, str | None, Any]:
+        """A value as the database holds it, always in the row."""
         if not isinstance(value, bytes):
             raise TypeError(f"values are bytes, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
 
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
+        """A value of the database; `Foreign` if it was stored in any other way."""
         if mode == diskcache.core.MODE_RAW and isinstance(value, bytes):
             return value
         if filename:
@@ -88,6 +92,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         return Foreign(value if isinstance(value, bytes) else repr(value).encode())
 
     def remove(self, filename: str) -> None:
+        """Delete the file of a foreign entry."""
         if self._inside(filename):
             super().remove(filename)
 

@@ -258,12 +258,9 @@ class Refresh:
         revised = merge(inside, reply)[1]
         shared = int(np.isin(reply.data[0], inside.data[0]).sum())
         replaces = foreign(shared, len(revised))
-        older = Klines.empty() if replaces else stored.between(0, window.first - 1)
-        oldest = int(reply.data[0, 0])
-        first = oldest if replaces or coverage is None else min(oldest, coverage.first)
-        klines = Klines(np.concatenate([older.data, reply.data], axis=1))
-        covered = Coverage(first, window.first, int(reply.data[0, -1]))
+        klines, covered = reply, Coverage(int(reply.data[0, 0]), window.first, int(reply.data[0, -1]))
         if coverage and not replaces:
+            klines = Klines(np.concatenate([stored.between(0, window.first - 1).data, reply.data], axis=1))
             covered = followed(coverage, covered, window.step)
         self._memory.put(window, klines, covered, window.border, replaces=replaces)
         tally = self._tallies[window.series]

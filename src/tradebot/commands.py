@@ -245,14 +245,15 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
     loopback they may also be set while it runs.
     """
     from tradebot.sim.app import create_app
+    from tradebot.sim.engine import last_seen
     from tradebot.sim.fault_plan import Plan
     from tradebot.sim.server import serve as listen
     from tradebot.sim.sockets import Door
 
-    clock = sim.sim_clock(settings)
+    state = served_state(settings, port)
+    clock = sim.sim_clock(settings, last_seen(state))
     loopback = host in ("127.0.0.1", "::1", "localhost")
     plan = sim.open_plan(settings, faults) or Plan()
-    state = served_state(settings, port)
     exchange = sim.open_exchange(settings, clock, state, plan)
     exchange.prices.expect(clock.now())  # or the first to ask for all symbols would wait for it
 
@@ -274,6 +275,8 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
         log.warning("%s is not loopback: anybody who reaches this address can trade here", host)
     app = create_app(exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit)
     try:
-        return listen(app, host, port, ready, Door(plan, clock))
+        ended_by = listen(app, host, port, ready, Door(plan, clock))
+        exchange.pause()
+        return ended_by
     finally:
         exchange.close()

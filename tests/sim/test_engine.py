@@ -15,7 +15,7 @@ from tradebot.errors import MarketError
 from tradebot.market.venue import Balance, Order, OrderType, Side
 from tradebot.sim.books import Slice
 from tradebot.sim.coins import LISTED
-from tradebot.sim.engine import Exchange, quote_of, usual_balance
+from tradebot.sim.engine import Exchange, last_seen, quote_of, usual_balance
 from tradebot.sim.filters import Limits
 from tradebot.sim.prices import Marked
 from tradebot.sim.refusals import INSUFFICIENT, Refused
@@ -295,6 +295,23 @@ def test_what_was_taken_is_remembered_over_a_restart(tmp_path: Path) -> None:
         told.append(bought(venue, "5", "b"))
         venue.close()
     assert told[0] == told[1]
+
+
+def test_what_is_paused_was_played_up_to_that_time(tmp_path: Path) -> None:
+    path = tmp_path / "account.db"
+    assert last_seen(None) is last_seen(path) is None
+    prices, clock = marked(), SteppedClock(NOW)
+    venue = exchange(prices, clock, path)
+    assert last_seen(path) is None
+    venue.place(Order("ETHUSDT", Side.BUY, "a", OrderType.LIMIT, D(1), price=D(1900), time_in_force="GTC"))
+    prices.mark({"ETHUSDT": D(1890)})
+    clock.advance(NOW + 60_000)
+    venue.pause()
+    venue.close()
+    assert last_seen(path) == NOW + 60_000
+    again = exchange(marked(), SteppedClock(NOW + 60_000), path)
+    assert again.order("ETHUSDT", None, "a").status == "FILLED"
+    again.close()
 
 
 def test_a_maker_may_come_in_where_the_book_was_taken_away() -> None:

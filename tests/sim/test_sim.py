@@ -80,6 +80,21 @@ def test_without_a_start_the_clock_is_the_machines(make_settings: MakeSettings) 
         assert abs(sim.sim_clock(make_settings(sim__at="", sim__clock=kind)).now() - wall_ms()) < 60_000
 
 
+@pytest.mark.parametrize(("kind", "ahead"), [("stepped", 5), ("stepped", -5), ("scaled", 5), ("real", 5)])
+def test_a_clock_that_begins_elsewhere_goes_on_where_its_account_was_seen(
+    make_settings: MakeSettings, kind: str, ahead: int
+) -> None:
+    at = parse_time("2025-06-02T12:00:00Z")
+    clock = sim.sim_clock(make_settings(sim__at="2025-06-02T12:00:00Z", sim__clock=kind), at + ahead * DAY)
+    assert 0 <= clock.now() - max(at, at + ahead * DAY) < 600_000
+
+
+def test_a_clock_that_tells_the_present_never_goes_on_from_elsewhere(make_settings: MakeSettings) -> None:
+    later = wall_ms() + DAY
+    assert sim.sim_clock(make_settings(sim__at="", sim__clock="real"), later).now() < later
+    assert sim.sim_clock(make_settings(sim__at="", sim__clock="stepped"), later).now() == later
+
+
 def test_playback_without_a_start_begins_a_day_before_its_end(make_settings: MakeSettings, folder: Path) -> None:
     settings = make_settings(sim__klines=str(folder), sim__at="")
     assert sim.sim_clock(settings).now() == FIRST + 2 * DAY

@@ -105,8 +105,11 @@ def paper_exchange(
     return Exchange(prices, clock, account, fee=settings.paper.fee, spread=settings.paper.spread, start=start)
 
 
-def sim_clock(settings: Settings) -> Clock:
+def sim_clock(settings: Settings, seen: int | None = None) -> Clock:
     """The venue's clock: it starts at `sim.at`, else at the machine's time.
+
+    One that does not tell the present starts at `seen`, if that is later: a venue that was served before
+    goes on from where it was.
 
     Playback without `sim.at` starts a day before the end of what most symbols have in common (or at
     its begin, if it is shorter), so that there is a past to look back on and a day to trade.
@@ -114,6 +117,8 @@ def sim_clock(settings: Settings) -> Clock:
     start = parse_time(settings.sim.at) if settings.sim.at else None
     if settings.sim.klines:
         start = _within(_played(settings), start)
+    if seen is not None and (start is not None or settings.sim.clock != "real"):
+        start = max(seen, wall_ms() if start is None else start)
     if settings.sim.clock == "stepped":
         return SteppedClock(wall_ms() if start is None else start, drive=True)
     return RealClock(start=start, speed=settings.sim.speed if settings.sim.clock == "scaled" else 1.0)

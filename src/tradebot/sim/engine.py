@@ -47,6 +47,16 @@ def usual_balance(instruments: Iterable[Instrument]) -> dict[str, Decimal]:
     return {coin: USUAL.get(coin, Decimal(10_000))}
 
 
+def last_seen(account: Path | None) -> int | None:
+    """Up to when an account has been played, UTC ms; None for one that is new."""
+    if account is None or not account.exists():
+        return None
+    books = Books(account)
+    seen = books.note(_SEEN)
+    books.close()
+    return seen
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A client's own numbers for an order; they are kept and told, nothing else."""
@@ -96,6 +106,12 @@ class Exchange:
             with self._books.transaction():
                 for asset, amount in (usual_balance(self._on_offer()) if start is None else start).items():
                     self._books.change(asset, amount)
+
+    def pause(self) -> None:
+        """Play everything up to now and remember the time, so that a restart goes on from here."""
+        now = self._catch_up()
+        with self._books.transaction():
+            self._books.keep(_SEEN, now)
 
     def close(self) -> None:
         """Release the account file."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import MakeSettings, served
 
 SOURCE = Path(__file__).parent.parent / "src" / "tradebot"
 ORDER = ["ground", "market", "analysis", "model", "trading", "sim", "house"]
@@ -75,6 +78,16 @@ def loaded_by(arguments: str) -> set[str]:
 
 def test_help_imports_nothing_that_it_does_not_need() -> None:
     assert not loaded_by("['--help']") & {"numpy", "pydantic", "rich", "httpx", "asyncio"}
+
+
+async def test_market_data_of_a_venue_needs_neither_the_simulated_exchange_nor_lexers(
+    tmp_path: Path, make_settings: MakeSettings
+) -> None:
+    async with served(make_settings(sim__symbols=2)) as url:
+        arguments = f"['fetch', '--json', '--data-dir', '{tmp_path}', '--venue', 'binance', '--base-url', '{url}']"
+        loaded = await asyncio.to_thread(loaded_by, arguments)
+    assert "aiohttp" in loaded
+    assert not loaded & {"tradebot.sim.app", "tradebot.sim.engine", "starlette", "pygments", "click"}
 
 
 def test_a_cycle_imports_neither_pandas_nor_what_trains(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,9 +32,10 @@ from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
 from tradebot.market.tally import FileTally, Tally
 from tradebot.market.venue import Broker, Feed, Instrument
-from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
-from tradebot.sim.engine import Exchange
-from tradebot.sim.prices import Marked
+
+if TYPE_CHECKING:  # 0.05 s that market data of another venue has no use for
+    from tradebot.sim.engine import Exchange
+    from tradebot.sim.prices import Marked
 
 log = logging.getLogger(__name__)
 SIM = "sim"
@@ -152,6 +153,8 @@ def _over_network(settings: Settings, clock: Clock) -> BinanceClient:
 
 
 def _in_process(exchange: Exchange, settings: Settings, wrap: Wrap | None = None) -> Link:
+    from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
+
     app = create_app(exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit)
     transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app)
     if (plan := exchange.prices.plan) is not None:
@@ -246,14 +249,21 @@ async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool,
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
     session = Session(settings, venue, clock, feed, store, scout)
     if trading:
-        session.marked = Marked(scout.instruments)
-        exchange = sim.paper_exchange(
-            settings, session.marked, clock, _paper_file(settings, venue), sim.open_plan(settings)
-        )
-        stack.callback(exchange.close)
-        link = _in_process(exchange, settings, wrap)
-        session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
+        await _open_paper(session, stack, wrap)
     return session
+
+
+async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None) -> None:
+    """The account of a venue over the network: an exchange of our own at the marks that it is shown."""
+    from tradebot.sim.prices import Marked
+
+    settings, clock = session.settings, session.clock
+    session.marked = Marked(session.instruments)
+    account = _paper_file(settings, session.venue)
+    exchange = sim.paper_exchange(settings, session.marked, clock, account, sim.open_plan(settings))
+    stack.callback(exchange.close)
+    link = _in_process(exchange, settings, wrap)
+    session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ async def test_the_log_is_only_read(connect: Callable[..., Client], method: str)
     assert refusal(await connect().http.request(method, "/sim/log")) == (405, -5000)
 
 
-OWN = [("GET", "/sim/log"), ("POST", "/sim/clock"), ("POST", "/sim/faults")]
+OWN = [("GET", "/sim/log"), ("GET", "/sim/log/usdm"), ("POST", "/sim/clock"), ("POST", "/sim/faults")]
 
 
 async def asked(method: str, path: str, address: str) -> httpx.Response:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
-from tradebot.sim import units, weights
+from tradebot.sim import replies, units, weights
 from tradebot.sim.deals import Deals
 from tradebot.sim.engine import Exchange
 from tradebot.sim.forms import LEGS
@@ -363,6 +364,10 @@ class App(Starlette):
         await (super().__call__ if found is None else found)(scope, receive, send)
 
 
+def _happened(exchange: Exchange) -> list[dict[str, Any]]:
+    return [replies.happened(*each) for each in exchange.executed()]
+
+
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
@@ -390,14 +395,16 @@ def create_app(
 
         return futures_api(exchange, accounts or {}, counted, _Nowhere(gate))
 
-    routes.append(Route("/fapi/{rest:path}", Later(futures)))
+    contracts = Later(futures)
+    routes += [Route(path, contracts) for path in ("/fapi/{rest:path}", "/sim/log/usdm")]
     if (plan := exchange.prices.plan) is not None:
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.
         from tradebot.sim.control import FaultControl
 
         faults = FaultControl(plan, gate.send)
         routes.append(Route("/sim/faults", Guard(faults, gate.send, {"GET", "POST"}, own={"POST"})))
-    log, clock = Truth(exchange, accounts or {}, gate.send), ClockControl(gate)
+    told = {key: partial(_happened, each) for key, each in (accounts or {}).items()}
+    log, clock = Truth(partial(_happened, exchange), told, gate.send), ClockControl(gate)
     routes.append(Route("/sim/log", Guard(log, gate.send, {"GET"}, own={"GET"})))
     routes.append(Route("/sim/clock", Guard(clock, gate.send, {"GET", "POST"}, own={"POST"})))
     routes.append(Route("/{rest:path}", _Nowhere(gate)))

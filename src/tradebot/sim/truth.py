@@ -9,10 +9,9 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tradebot.sim import replies
-from tradebot.sim.engine import Exchange
 from tradebot.sim.refusals import Refused, no_such
 
+Tell: TypeAlias = Callable[[], Any]
 Respond: TypeAlias = Callable[[Send, int, Any, Mapping[str, str]], Awaitable[None]]
 
 
@@ -53,13 +52,13 @@ def _from_here(scope: Scope) -> bool:
 
 
 class Truth:
-    """GET `/sim/log`: everything that happened to the orders of an account, oldest first; `?key=` names another one."""
+    """Everything that was executed for an account, as `told` tells it; `?key=` names one of the `others`."""
 
-    def __init__(self, exchange: Exchange, accounts: Mapping[str, Exchange], respond: Respond) -> None:
-        self._exchange = exchange
-        self._accounts = accounts
+    def __init__(self, told: Tell, others: Mapping[str, Tell], respond: Respond) -> None:
+        self._told = told
+        self._others = others
         self._respond = respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._accounts.get(Request(scope, receive).query_params.get("key", ""), self._exchange)
-        await self._respond(send, 200, [replies.happened(*each) for each in exchange.executed()], {})
+        told = self._others.get(Request(scope, receive).query_params.get("key", ""), self._told)
+        await self._respond(send, 200, told(), {})

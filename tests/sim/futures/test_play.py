@@ -51,7 +51,9 @@ async def test_an_order_that_rests_is_filled_bar_by_bar_as_others_trade(connect:
     part = "PARTIALLY_FILLED"
     assert stories == [(part, "0.20"), (part, "0.20"), (part, "0.20"), (part, "0.40"), ("FILLED", "0.50")]
     assert await trader.held() == D("0.5")
-    assert all(fill["maker"] for fill in await trader.asked("v1/userTrades", symbol="BTCUSDT"))
+    fills = await trader.asked("v1/userTrades", symbol="BTCUSDT")
+    assert all(fill["maker"] for fill in fills)
+    assert await trader.json("/sim/log/usdm") == fills
 
 
 async def test_an_order_that_reduces_takes_its_part_of_a_bar_and_ends_with_the_position(connect: Connect) -> None:

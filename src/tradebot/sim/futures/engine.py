@@ -160,6 +160,11 @@ class Futures:
         self.settle()
         return self.ledger.listed(TRADES, wanted, order_id=order_id)
 
+    def executed(self) -> list[Trade]:
+        """The truth: every fill until now, in order."""
+        self.settle()
+        return TRADES.select(self.ledger.db)
+
     def income(self, wanted: Range, kind: str | None) -> list[Entry]:
         """Changes of the wallet, oldest first."""
         self.settle()

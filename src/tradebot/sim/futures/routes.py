@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.routing import Route, Router
@@ -10,12 +11,14 @@ from starlette.types import ASGIApp
 
 from tradebot.sim.app import Call, Gate, Path
 from tradebot.sim.engine import Exchange
+from tradebot.sim.futures import replies
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.futures.holdings import Holdings
 from tradebot.sim.futures.public import DEPTHS, WEIGHT_LIMIT, ContractData
 from tradebot.sim.futures.signed import Trading
 from tradebot.sim.keys import SIGNING
 from tradebot.sim.params import Params
+from tradebot.sim.truth import Guard, Truth
 
 A = TypeVar("A")
 # klines: up to this limit the weight is that; above the last one it is 10.
@@ -154,10 +157,17 @@ def futures_api(
 ) -> Router:
     """The futures API as an app. `gate` makes a gate of that weight limit: it is a host of its own.
 
-    `nowhere` answers any other path.
+    `nowhere` answers any other path. What was executed is told at `/sim/log/usdm`.
     """
     opened = gate(WEIGHT_LIMIT)
-    calls = futures_calls(Futures(exchange), {key: Futures(each) for key, each in accounts.items()})
-    return Router(
-        [Route(path, Path(opened, each)) for path, each in calls.items()], redirect_slashes=False, default=nowhere
+    futures, others = Futures(exchange), {key: Futures(each) for key, each in accounts.items()}
+    routes = [Route(path, Path(opened, each)) for path, each in futures_calls(futures, others).items()]
+    log = Truth(
+        partial(_executed, futures), {key: partial(_executed, each) for key, each in others.items()}, opened.send
     )
+    routes.append(Route("/sim/log/usdm", Guard(log, opened.send, {"GET"}, own={"GET"})))
+    return Router(routes, redirect_slashes=False, default=nowhere)
+
+
+def _executed(futures: Futures) -> list[dict[str, Any]]:
+    return [replies.trade(each, futures.contracts.coin) for each in futures.executed()]

@@ -28,6 +28,9 @@ class Fixed:
 
     usual = span
 
+    def lacks(self, *_: object) -> Any:
+        raise AssertionError
+
     def read(self, *_: object) -> Any:
         raise AssertionError
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from tradebot import commands
-from tradebot.cli import main
 from tradebot.errors import MarketError, ModelError, TradebotError, UnknownName
 from tradebot.market.bars import FIELDS, aggregate
+from tradebot.market.chunks import Stretch
+from tradebot.market.store import KlineStore
 from tradebot.model.predictor import load, resolve
+from tradebot.sim.playback import Playback
 from tradebot.train import train
 
 from .conftest import MakeSettings
@@ -97,24 +99,9 @@ class TestVerdict:
         assert forced["model"]["current"]
         assert str(resolve("", settings.models)) == forced["model"]["path"] == document["model"]["path"]
 
-    def test_it_says_so_loudly(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        arguments = ["train", "--json", "--data-dir", str(tmp_path), "--since", "2025-05-01", "--until", "2025-05-15"]
-        for setting in ("sim.symbols=4", "training.folds=2", "training.shuffles=0", "strategy.min_score=0.02"):
-            arguments += ["--set", setting]
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        printed = capsys.readouterr()
-        assert end.value.code == 0
-        assert json.loads(printed.out)["doubts"]
-        assert "tradebot: NOT made the current model: it" in printed.err
-
 
 class TestFromTheStore:
     def test_what_was_fetched_is_learnt_from(self, make_settings: MakeSettings, files: Path) -> None:
-        from tradebot.market.chunks import Stretch
-        from tradebot.market.store import KlineStore
-        from tradebot.sim.playback import Playback
-
         settings = make_settings(venue__name="binance", **FAST)
         prices, stretches = Playback(files), []
         for symbol in prices.instruments():
@@ -128,10 +115,26 @@ class TestFromTheStore:
         stored, read = train(settings), train(settings, folder=files)
         for key in ("sha256", "pooled", "period", "symbols"):
             assert stored["card"][key] == read["card"][key]
-        with pytest.raises(MarketError, match=r"binance has klines from 2024-10-04.*tradebot fetch .*--since"):
+        with pytest.raises(MarketError, match=r"klines of binance reach from 2024-10-04.*tradebot fetch .*--since"):
             train(settings, "2020-01-01")
         with pytest.raises(UnknownName, match=r"no klines of 'CBTC' in binance; did you mean"):
             train(make_settings(venue__name="binance", universe__symbols="CBTC", **FAST))
+
+    def test_a_part_that_was_never_fetched_is_warned_of(self, make_settings: MakeSettings, files: Path) -> None:
+        settings = make_settings(venue__name="binance", **FAST)
+        day, fine = 86_400_000, Playback(files).klines("ABTC", "5m", 0, 10**13, 10**13)
+        with KlineStore(settings.data_path / "klines", "binance") as store:
+            for interval in ("5m", "15m", "1h"):
+                klines = aggregate(fine, interval)
+                for since, newest in ((BEGIN, BEGIN + day), (BEGIN + 4 * day, BEGIN + 16 * day)):
+                    part = klines.between(since, newest - 1)
+                    last = int(part.data[0, -1])
+                    store.add([Stretch(("ABTC", interval), part, since, last)])
+        document = train(settings)
+        assert [warning.partition(";")[0] for warning in document["warnings"]] == [
+            f"ABTC {interval}: 3.0 days of the period are not stored" for interval in ("5m", "15m", "1h")
+        ]
+        assert "tradebot fetch" in document["warnings"][0]
 
     def test_an_empty_one_says_how_to_fill_it(self, make_settings: MakeSettings) -> None:
         with pytest.raises(MarketError, match=r"no klines to train on in binance; .*tradebot fetch"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from tradebot.sim.playback import Playback
 from tradebot.sim.prices import Prices
 
 USUAL = 90 * DAY  # of synthetic prices, which have neither begin nor end
+EPOCH = 10**11  # 1973; times begin there
 END = 10**13  # when every bar of a file is closed
 SLACK = DAY  # by which a period may pass what there is
 
@@ -44,6 +46,9 @@ class Source(Protocol):
 
     def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
         """The part of that to learn from where nobody asks for another."""
+
+    def lacks(self, symbols: Sequence[str], begin: int, end: int) -> Iterator[str]:
+        """What is missing of them in that time and could be had, in words."""
 
     def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
         """Each symbol with its closed bars that open from `start` to `end`."""
@@ -73,6 +78,15 @@ class Stored:
         """All of it."""
         return self.span(symbols)
 
+    def lacks(self, symbols: Sequence[str], begin: int, end: int) -> Iterator[str]:
+        """The series of which a good part was never fetched."""
+        for symbol, interval in product(symbols, self.intervals):
+            step = interval_ms(interval)
+            spans = self.store.missing(symbol, interval, begin, end - step)
+            lost = sum(newest - since + step for since, newest in spans)
+            if lost > SLACK:
+                yield f"{symbol} {interval}: {lost / DAY:.1f} days of the period are not stored; {self.remedy}"
+
     def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
         """What is stored."""
         series = [(symbol, interval) for symbol in symbols]
@@ -96,16 +110,20 @@ class Played:
     def span(self, symbols: Sequence[str]) -> tuple[int, int]:
         """Of files what they hold; synthetic prices have no begin."""
         if not isinstance(self.prices, Playback):
-            return 0, self.now
+            return EPOCH, self.now
         found = [klines.open_time for _, klines in self.read(symbols, self.finest, 0, END)]
         held = [times for times in found if len(times)]
         if not held:
-            return 0, 0
+            return EPOCH, EPOCH
         return int(min(times[0] for times in held)), int(max(times[-1] for times in held)) + interval_ms(self.finest)
 
     def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
         """Of files the time that most symbols have in common; of synthetic prices the last months."""
         return self.prices.span() if isinstance(self.prices, Playback) else (self.now - USUAL, self.now)
+
+    def lacks(self, symbols: Sequence[str], begin: int, end: int) -> Iterator[str]:
+        """Nothing: there is no more."""
+        return iter(())
 
     def read(self, symbols: Sequence[str], interval: str, start: int, end: int) -> Iterator[tuple[str, Klines]]:
         """What the exchange would have answered at its present."""
@@ -146,24 +164,23 @@ def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
 
 
 def period(source: Source, symbols: Sequence[str], since: str | None, until: str | None) -> tuple[int, int]:
-    """From when to when signals are looked for: as asked, else all there is. `MarketError` where there is nothing."""
-    asked, end = (None if text is None else parse_time(text) for text in (since, until))
-    if asked is not None and end is not None and asked >= end:
+    """From when to when signals are looked for: as asked, as far as there are klines; else the usual part.
+
+    `UsageError` for what is no period, `MarketError` where there is nothing or a good part is missing.
+    """
+    begin, end = (None if text is None else parse_time(text) for text in (since, until))
+    if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--since {since} is not before --until {until}")
     first, last = source.span(symbols)
-    if (asked is not None and asked < first - SLACK) or (end is not None and end > last + SLACK):
-        raise MarketError(
-            f"{source.name} has klines from {format_time(first)} to {format_time(last)} UTC, not all of the period "
-            f"asked for; {source.remedy}"
-        )
     usual = source.usual(symbols)
-    begin = usual[0] if asked is None else max(first, asked)
-    finish = (usual[1] if usual[1] > begin else last) if end is None else min(last, end)
-    if begin >= finish:
+    begin = usual[0] if begin is None else begin
+    end = (usual[1] if usual[1] > begin else last) if end is None else end
+    if begin < first - SLACK or end > last + SLACK or max(begin, first) >= min(end, last):
         raise MarketError(
-            f"{source.name} has no klines from {format_time(begin)} to {format_time(finish)} UTC; {source.remedy}"
+            f"klines of {source.name} reach from {format_time(first)} to {format_time(last)} UTC, which does not "
+            f"hold {format_time(begin)} to {format_time(end)}; {source.remedy}"
         )
-    return begin, finish
+    return max(begin, first), min(end, last)
 
 
 def there(

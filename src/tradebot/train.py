@@ -14,7 +14,7 @@ from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import ModelError
 from tradebot.model.card import describe
-from tradebot.model.dataset import Recipe, gather
+from tradebot.model.dataset import Progress, Recipe, gather, unseen
 from tradebot.model.export import export
 from tradebot.model.labels import Barrier
 from tradebot.model.page import page
@@ -24,7 +24,7 @@ from tradebot.model.training import Trained
 from tradebot.model.training import train as learn
 from tradebot.model.validation import Walk
 from tradebot.past import chosen, open_source, period, there
-from tradebot.pipeline import Progress, fine_to_coarse, strategy_of, unseen
+from tradebot.pipeline import fine_to_coarse, strategy_of
 
 BOOSTER = "model.ubj"
 
@@ -49,6 +49,7 @@ def train(
         with open_source(settings, folder) as source:
             symbols = chosen(settings, source)
             begin, end = period(source, symbols, since, until)
+            warnings = list(source.lacks(symbols, begin, end))
             symbols, skipped = there(source, symbols, settings.market.intervals[-1], begin, end)
             recipe = recipe_of(settings, symbols, begin, end)
             data, counts = gather(source.read, recipe, progress)
@@ -59,7 +60,7 @@ def train(
     current = force or not trained.doubts
     if current:
         target.point_to(place.name)
-    return _document(place, card, current, skipped)
+    return _document(place, card, current) | {"skipped": skipped, "warnings": warnings}
 
 
 def recipe_of(settings: Settings, symbols: Sequence[str], since: int, until: int) -> Recipe:
@@ -96,7 +97,7 @@ def write(desk: Path, trained: Trained, counts: Mapping[str, int], source: str) 
     return card
 
 
-def _document(place: Path, card: Document, current: bool, skipped: list[Document]) -> Document:
+def _document(place: Path, card: Document, current: bool) -> Document:
     return {
         "schema": SCHEMA,
         "model": {"path": str(place / MODEL), "sha256": card["sha256"], "features": len(card["features"]),
@@ -104,5 +105,4 @@ def _document(place: Path, card: Document, current: bool, skipped: list[Document
         "report": str(place / "report.html"),
         "doubts": card["doubts"],
         "card": card,
-        "skipped": skipped,
     }  # fmt: skip

@@ -21,6 +21,7 @@ PART = 120  # minutes: of a part that lies wholly within the 24 hours one bar wi
 _PARTS = MINUTES // PART
 _SLOTS = PART // SLOT
 _INSTANTS = 4
+_SLICE = 500  # coins
 _OPEN, _HIGH, _LOW, _CLOSE, _AMOUNTS = 1, 2, 3, 4, (5, 6, 7)
 
 _Part: TypeAlias = tuple[int, int]  # a day since 1970 and a part of it
@@ -48,11 +49,14 @@ class Board:
         """Get ready to answer for this instant, a tile of coins at a step; whoever else does so helps."""
         while now not in self._told:
             if not any(True for _ in self._reading):
-                lacking = self._lacking(now)
-                if lacking is None:
+                lacking, yesterday = self._lacking(now), now // DAY - 1
+                if lacking is not None:
+                    self._reading = self._read(*lacking, {_begin(now)[0], _present(now)})
+                elif self._kept != yesterday:
+                    self._reading = self._keep_day(yesterday)
+                else:
                     self._tell_all(now)
                     return
-                self._reading = self._read(*lacking, {_begin(now)[0], _present(now)})
             yield
 
     def day(self, symbol: str, now: int) -> list[int] | None:
@@ -98,18 +102,17 @@ class Board:
         self._told = dict(islice(self._told.items(), max(len(self._told) - _INSTANTS + 1, 0), None))
         self._told[now] = {symbol: told[place] for place, symbol in enumerate(symbols) if old[place]}
         present, kept = _present(now), {_present(now), _begin(now)[0]}
-        self._keep_day(today - 1)
         self._bars = {part: bars for part, bars in self._bars.items() if part[0] in (today - 1, today)}
         self._slots = {part: slots for part, slots in self._slots.items() if part in kept}
         self._minutes = {part: minutes for part, minutes in self._minutes.items() if part == present}
 
-    def _keep_day(self, day: int) -> None:
+    def _keep_day(self, day: int) -> Iterator[None]:
         """Let everyone have the bars of a whole day, which a book's depth goes by."""
-        if self._kept == day:
-            return
         parts = np.stack([self._bars[day, part] for part in range(_PARTS)], axis=-1)
         for place, bar in enumerate(np.ascontiguousarray(grouped_bars(parts, _PARTS).transpose(1, 0, 2))):
-            self._days.keep(place, day, bar.copy())
+            self._days.keep(place, day, bar)
+            if place % _SLICE == 0:
+                yield
         self._kept = day
 
     def _tell(self, now: int) -> Times:
@@ -123,7 +126,7 @@ class Board:
             pieces += [self._bars[before, part][:, :, None] for part in range(first + 1, _PARTS)]
         pieces += [self._bars[today, part][:, :, None] for part in range(present)]
         pieces += [self._slots[today, present][:, :, :done], self._running(now, done * SLOT)]
-        data = np.concatenate(pieces, axis=2)
+        data = np.concatenate([grouped_bars(piece, piece.shape[2]) for piece in pieces if piece.shape[2]], axis=2)
         whole = grouped_bars(data, data.shape[2])[:, :, 0]
         return whole[[_OPEN, _HIGH, _LOW, _CLOSE, *_AMOUNTS]]
 

@@ -62,7 +62,7 @@ class Closed(NamedTuple):
 class Candles:
     """Serves pages; memory is bounded, closed rows are formatted once."""
 
-    def __init__(self, prices: Prices, *, memory: int = 24 << 20) -> None:
+    def __init__(self, prices: Prices, *, memory: int = 16 << 20) -> None:
         self.prices = prices
         self._closed: Cache[tuple[bytes, int]] = Cache(memory)
         self._due: dict[Closed, None] = {}

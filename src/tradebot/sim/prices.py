@@ -119,7 +119,7 @@ class Prices(Protocol):
 class Synthetic(Prices):
     """Seeded prices of any number of symbols: a pure function of seed, symbol and time."""
 
-    def __init__(self, seed: int, symbols: int, *, memory: int = 36 << 20) -> None:
+    def __init__(self, seed: int, symbols: int, *, memory: int = 24 << 20) -> None:
         self.seed = seed
         listed = coins(symbols)
         self._coins = {coin.instrument.symbol: coin for coin in listed}

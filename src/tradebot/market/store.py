@@ -19,8 +19,9 @@ from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Chunks, Series, Stretch
 from tradebot.market.coverage import Span, missing
 from tradebot.market.due import groups
+from tradebot.market.findings import Ready
 from tradebot.market.memory import Memory, next_due
-from tradebot.market.refresh import PATIENCE_S, Ready, Refresh, Terms
+from tradebot.market.refresh import PATIENCE_S, Refresh, Terms
 from tradebot.market.ttl import Bounds
 from tradebot.market.venue import Feed
 

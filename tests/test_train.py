@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +123,15 @@ class TestFromTheStore:
 
     def test_a_part_that_was_never_fetched_is_warned_of(self, make_settings: MakeSettings, files: Path) -> None:
         settings = make_settings(venue__name="binance", **FAST)
-        day, fine = 86_400_000, Playback(files).klines("ABTC", "5m", 0, 10**13, 10**13)
+        day = 86_400_000
+        whole = ((BEGIN, BEGIN + 16 * day),)
+        holed = ((BEGIN, BEGIN + day), (BEGIN + 4 * day, BEGIN + 16 * day))
         with KlineStore(settings.data_path / "klines", "binance") as store:
-            for interval in ("5m", "15m", "1h"):
-                klines = aggregate(fine, interval)
-                for since, newest in ((BEGIN, BEGIN + day), (BEGIN + 4 * day, BEGIN + 16 * day)):
-                    part = klines.between(since, newest - 1)
-                    last = int(part.data[0, -1])
-                    store.add([Stretch(("ABTC", interval), part, since, last)])
+            for symbol, spans in (("ABTC", holed), ("BBTC", whole)):
+                fine = Playback(files).klines(symbol, "5m", 0, 10**13, 10**13)
+                for interval, (since, until) in product(("5m", "15m", "1h"), spans):
+                    part = aggregate(fine, interval).between(since, until - 1)
+                    store.add([Stretch((symbol, interval), part, since, int(part.data[0, -1]))])
         document = train(settings)
         assert [warning.partition(";")[0] for warning in document["warnings"]] == [
             f"ABTC {interval}: 3.0 days of the period are not stored" for interval in ("5m", "15m", "1h")

@@ -24,10 +24,6 @@ from tradebot.model.training import Trained
 from tradebot.model.training import train as learn
 from tradebot.model.validation import Walk
 from tradebot.past import chosen, open_source, period, there
-<<<<<<< Updated upstream
-=======
-from tradebot.intake import Progress, unseen
->>>>>>> Stashed changes
 from tradebot.pipeline import fine_to_coarse, strategy_of
 
 BOOSTER = "model.ubj"

@@ -244,8 +244,8 @@ def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence
     `emit` gets its address as soon as it listens. `faults` are added to those of `sim.faults`; from
     loopback they may also be set while it runs.
     """
+    from tradebot.sim.accounts import last_seen
     from tradebot.sim.app import create_app
-    from tradebot.sim.engine import last_seen
     from tradebot.sim.fault_plan import Plan
     from tradebot.sim.server import serve as listen
     from tradebot.sim.sockets import Door

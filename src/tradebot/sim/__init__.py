@@ -91,7 +91,8 @@ def paper_exchange(
     settings: Settings, prices: Prices, clock: Clock, account: Path | None, plan: Plan | None = None
 ) -> Exchange:
     """An exchange at any prices, with fee, spread and starting balance of `settings.paper`, under a plan of faults."""
-    from tradebot.sim.engine import Exchange, quote_of
+    from tradebot.sim.accounts import quote_of
+    from tradebot.sim.engine import Exchange
 
     if plan is not None:
         from tradebot.sim.fault_prices import FaultyPrices

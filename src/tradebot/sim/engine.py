@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,6 +12,7 @@ from tradebot.errors import MarketError
 from tradebot.market.bars import Klines
 from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, Side
 from tradebot.sim import filters
+from tradebot.sim.accounts import SEEN, usual_balance
 from tradebot.sim.books import ALONE, WAITS, Books, Entry, Event, OrderList, Slice
 from tradebot.sim.counts import MADE, TAKEN, OrderCounts
 from tradebot.sim.depth import Depth, Depths
@@ -27,34 +27,6 @@ from tradebot.sim.proposals import Market, Proposal, check_fields, propose, quan
 from tradebot.sim.refusals import CLOSED, DUPLICATE, Refused, rejected, unknown_symbol
 from tradebot.sim.resting import Bars
 from tradebot.sim.resting import Path as PricePath
-
-_DOLLARS = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USD", "EUR")
-USUAL = {**dict.fromkeys(_DOLLARS, Decimal(10_000)), "BTC": Decimal(1), "ETH": Decimal(20), "BNB": Decimal(30)}
-_SEEN = "seen"
-
-
-def quote_of(instruments: Iterable[Instrument]) -> str:
-    """The quote coin that most symbols share; of equals the one listed first. `MarketError` without symbols."""
-    coins = Counter(instrument.quote for instrument in instruments)
-    if not coins:
-        raise MarketError("no symbols on offer")
-    return coins.most_common(1)[0][0]
-
-
-def usual_balance(instruments: Iterable[Instrument]) -> dict[str, Decimal]:
-    """What a new account starts with when nobody says otherwise."""
-    coin = quote_of(instruments)
-    return {coin: USUAL.get(coin, Decimal(10_000))}
-
-
-def last_seen(account: Path | None) -> int | None:
-    """Up to when an account has been played, UTC ms; None for one that is new."""
-    if account is None or not account.exists():
-        return None
-    books = Books(account)
-    seen = books.note(_SEEN)
-    books.close()
-    return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +73,7 @@ class Exchange:
         )  # fmt: skip
         self._rules: dict[str, Instrument] = {}  # of symbols with open orders, should they be delisted
         # A clock that was set back since then begins anew.
-        self._seen = min(self._books.note(_SEEN) or clock.now(), clock.now())
+        self._seen = min(self._books.note(SEEN) or clock.now(), clock.now())
         if self._books.new:
             with self._books.transaction():
                 for asset, amount in (usual_balance(self._on_offer()) if start is None else start).items():
@@ -111,7 +83,7 @@ class Exchange:
         """Play everything up to now and remember the time, so that a restart goes on from here."""
         now = self._catch_up()
         with self._books.transaction():
-            self._books.keep(_SEEN, now)
+            self._books.keep(SEEN, now)
 
     def close(self) -> None:
         """Release the account file."""
@@ -178,7 +150,7 @@ class Exchange:
             with self._books.transaction():
                 happened = self._progress.play(self._path, trading, now)
                 if self._give_up(known) or happened:
-                    self._books.keep(_SEEN, now)
+                    self._books.keep(SEEN, now)
         self._seen = max(now, self._seen)
         return now
 
@@ -304,7 +276,7 @@ class Exchange:
 
     def _count(self, orders: int, now: int) -> None:
         self.counts.add(orders, now)
-        self._books.keep(_SEEN, now)
+        self._books.keep(SEEN, now)
 
     def cancel(self, symbol: str, order_id: int | None, client_id: str | None, only: str | None = None) -> Entry:
         """Take an order off the market, and with it the list that it is in; its entry then.

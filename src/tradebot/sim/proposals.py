@@ -70,21 +70,24 @@ def check_fields(order: Order, name: Callable[[str], str] = str) -> None:
 
     `name` tells how the request calls a parameter.
     """
-    given = {parameter for parameter, field in _FIELDS.items() if getattr(order, field) is not None}
-    needed = set(NEEDS[order.type])
-    if order.type is OrderType.MARKET and "quoteOrderQty" in given and "quantity" not in given:
-        needed = {"quoteOrderQty"}
-    for parameter in _FIELDS:
-        if parameter in given - needed:
-            raise unneeded(name(parameter))
-    if order.type is OrderType.MARKET and not needed & given:
-        raise neither("quantity", "quoteOrderQty")
-    for parameter in NEEDS[order.type]:
-        if parameter in needed - given:
-            raise missing(name(parameter))
-    for parameter, field in _FIELDS.items():
-        if getattr(order, field) == ZERO:
-            raise Refused(-1013, f"Invalid {name(parameter)}.")
+    values = {parameter: getattr(order, field) for parameter, field in _FIELDS.items()}
+    given = [parameter for parameter, value in values.items() if value is not None]
+    needed = _needed(order)
+    if extra := [parameter for parameter in given if parameter not in needed]:
+        raise unneeded(name(extra[0]))
+    if lacking := [parameter for parameter in needed if parameter not in given]:
+        raise missing(name(lacking[0]))
+    if zeros := [parameter for parameter in given if values[parameter] == ZERO]:
+        raise Refused(-1013, f"Invalid {name(zeros[0])}.")
+
+
+def _needed(order: Order) -> tuple[str, ...]:
+    """What an order of its type must have; one at the market has either amount."""
+    if order.type is OrderType.MARKET and order.quantity is None:
+        if order.quote_quantity is None:
+            raise neither("quantity", "quoteOrderQty")
+        return ("quoteOrderQty",)
+    return NEEDS[order.type]
 
 
 def quantity_of(order: Order, quote: Quote, step: Decimal) -> Decimal:

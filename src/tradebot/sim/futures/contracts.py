@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from tradebot.market.venue import Instrument
+from tradebot.sim.accounts import quote_of
 from tradebot.sim.depth import Depth, Depths
-from tradebot.sim.engine import Exchange, quote_of
+from tradebot.sim.engine import Exchange
 from tradebot.sim.footprint import Gone
 from tradebot.sim.matching import EXACT, around, on_grid
 from tradebot.sim.refusals import Refused, unknown_symbol

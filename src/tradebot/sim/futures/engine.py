@@ -8,7 +8,8 @@ from functools import cached_property
 from tradebot.clock import MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.venue import Side
-from tradebot.sim.engine import USUAL, Exchange
+from tradebot.sim.accounts import USUAL
+from tradebot.sim.engine import Exchange
 from tradebot.sim.footprint import RETURN, Gone, gone
 from tradebot.sim.futures import contracts as rules
 from tradebot.sim.futures import counts

@@ -187,6 +187,7 @@ class Ledger:
 
     @seen.setter
     def seen(self, value: int) -> None:
+        """Remember it, within a transaction of what was played."""
         FACTS.put(self.db, Fact("seen", str(value)))
 
     @property
@@ -196,6 +197,7 @@ class Ledger:
 
     @dual.setter
     def dual(self, value: bool) -> None:
+        """Set it; whether that may be is for `Settings` to say."""
         FACTS.put(self.db, Fact("dual", str(int(value))))
 
     def book(self, entry: Entry) -> None:

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from tradebot.sim.app import Call, Gate, Path
 from tradebot.sim.engine import Exchange
 from tradebot.sim.futures import replies
 from tradebot.sim.futures.engine import Futures
 from tradebot.sim.futures.holdings import Holdings
 from tradebot.sim.futures.public import DEPTHS, WEIGHT_LIMIT, ContractData
 from tradebot.sim.futures.signed import Trading
+from tradebot.sim.gate import Call, Gate, Path
 from tradebot.sim.keys import SIGNING
 from tradebot.sim.params import Params
 from tradebot.sim.truth import Guard, Truth

@@ -1,0 +1,173 @@
+"""What every request of the venue's API passes, and what every reply carries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from tradebot.clock import Clock, SteppedClock
+from tradebot.errors import TradebotError
+from tradebot.sim import units, weights
+from tradebot.sim.engine import Exchange
+from tradebot.sim.keys import check_signature, check_time, payload
+from tradebot.sim.params import Params
+from tradebot.sim.refusals import Refused, no_such
+from tradebot.sim.signed import Answer
+from tradebot.sim.slices import InSteps
+
+log = logging.getLogger(__name__)
+_LARGEST_BODY = 64 << 10
+
+
+def clock_mode(clock: Clock) -> str:
+    """`stepped`, `scaled` or `real`."""
+    if isinstance(clock, SteppedClock):
+        return "stepped"
+    return "scaled" if getattr(clock, "speed", 1.0) != 1.0 else "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method of one path. `done` is the weight of a call that succeeded, where it differs."""
+
+    handler: Callable[[Params], Any]
+    weight: Callable[[Params], int]
+    known: frozenset[str]
+    signed: bool = False
+    done: int | None = None
+
+
+class Gate:
+    """What every request passes: latency, weight, parameters, signature; and what every reply carries.
+
+    Answers that take long wait for their `turn`.
+    """
+
+    def __init__(
+        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float,
+        turn: asyncio.Lock,
+    ) -> None:  # fmt: skip
+        self.clock = exchange.clock
+        self._turn = turn
+        self._plan = exchange.prices.plan
+        self._credentials = dict(credentials)
+        self._weights = counted
+        self._latency = latency_ms / 1000
+        self._mode = clock_mode(exchange.clock).encode()
+
+    async def reply(self, request: Request, calls: Mapping[str, Call], send: Send) -> None:
+        """Answer one request of a path; `calls` is by method."""
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        headers: dict[str, str] = {}
+        status, content = await self._answer(request, calls, headers)
+        now = self.clock.now()
+        if "X-MBX-USED-WEIGHT-1M" not in headers:
+            _tell(headers, self._weights.add(_address(request), 1, now))  # what could not be read is a request too
+        if skew := self._skew(now):
+            content = _told_wrong(content, skew)
+        await self.send(send, status, content, headers)
+
+    async def _answer(self, request: Request, calls: Mapping[str, Call], headers: dict[str, str]) -> tuple[int, Any]:
+        """Status and body; headers are added."""
+        body = await _body(request)
+        try:
+            micro = units.asked(request.scope["headers"])
+            content = self._carry_out(request, calls, body, headers)
+            if isinstance(content, InSteps):
+                content = await self._worked_through(content)
+            return 200, units.in_microseconds(content) if micro else content
+        except Refused as no:
+            headers |= no.headers
+            return no.status, no.body()
+        except TradebotError as error:
+            # The books cannot be written or the source fails: as at the venue, what was executed is not known.
+            return 500, {"code": -1000, "msg": str(error)}
+        except Exception:
+            # A bug of ours: told as the venue tells its own, with all of it in the log.
+            log.exception("%s %s", request.method, request.url.path)
+            return 500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}
+
+    async def _worked_through(self, work: InSteps) -> Any:
+        async with self._turn if work.alone else nullcontext():
+            for _ in work.steps:
+                await asyncio.sleep(0)
+            return work.result()
+
+    def _skew(self, now: int) -> int:
+        """By how much the exchange's clock goes wrong, where a plan of faults says so."""
+        return 0 if self._plan is None else self._plan.skew(now)
+
+    def _carry_out(self, request: Request, calls: Mapping[str, Call], body: bytes, headers: dict[str, str]) -> Any:
+        now, client = self.clock.now(), _address(request)
+        call = calls.get(request.method)
+        if call is None:
+            raise no_such(request.url.path, request.method, 405)
+        query: bytes = request.scope["query_string"]
+        params = Params(query, body)
+        _tell(headers, self._weights.add(client, call.weight(params), now))
+        self._weights.check(client, now)
+        if call.signed:
+            check_signature(self._credentials, request.headers.get("X-MBX-APIKEY"), params, payload(query, body))
+            check_time(params, now + self._skew(now))
+        params.only(call.known)
+        result = call.handler(params)
+        if isinstance(result, Answer):
+            headers |= result.headers
+            result = result.body
+        if call.done is not None:
+            _tell(headers, self._weights.add(client, call.done - call.weight(params), now))
+        return result
+
+    async def send(self, send: Send, status: int, content: Any, headers: Mapping[str, str]) -> None:
+        """Send a JSON reply; bytes are taken for JSON already."""
+        body = content if isinstance(content, bytes) else orjson.dumps(content)
+        fixed = [
+            (b"content-type", b"application/json;charset=UTF-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-sim-clock", self._mode),
+        ]
+        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": fixed + given})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _tell(headers: dict[str, str], weight: int) -> None:
+    headers["X-MBX-USED-WEIGHT-1M"] = headers["X-MBX-USED-WEIGHT"] = str(weight)
+
+
+def _told_wrong(content: Any, skew: int) -> Any:
+    """A body whose `serverTime` is off."""
+    if isinstance(content, dict) and "serverTime" in content:
+        return content | {"serverTime": content["serverTime"] + skew}
+    return content
+
+
+class Path:
+    """One path of the exchange, as an ASGI app."""
+
+    def __init__(self, gate: Gate, calls: Mapping[str, Call]) -> None:
+        self.gate = gate
+        self.calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.gate.reply(Request(scope, receive), self.calls, send)
+
+
+async def _body(request: Request) -> bytes:
+    if request.method not in {"POST", "PUT", "DELETE"}:
+        return b""
+    body = await request.body()
+    return body[:_LARGEST_BODY]

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "sim": {"ground", "market", "sim"},
     "house": set(ORDER),
 }
-GROUND = {"errors", "registry", "machine", "clock", "config", "database"}
+GROUND = {"errors", "registry", "machine", "clock", "config", "database", "progress"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

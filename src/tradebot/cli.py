@@ -23,7 +23,7 @@ from tradebot.errors import TradebotError, UsageError
 if TYPE_CHECKING:
     from tradebot.config import Settings
     from tradebot.documents import Document
-    from tradebot.intake import Progress
+    from tradebot.progress import Progress
 
 T = TypeVar("T")
 app = typer.Typer(

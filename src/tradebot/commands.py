@@ -25,13 +25,14 @@ from tradebot.documents import (
     skipped_document,
 )
 from tradebot.errors import Locked, MarketError, TradingError
-from tradebot.intake import Progress, fetch_all, unseen
+from tradebot.intake import fetch_all
 from tradebot.loop import Emit, Loop
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of
 from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
+from tradebot.progress import Progress, unseen
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TypeAlias
 
 from tradebot.clock import MINUTE, SECOND
 from tradebot.config import Settings
@@ -13,15 +12,11 @@ from tradebot.errors import VenueBusy
 from tradebot.market.chunks import Series
 from tradebot.market.store import PATIENCE_S, Ready, Terms
 from tradebot.market.ttl import Bounds
+from tradebot.progress import Progress, unseen
 from tradebot.session import Session
 
 log = logging.getLogger(__name__)
-Progress: TypeAlias = Callable[[str, int, int], None]
 LONGEST_MS = 2 * MINUTE  # a limit on request weight is over by then; a ban may not be
-
-
-def unseen(stage: str, done: int, of: int) -> None:
-    """Progress that nobody looks at."""
 
 
 def ttl_bounds(settings: Settings) -> Bounds | None:

@@ -5,11 +5,10 @@ Settings in, document out. Nothing here prints or parses a command line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeAlias
 
 from tradebot.clock import wall_ms
 from tradebot.config import Settings
@@ -19,13 +18,8 @@ from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, tak
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Series
 from tradebot.market.store import KlineStore, Stored
+from tradebot.progress import Progress, unseen
 from tradebot.session import venue_key
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-
-
-def unseen(stage: str, done: int, of: int) -> None:
-    """Progress that nobody looks at."""
 
 
 @contextmanager

@@ -22,12 +22,13 @@ from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
-from tradebot.intake import Progress, fetch, revisions, unseen
+from tradebot.intake import fetch, revisions
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
 from tradebot.market.store import Ready
 from tradebot.market.universe import Universe
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch
+from tradebot.progress import Progress, unseen
 from tradebot.session import Session
 from tradebot.trading.risk import Prediction
 

@@ -25,6 +25,7 @@ from tradebot.model.training import train as learn
 from tradebot.model.validation import Walk
 from tradebot.past import chosen, open_source, period, there
 from tradebot.pipeline import fine_to_coarse, strategy_of
+from tradebot.progress import Progress, unseen
 
 BOOSTER = "model.ubj"
 

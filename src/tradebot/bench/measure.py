@@ -24,11 +24,11 @@ from tradebot.commands import make_pool
 from tradebot.config import Model, Settings, inherited_environment
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import MarketError, Regression
-from tradebot.intake import Progress, unseen
 from tradebot.loop import Cycle, Loop
 from tradebot.market.binance import BinanceClient
 from tradebot.model import predictor
 from tradebot.pipeline import Pipeline, model_path
+from tradebot.progress import Progress, unseen
 from tradebot.session import Session, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal

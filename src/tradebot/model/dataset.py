@@ -21,19 +21,15 @@ from tradebot.errors import MarketError
 from tradebot.market.bars import Floats, Klines, Mask, Panel, Times, interval_ms, last_closed, open_of, panel
 from tradebot.model.labels import Barrier, outcomes
 from tradebot.model.predictor import Rows
+from tradebot.progress import Progress, unseen
 
 # (symbols, interval, first, last) → each symbol with its closed bars that open from `first` to `last`, UTC ms.
 Read: TypeAlias = Callable[[Sequence[str], str, int, int], Iterable[tuple[str, Klines]]]
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 STRETCH = 300_000  # some 300 MB
 
 COLD, HOLES, SILENT, SELLS = "not warm", "too many klines missing", "no signal", "signal to sell"
 UNTRADED, UNENDED, KEPT = "nothing traded in the bar of entry", "outcome beyond the end of the data", "kept"
-
-
-def unseen(stage: str, done: int, of: int) -> None:
-    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True)

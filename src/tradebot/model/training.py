@@ -16,11 +16,12 @@ import numpy as np
 from tradebot.analysis import features
 from tradebot.clock import DAY
 from tradebot.errors import ModelError
-from tradebot.model.dataset import Dataset, Progress, Recipe, unseen
+from tradebot.model.dataset import Dataset, Recipe
 from tradebot.model.export import Told
 from tradebot.model.metrics import Choice, Figures, Judged, Trades, auc, choose_threshold, figures, gain, table, trades
 from tradebot.model.predictor import KEY, Rows
 from tradebot.model.validation import Margin, Part, Walk, known, margin, parts
+from tradebot.progress import Progress, unseen
 
 T = TypeVar("T")
 

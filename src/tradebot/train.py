@@ -14,7 +14,7 @@ from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import ModelError
 from tradebot.model.card import describe
-from tradebot.model.dataset import Progress, Recipe, gather, unseen
+from tradebot.model.dataset import Recipe, gather
 from tradebot.model.export import export
 from tradebot.model.labels import Barrier
 from tradebot.model.page import page

@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._left = -1
         self._sent = 0.0
-        self.slowest = 0.0
+        self.waits: list[float] = []
         self.last = b""
         self._parts: list[bytes] = []
 
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         if self._left == 0:
             self._left = -1
             self.answers += 1
-            self.slowest = max(self.slowest, time.perf_counter() - self._sent)
+            self.waits.append((time.perf_counter() - self._sent) * 1e3)
             self.last = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._next()
 
@@ -120,12 +120,12 @@ def get(path: str) -> bytes:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of some requests."""
+    """What came of some requests; `waits` has the ms that each took, in no order."""
 
     answers: int
     seconds: float
     bytes: int
-    slowest_ms: float
+    waits: list[float]
     last: bytes
 
     @property
@@ -145,7 +145,7 @@ def used(server: int) -> float:
 
 async def load(port: int, requests: Iterable[bytes], connections: int = CONNECTIONS) -> Load:
     """Send all requests over so many connections."""
-    queue = deque(requests)
+    queue = requests if isinstance(requests, deque) else deque(requests)
     loop = asyncio.get_running_loop()
     ends = [loop.create_future() for _ in range(min(connections, len(queue)))]
     begin = time.perf_counter()
@@ -156,15 +156,14 @@ async def load(port: int, requests: Iterable[bytes], connections: int = CONNECTI
     await asyncio.gather(*ends)
     seconds = time.perf_counter() - begin
     last = next(each.last for each in made if each.last)
-    return Load(
-        sum(m.answers for m in made), seconds, sum(m.bytes for m in made), max(m.slowest for m in made) * 1e3, last
-    )
+    waits = [wait for each in made for wait in each.waits]
+    return Load(sum(m.answers for m in made), seconds, sum(m.bytes for m in made), waits, last)
 
 
 async def one(port: int, path: str) -> tuple[float, bytes]:
     """Milliseconds and body of a single request on a connection of its own."""
     told = await load(port, [get(path)], 1)
-    return told.slowest_ms, told.last
+    return told.waits[0], told.last
 
 
 async def advance(port: int, ms: int) -> None:
@@ -272,10 +271,12 @@ async def all_unseen(at: Server, names: Sequence[str]) -> list[Figure]:
             pages = [klines(name, interval, NOW - back * DAY - 1) for name in chosen]
             limit = 2_000 if interval in {"5m", "15m", "1h"} else None
             figures.append(await unseen(at, pages, f"{interval}, {order}", limit))
-    # As a bot asks that starts: each symbol on three intervals, in any order.
-    start = [klines(name, interval, NOW - 200 * DAY - 1) for name in names[::2] for interval in ("5m", "15m", "1h")]
-    drawn.shuffle(start)
-    figures.append(await unseen(at, start, "three intervals"))
+    # As a bot asks that starts: each symbol on three intervals.
+    for back, order in ((200, "by symbol"), (220, "shuffled")):
+        pages = [klines(name, each, NOW - back * DAY - 1) for name in names[::2] for each in ("5m", "15m", "1h")]
+        if order == "shuffled":
+            drawn.shuffle(pages)
+        figures.append(await unseen(at, pages, f"three intervals, {order}"))
     anywhere = [
         klines(name, drawn.choice(("5m", "15m", "1h")), NOW - drawn.randrange(300 * DAY, 400 * DAY)) for name in names
     ]
@@ -305,13 +306,24 @@ async def cold_pages(at: Server, names: Sequence[str]) -> list[Figure]:
     return [Figure("1h page, cold", work, hours[len(hours) // 2], "ms", 3, most=True), weeks]
 
 
+class _While(deque[bytes]):
+    """A light request again and again, as long as something goes on."""
+
+    def __init__(self, going: asyncio.Task[Load]) -> None:
+        super().__init__([get("/api/v3/time")])
+        self._going = going
+
+    def __bool__(self) -> bool:
+        return not self._going.done()
+
+    def popleft(self) -> bytes:
+        return self[0]
+
+
 async def beside(at: Server, name: str, heavy: Sequence[str], limit: float | None = 15) -> list[Figure]:
     """How long `/time` takes others while heavy requests are answered."""
     going = asyncio.create_task(load(at.port, [get(path) for path in heavy], 2))
-    waits = []
-    while not going.done():
-        waits.append((await one(at.port, "/api/v3/time"))[0])
-    waits.sort()
+    waits = sorted((await load(at.port, _While(going), 1)).waits)
     work = f"{len(waits)} requests one after another, beside {len(heavy)} over 2 connections"
     return [
         Figure(

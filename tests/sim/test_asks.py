@@ -70,6 +70,31 @@ def test_who_needs_little_does_not_wait_for_who_needs_much() -> None:
     assert sorted(each for batch in works.batches for each in batch if each[0] == 0) == [(0, day) for day in range(20)]
 
 
+def test_of_many_who_need_much_one_does_a_step_at_a_time() -> None:
+    works = Works()
+    asks = Asks(4, 2, works)
+    going = [asks.steps(needs(place, range(6))) for place in range(3)]
+    for each in going:
+        next(each)
+    begun = []
+    while going:
+        going = [each for each in going if next(each, "done") is None]
+        begun.append(len(works.batches))
+    assert begun[:4] == [1, 1, 2, 2], "a batch of four is two steps"
+    assert sum(map(len, works.batches)) == 18
+
+
+def test_the_next_one_goes_on_when_the_first_of_them_goes_away() -> None:
+    works = Works()
+    asks = Asks(4, 2, works)
+    gone, stays = asks.steps(needs(0, range(6))), asks.steps(needs(1, range(6)))
+    for each in (gone, stays, gone, stays):
+        next(each)
+    gone.close()
+    list(stays)
+    assert {(1, day) for day in range(6)} <= {each for batch in works.batches for each in batch}
+
+
 def test_who_goes_away_leaves_the_others_what_they_need() -> None:
     works = Works()
     asks = Asks(4, 2, works)

@@ -109,6 +109,16 @@ def test_steps_do_the_work_a_tile_at_a_time() -> None:
     assert days.rows == 3 * TILE
 
 
+def test_years_are_asked_for_piece_by_piece() -> None:
+    days, start, end = Counting(), (FIRST - 1200) * MINUTES, FIRST * MINUTES
+    for _ in days.steps(COINS[0], [(1, start, end), (MINUTES, end, end + 10)]):
+        pass
+    assert days.rows == 1201
+    days.coarse(COINS[0], FIRST - 1200, FIRST - 1, 1)
+    days.minutes(COINS[0], end, end + 10)
+    assert days.rows == 1201
+
+
 def test_a_day_that_is_wanted_as_hours_and_minutes_is_computed_once() -> None:
     days, start = Counting(), FIRST * MINUTES
     for _ in days.steps(COINS[0], [(24, start, start + MINUTES), (MINUTES, start + 600, start + 700)]):

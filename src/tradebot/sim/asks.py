@@ -49,6 +49,7 @@ class Asks:
         self._pending: dict[tuple[int, int], Need] = {}
         self._waiting: deque[deque[Need]] = deque()
         self._begun: Iterator[None] = iter(())
+        self._much: dict[int, deque[Need]] = {}
 
     def steps(self, needs: Sequence[Need]) -> Iterator[None]:
         """Have all of these made. Nothing is done before the second step, so that others can join in."""
@@ -59,18 +60,28 @@ class Asks:
             shared.join(need)
         self._waiting.append(deque(mine))
         yield
-        while self._advance(mine):
-            yield
+        if len(mine) <= self._share:
+            while self._advance(mine):
+                yield
+        else:
+            yield from self._in_turn(mine)
+
+    def _in_turn(self, mine: deque[Need]) -> Iterator[None]:
+        """Of those who need much only the first does something, for all of them: a round of all is then one step."""
+        self._much[id(mine)] = mine
+        try:
+            while self._advance(mine) if next(iter(self._much)) == id(mine) else _missing(mine):
+                yield
+        finally:
+            del self._much[id(mine)]
 
     def _advance(self, mine: deque[Need]) -> bool:
         """Do a step of what is being made, if any of these is not there yet; whether any is then still missing."""
-        _drop_made(mine)
-        if mine and not _stepped(self._begun):
+        if _missing(mine) and not _stepped(self._begun):
             self._begun = self._work(self._batch())
             if not _stepped(self._begun):
                 return False
-        _drop_made(mine)
-        return bool(mine)
+        return _missing(mine)
 
     def _batch(self) -> list[Need]:
         """What to make next: a share of each who waits, in turns."""
@@ -91,6 +102,8 @@ def _stepped(work: Iterator[None]) -> bool:
     return any(True for _ in work)
 
 
-def _drop_made(needs: deque[Need]) -> None:
+def _missing(needs: deque[Need]) -> bool:
+    """Whether any is not made yet; those at the front that are leave."""
     while needs and needs[0].made:
         needs.popleft()
+    return bool(needs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from tradebot.sim.path import MINUTES, Block
 TILE = 16
 _NEAR = 48  # places in the list
 _BATCH = 64  # rows of which everything but the minutes is computed at once
+_FAR = 500  # days of which what is lacking is looked up at once
 _PART = 180  # minutes: who asks for less of a day gets so many
 _MARKETS = 4 << 20
 _COARSE = {24: 6 << 20, 1: 3 << 20}
@@ -73,12 +75,20 @@ class Days:
 
         Whoever else does so before the second step is served by the same computation.
         """
-        place = self._place[coin.instrument.symbol]
+        place, rest = self._place[coin.instrument.symbol], []
+        for bars, first, until in wanted:
+            cuts = [first, *range((first // MINUTES + _FAR) * MINUTES, until, _FAR * MINUTES), until]
+            for start, end in pairwise(cuts[:-1]):
+                yield from self._asks.steps(self._needs(place, [(bars, start, end)]))
+            rest.append((bars, cuts[-2], until))
+        yield from self._asks.steps(self._needs(place, rest))
+
+    def _needs(self, place: int, wanted: Sequence[tuple[int, int, int]]) -> list[Need]:
         needs: dict[int, Need] = {}
         for bars, first, until in wanted:
             for need in self._lacking(place, bars, first, until):
                 needs.setdefault(need.day, need).join(need)
-        return self._asks.steps(list(needs.values()))
+        return list(needs.values())
 
     def _lacking(self, place: int, bars: int, first: int, until: int) -> Iterator[Need]:
         """The days of which these bars are not known."""

@@ -29,7 +29,8 @@ from tradebot.clock import parse_time
 from tradebot.errors import ConfigError, UsageError, suggestion
 
 PREFIX = "TRADEBOT_"
-RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR"}
+SECRETS = ("TRADEBOT_API_KEY", "TRADEBOT_API_SECRET")
+RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR", *SECRETS}
 Tree: TypeAlias = dict[str, Any]
 Layer: TypeAlias = tuple[str, Tree]
 
@@ -218,10 +219,28 @@ class Pool(Section):
     )
 
 
+class Keys(Section):
+    """The API key, for trading.mode testnet and live. It comes from $TRADEBOT_API_KEY and $TRADEBOT_API_SECRET."""
+
+    file: str = Field(
+        "", description="Or from this TOML file of `key` and `secret`, which nobody but its owner may read (chmod 600)."
+    )
+    kind: Literal["hmac", "ed25519"] = Field(
+        "hmac", description="What the secret is: an HMAC secret, or an Ed25519 private key in PEM."
+    )
+
+
 class Trading(Section):
     """Size and end of positions."""
 
-    mode: Literal["paper"] = Field("paper", description="paper: fills by the simulated exchange at the venue's prices.")
+    mode: Literal["paper", "testnet", "live"] = Field(
+        "paper", description="paper: fills by the simulated exchange at the venue's prices; testnet: the venue's own "
+        "testnet; live: real money, which needs --live on the command line too. Both need an API key."
+    )  # fmt: skip
+    allow_withdrawal_keys: bool = Field(False, description="Trade with a key that may withdraw; better make another.")
+    reconcile_s: int = Field(
+        300, ge=10, le=86_400, description="Venue seconds after which the account is compared with the journal again."
+    )
     max_positions: int = Field(5, ge=0, description="Positions held at once; 0: no entries.")
     fraction: Decimal = Field(Decimal("0.1"), gt=0, le=1, description="Share of the equity in one position.")
     stop_loss: Decimal = Field(
@@ -266,6 +285,7 @@ class Settings(Section):
     training: Training = Training()
     model: Model = Model()
     pool: Pool = Pool()
+    keys: Keys = Keys()
     trading: Trading = Trading()
     paper: Paper = Paper()
     run: Run = Run()
@@ -291,6 +311,12 @@ class Settings(Section):
 def inherited_environment() -> dict[str, str]:
     """The environment without our own variables, for a process that must not take them over."""
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
+def environment_secrets(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """The API key and its secret, empty where they are not set."""
+    key, secret = ((os.environ if environ is None else environ).get(name, "") for name in SECRETS)
+    return key, secret
 
 
 def leaves(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

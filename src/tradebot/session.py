@@ -31,7 +31,7 @@ from tradebot.market.memo import Memo
 from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
 from tradebot.market.tally import FileTally, Tally
-from tradebot.market.venue import Broker, Feed, Instrument
+from tradebot.market.venue import Feed, Instrument
 
 if TYPE_CHECKING:  # 0.05 s that market data of another venue has no use for
     from tradebot.sim.engine import Exchange
@@ -79,7 +79,7 @@ class Session:
     feed: Feed
     store: KlineStore
     scout: Scout
-    broker: Broker | None = None
+    broker: BinanceClient | None = None
     marked: Marked | None = None
 
     @property
@@ -95,8 +95,7 @@ class Session:
     @property
     def remote(self) -> bool:
         """Whether the venue keeps a clock of its own, apart from the program's."""
-        feed: object = self.feed
-        return self.broker is not feed
+        return self.settings.venue.name != SIM
 
     @property
     def instruments(self) -> dict[str, Instrument]:
@@ -109,17 +108,24 @@ class Session:
             self.marked.mark(prices)
 
 
+def address(settings: Settings) -> str:
+    """Where the venue is, empty for its usual address: prices and orders of a testnet are those of the testnet."""
+    venue = settings.venue
+    testnet = VENUES[venue.name].testnet_url if venue.name in VENUES else ""
+    return venue.base_url or (testnet if settings.trading.mode == "testnet" else "")
+
+
 def venue_key(settings: Settings) -> str:
     """Name under which a venue's klines and state are kept: another address is another venue.
 
     `UnknownName` for a venue that is not registered.
     """
-    name, address = settings.venue.name, urlsplit(settings.venue.base_url).netloc
+    name, host = settings.venue.name, urlsplit(address(settings)).netloc
     if name not in {SIM, *VENUES} and not name.startswith(ccxt_feed.PREFIX):
         raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}; or ccxt:NAME for others")
     if name == SIM:
         return sim.identity(settings)
-    return f"{name}@{address}" if address else name
+    return f"{name}@{host}" if host else name
 
 
 def account_key(settings: Settings) -> str:
@@ -133,23 +139,24 @@ def limits_file(settings: Settings) -> Path:
 
     Limits are by address: a venue's own hosts share one.
     """
-    name, host = settings.venue.name, urlsplit(settings.venue.base_url).hostname or ""
+    name, host = settings.venue.name, urlsplit(address(settings)).hostname or ""
     own = urlsplit(VENUES[name].base_url).hostname or ""
     domain = own[own.index(".") :]
     return settings.data_path / "limits" / (name if host.endswith(domain) else venue_key(settings))
 
 
-def _client(settings: Settings, clock: Clock, address: str, link: Link, tally: Tally | None = None) -> BinanceClient:
+def _client(settings: Settings, clock: Clock, url: str, link: Link, tally: Tally | None = None) -> BinanceClient:
     venue = settings.venue
     return BinanceClient(
-        VENUES[venue.name if venue.name in VENUES else "binance"], clock=clock, base_url=address,
+        VENUES[venue.name if venue.name in VENUES else "binance"], clock=clock, base_url=url,
         timeout_s=venue.timeout_s, connections=venue.connections, retries=venue.retries,
         transport=link.transport, credentials=link.credentials, share=venue.weight_share, tally=tally,
     )  # fmt: skip
 
 
-def _over_network(settings: Settings, clock: Clock) -> BinanceClient:
-    return _client(settings, clock, settings.venue.base_url, Link(), FileTally(limits_file(settings)))
+def _over_network(settings: Settings, clock: Clock, credentials: Credentials | None = None) -> BinanceClient:
+    link = Link(None, credentials)
+    return _client(settings, clock, address(settings), link, FileTally(limits_file(settings)))
 
 
 def _in_process(exchange: Exchange, settings: Settings, wrap: Wrap | None = None) -> Link:
@@ -206,7 +213,9 @@ async def _own_clock(settings: Settings, venue: BinanceClient) -> Clock:
     return FollowedClock(venue, now, drive=settings.run.step)
 
 
-async def _open_sim(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
+async def _open_sim(
+    settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None, _: Credentials | None
+) -> Session:
     venue, clock, plan = venue_key(settings), sim.sim_clock(settings), sim.open_plan(settings)
     account = _paper_file(settings, sim.account(settings)) if trading else None
     exchange = sim.open_exchange(settings, clock, account, plan)
@@ -237,7 +246,9 @@ async def _feed(settings: Settings, stack: AsyncExitStack, memory: Memo) -> tupl
     return feed, clock
 
 
-async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None) -> Session:
+async def _open_remote(
+    settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None, credentials: Credentials | None
+) -> Session:
     name = settings.venue.name
     if trading and name in VENUES and not VENUES[name].trades:
         raise UsageError(f"orders on {name} are not built yet; use fetch, analyze and predict there")
@@ -248,8 +259,11 @@ async def _open_remote(settings: Settings, stack: AsyncExitStack, trading: bool,
     await scout.open()
     store = stack.enter_context(KlineStore(settings.data_path / "klines", venue))
     session = Session(settings, venue, clock, feed, store, scout)
-    if trading:
+    if trading and settings.trading.mode == "paper":
         await _open_paper(session, stack, wrap)
+    elif trading:
+        # A client of its own: orders wait behind no klines.
+        session.broker = await stack.enter_async_context(_over_network(settings, clock, credentials))
     return session
 
 
@@ -268,11 +282,12 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
 
 @asynccontextmanager
 async def open_session(
-    settings: Settings, *, trading: bool = False, wrap: Wrap | None = None
+    settings: Settings, *, trading: bool = False, wrap: Wrap | None = None, credentials: Credentials | None = None
 ) -> AsyncIterator[Session]:
     """The venue of the settings, its clock synchronised and its instruments known.
 
-    With `trading` the account is opened too. `wrap` is put around the in-process transport to the
+    With `trading` the account is opened too: the paper account, or in the other modes that of `credentials`
+    (`modes.permit`). `wrap` is put around the in-process transport to the
     simulated exchange: the place for faults. Raises `UnknownName` for a venue that is not
     registered, `ConfigError` for an interval that does not exist, and a `MarketError` if the venue
     does not answer.
@@ -282,4 +297,4 @@ async def open_session(
         interval_ms(interval)
     async with AsyncExitStack() as stack:
         opener = _open_sim if settings.venue.name == SIM else _open_remote
-        yield await opener(settings, stack, trading, wrap)
+        yield await opener(settings, stack, trading, wrap, credentials)

@@ -27,6 +27,7 @@ from tradebot.errors import (
     VenueRejected,
 )
 from tradebot.market import failures, wire
+from tradebot.market.account import Holder, KeyRights, read_holder, read_rights
 from tradebot.market.bars import Klines
 from tradebot.market.limits import CEILING, Budget, retry_delay_ms
 from tradebot.market.profiles import VENUES, Endpoint, Profile
@@ -46,6 +47,7 @@ PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
 LOOK_AGAIN_MS = 50
 PAGE = 1_000
 OWN_TIME = ("stepped", "scaled")  # clocks that do not go with the machine's
+NO_SUCH_PATH = 404
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
 
 for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
@@ -171,6 +173,19 @@ class BinanceClient(Feed, Broker):
     async def balances(self) -> Mapping[str, Balance]:
         """What is held, by asset; assets of which there is nothing are left out."""
         return await self._read("balances", _json(wire.balances))
+
+    async def holder(self) -> Holder:
+        """Whose account it is, with its balances."""
+        return await self._read("balances", _json(read_holder))
+
+    async def key_rights(self) -> KeyRights | None:
+        """What our key may do; None where the venue does not tell, as testnets do not."""
+        try:
+            return await self._read("rights", _json(read_rights))
+        except VenueRejected as refusal:
+            if refusal.status == NO_SUCH_PATH:
+                return None
+            raise
 
     async def submit(self, order: Order) -> OrderReport:
         """Send once; see `Broker.submit` and `failures.order_failure`."""

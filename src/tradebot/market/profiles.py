@@ -44,6 +44,7 @@ class Profile:
     endpoints: Mapping[str, Endpoint]
     kline_weights: tuple[tuple[int, int], ...]
     limits: tuple[Window, ...]
+    testnet_url: str = ""
 
     def kline_cost(self, limit: int) -> Cost:
         """Cost of a klines request of `limit` bars."""
@@ -78,9 +79,11 @@ VENUES.register("binance")(
             "order": Endpoint("/api/v3/order", 4, signed=True),
             "open_orders": Endpoint("/api/v3/openOrders", 80, signed=True),
             "trades": Endpoint("/api/v3/myTrades", 20, signed=True),
+            "rights": Endpoint("/sapi/v1/account/apiRestrictions", 1, signed=True, exact=False),
         },
         kline_weights=((1_000, 2),),
         limits=(Window(WEIGHT, MINUTE, 6_000), Window(ORDERS, 10 * SECOND, 50)),
+        testnet_url="https://testnet.binance.vision",
     )
 )
 VENUES.register("binance-usdm")(

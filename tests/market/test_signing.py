@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
 from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 import yarl
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tradebot.market.signing import Credentials, query
+from tradebot.errors import ConfigError
+from tradebot.market.signing import Credentials, KeyKind, query
 
 OFFICIAL = Credentials("public-key", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j")
 
@@ -34,4 +39,31 @@ def test_a_query_passes_through_the_libraries_unchanged(symbol: str) -> None:
 
 def test_a_key_is_never_shown() -> None:
     assert OFFICIAL.secret not in f"{OFFICIAL!r} {OFFICIAL}"
-    assert "public-key" not in f"{OFFICIAL!r} {OFFICIAL}"
+    assert OFFICIAL.key not in f"{OFFICIAL!r} {OFFICIAL}"
+
+
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def test_an_ed25519_signature_is_base64_that_passes_through_the_libraries() -> None:
+    signature = Credentials("public-key", PEM, KeyKind.ED25519).sign("symbol=BTCUSDT&timestamp=1")
+    url = str(yarl.URL(str(httpx.URL(f"http://venue.test/x?signature={signature}"))))
+    ((_, received),) = parse_qsl(url.partition("?")[2])
+    PRIVATE.public_key().verify(base64.b64decode(received, validate=True), b"symbol=BTCUSDT&timestamp=1")
+
+
+@pytest.mark.parametrize(
+    ("secret", "kind"),
+    [(PEM, KeyKind.HMAC), (OFFICIAL.secret, KeyKind.ED25519), (PEM.replace("M", "N"), KeyKind.ED25519)],
+    ids=["a PEM for HMAC", "an HMAC secret for Ed25519", "a damaged PEM"],
+)
+def test_a_secret_of_another_kind_is_refused_without_being_shown(secret: str, kind: KeyKind) -> None:
+    with pytest.raises(ConfigError, match=r"keys\.kind") as refused:
+        Credentials("public-key", secret, kind)
+    assert not any(line in str(refused.value) for line in secret.splitlines())
+
+
+def test_a_key_stays_in_its_process() -> None:
+    with pytest.raises(TypeError, match="do not leave"):
+        pickle.dumps(OFFICIAL)

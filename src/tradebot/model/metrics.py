@@ -204,7 +204,9 @@ def choose_threshold(judged: Judged) -> Choice:
     profitable = best.expectancy > 2 * best.error
     told = f"{best.trades:,} trades of validation at {best.expectancy:+.3%} ± {best.error:.3%} after costs"
     rule = f"the best by mean return less two standard errors of {len(enough)} with at least {LEAST_TRADES} trades"
-    return Choice(best.threshold, f"{rule}, {told}{'' if profitable else ': none is profitable'}", profitable)
+    return Choice(
+        best.threshold, f"{rule}, {told}{'' if profitable else ': none is profitable beyond chance'}", profitable
+    )
 
 
 def lowest(judged: Judged) -> Choice:

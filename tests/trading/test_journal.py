@@ -16,7 +16,7 @@ import pytest
 
 from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, Side
-from tradebot.trading.journal import SCHEMA, Filled, Intended, Journal, Judged
+from tradebot.trading.journal import SCHEMA, Audited, Filled, Identified, Intended, Journal, Judged, Released
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
 
@@ -125,6 +125,21 @@ class TestRecording:
 
 
 class TestRefusing:
+    def test_keeps_whose_account_it_is_and_what_was_found_there_last(self, journal):
+        assert (journal.identity(ACCOUNT), journal.audit(ACCOUNT)) == (None, Audited({}, ()))
+        journal.record(ACCOUNT, 5, Identified("77"), Audited({"XUSDT": "an order"}, ("X: too little",)))
+        journal.record("other", 6, Identified("78"), Audited({}, ()))
+        journal.rebuild()
+        assert journal.identity(ACCOUNT) == "77"
+        assert journal.audit(ACCOUNT) == Audited({"XUSDT": "an order"}, ("X: too little",))
+
+    def test_writes_off_what_a_person_says_is_gone(self, journal):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(1), filled(2), DONE)
+        journal.record(ACCOUNT, 6, Released("tb-1", Decimal("1.5")))
+        journal.rebuild()
+        assert [each.quantity for each in journal.positions(ACCOUNT)] == [Decimal("1.5")]
+        assert {name: len(fills) for name, fills in journal.all_fills(ACCOUNT).items()} == {"tb-1": 2}
+
     def test_an_impossible_step_leaves_everything_as_it_was(self, journal, tmp_path):
         journal.record(ACCOUNT, 5, intended())
         before = rows(tmp_path / "state.db")

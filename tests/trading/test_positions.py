@@ -211,6 +211,26 @@ class TestTheMachine:
         assert f"```mermaid\n{POSITION.mermaid()}\n```" in text
 
 
+class TestWriteOffs:
+    @given(quantity=amounts, price=amounts, share=st.decimals(0, 1, places=3))
+    def test_are_at_cost_so_that_what_was_sold_keeps_its_result(self, quantity, price, share):
+        held = opened(quantity=str(quantity), price=str(price)).booked(fill(Side.SELL, quantity / 2, price * 2))
+        left = held.quantity * share
+        after = held.released(left)
+        assert (after.quantity, after.bought) == (left, held.bought - held.quantity + left)
+        assert abs(after.proceeds - (after.cost - after.open_cost) - quantity / 2 * price) < Decimal("1e-9")
+
+    def test_of_all_that_is_held_are_its_end(self):
+        doubtful = replace(opened(), state=PositionState.IN_DOUBT)
+        assert (doubtful.released(Decimal(0)).state, doubtful.released(Decimal(0)).cost) == (PositionState.CLOSED, 0)
+        assert doubtful.released(Decimal(3)).state is PositionState.OPEN
+        assert opened().released(Decimal(3)).state is PositionState.OPEN
+
+    def test_wait_for_orders_that_are_under_way(self):
+        with pytest.raises(ImpossibleTransition):
+            opened().exiting().released(Decimal(0))
+
+
 class TestDocuments:
     def test_have_the_agreed_keys_and_amounts_as_strings(self):
         document = opened().document(Decimal(105))

@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -78,7 +78,30 @@ class Judged:
     event: PositionEvent
 
 
-Fact: TypeAlias = Intended | Moved | Filled | Judged
+@dataclass(frozen=True)
+class Released:
+    """A person's word: of this position no more than `left` (base coin) is there, and the rest is written off."""
+
+    position: str
+    left: Decimal
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The venue's own number of the account that is traded."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What a comparison with the venue found: orders and trades of others by symbol, and what does not add up."""
+
+    external: Mapping[str, str]
+    doubts: tuple[str, ...]
+
+
+Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited
 T = TypeVar("T")
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
@@ -86,6 +109,9 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "moved": TypeAdapter(Moved),
     "filled": TypeAdapter(Filled),
     "judged": TypeAdapter(Judged),
+    "released": TypeAdapter(Released),
+    "identified": TypeAdapter(Identified),
+    "audited": TypeAdapter(Audited),
 }
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
 
@@ -174,6 +200,8 @@ class Journal:
                 return self._book(account, client_id, fill)
             case Judged(position, event):
                 self._put_position(account, self._position(account, position).step(event))
+            case Released(position, left):
+                self._put_position(account, self._position(account, position).released(left))
         return True
 
     def _add(self, account: str, order: Outcome) -> None:
@@ -237,6 +265,22 @@ class Journal:
         """Every account that something was ever recorded of."""
         return [name for (name,) in self._db.rows("SELECT DISTINCT account FROM events ORDER BY account")]
 
+    def identity(self, account: str) -> str | None:
+        """The venue's own number of the account; None if it was never told."""
+        found = self._last(account, "identified")
+        return None if found is None else str(found.uid)
+
+    def audit(self, account: str) -> Audited:
+        """What the last comparison with the venue found."""
+        found = self._last(account, "audited")
+        return found or Audited({}, ())
+
+    def _last(self, account: str, kind: str) -> Any:
+        rows = self._db.rows(
+            "SELECT body FROM events WHERE account = ? AND kind = ? ORDER BY seq DESC LIMIT 1", (account, kind)
+        )
+        return _FACTS[kind].validate_json(rows[0][0]) if rows else None
+
     def order(self, account: str, client_id: str) -> Outcome | None:
         """One order; None if it was never intended."""
         found = self._rows(_OUTCOME, "orders WHERE account = ? AND client_id = ?", account, client_id)
@@ -270,6 +314,15 @@ class Journal:
     def fills(self, account: str, client_id: str) -> list[Fill]:
         """The booked fills of an order, in the venue's order."""
         return self._rows(_FILL, "fills WHERE account = ? AND client_id = ? ORDER BY trade_id", account, client_id)
+
+    def all_fills(self, account: str) -> dict[str, list[Fill]]:
+        """All booked fills by the client id of their order, in the venue's order."""
+        found: dict[str, list[Fill]] = {}
+        for name, body in self._db.rows(
+            "SELECT client_id, body FROM fills WHERE account = ? ORDER BY symbol, trade_id", (account,)
+        ):
+            found.setdefault(name, []).append(_FILL.validate_json(body))
+        return found
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""

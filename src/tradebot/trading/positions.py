@@ -43,6 +43,7 @@ class PositionEvent(StrEnum):
     SHRINK = "too little to sell"
     GROW = "enough to sell"
     ABSORB = "taken over by a new entry"
+    RELEASE = "written off by a person"
 
 
 _S, _E = PositionState, PositionEvent
@@ -66,6 +67,7 @@ POSITION: Machine[PositionState, PositionEvent] = Machine(
         (_S.IN_DOUBT, _E.CLOSE): _S.CLOSED,
         (_S.DUST, _E.GROW): _S.OPEN,
         (_S.DUST, _E.ABSORB): _S.CLOSED,
+        **{(held, _E.RELEASE): _S.CLOSED for held in (_S.OPEN, _S.IN_DOUBT, _S.DUST)},
     },
 )
 
@@ -140,6 +142,15 @@ class Position:
         """This dust after a new entry took it over, at the cost that it took over."""
         left = replace(self, quantity=ZERO, bought=self.bought - self.quantity, cost=self.cost - self.open_cost)
         return left.step(PositionEvent.ABSORB)
+
+    def released(self, left: Decimal) -> Position:
+        """This position once a person has written off all but `left`, at cost: no gain and no loss."""
+        gone = self.quantity - left
+        written_off = (gone * self.entry).quantize(_FINE) if left else self.open_cost
+        after = replace(self, quantity=left, bought=self.bought - gone, cost=self.cost - written_off)
+        if not left:
+            return after.step(PositionEvent.RELEASE)
+        return after.step(PositionEvent.HELD) if self.state is PositionState.IN_DOUBT else after
 
     def exiting(self) -> Position:
         """This position with one more exit intended."""

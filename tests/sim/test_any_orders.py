@@ -25,10 +25,10 @@ from tradebot.sim.prices import Synthetic
 from tradebot.sim.proposals import NEEDS, falls
 from tradebot.sim.refusals import Refused
 
-START = {"USDT": D(30_000), "ETH": D(8), "BTC": D("0.5")}
+START = {"USDT": D(3_000_000), "ETH": D(800), "BTC": D(50)}  # enough for more than is traded in a minute
 PRICES = Synthetic(1, 2)
 symbols, sides = st.sampled_from(["ETHUSDT", "BTCUSDT"]), st.sampled_from(Side)
-sizes = st.integers(4, 25_000)  # dollars
+sizes = st.one_of(st.integers(4, 25_000), st.integers(25_000, 2_500_000))  # dollars
 away = st.integers(-100, 100)  # hundredths of a percent of the last price
 waits = st.sampled_from(["GTC", "GTC", "IOC", "FOK"])
 kinds = st.sampled_from([*OrderType, *sorted(ALGO)])
@@ -168,7 +168,7 @@ def test_a_long_story_of_all_types_ends_in_every_way(seed: int) -> None:
     story.begin("0.001", "0.0005")
     for _ in range(150):
         symbol, side = chance.choice(["ETHUSDT", "BTCUSDT"]), chance.choice([*Side])
-        size, at, stop, under = (chance.randint(*ends) for ends in ((10, 3000), (-60, 60), (1, 60), (1, 60)))
+        size, at, stop, under = (chance.randint(*ends) for ends in ((10, 300_000), (-60, 60), (1, 60), (1, 60)))
         rest, kind = chance.choice(["GTC", "IOC", "FOK"]), chance.choice([*OrderType])
         acts: list[tuple[int, Any, tuple[Any, ...]]] = [
             (8, story.place, (symbol, side, kind, size, at, stop, rest)),
@@ -184,8 +184,11 @@ def test_a_long_story_of_all_types_ends_in_every_way(seed: int) -> None:
         story.what_is_held_is_what_was_traded()
         story.what_is_locked_is_what_open_orders_need()
         story.every_order_agrees_with_its_trades()
-    ways = {(entry.type, event.event) for event, entry in story.venue.executed()}
+    happened = story.venue.executed()
+    ways = {(entry.type, event.event) for event, entry in happened}
+    parts = [event.fill for event, _ in happened if event.status == "PARTIALLY_FILLED"]
     story.teardown()
     assert {kind for kind, event in ways if event == "TRADE"} == {*OrderType}
     assert {kind for kind, event in ways if event == "TRIGGERED"} == ALGO
+    assert {fill.maker for fill in parts if fill} == {True, False}
     assert {event for _, event in ways} == {"NEW", "TRIGGERED", "TRADE", "CANCELED", "EXPIRED"}

@@ -117,3 +117,13 @@ async def test_a_full_pool_is_a_failure_before_sending() -> None:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_nothing_is_sent_a_second_time_behind_the_clients_back(method: str) -> None:
+    server = Server(OK, None)
+    async with served(server) as client:
+        await client.get(server.address)
+        with pytest.raises(httpx.ReadError):
+            await client.request(method, server.address)
+    assert len(server.heads) == 2

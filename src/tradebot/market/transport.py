@@ -55,8 +55,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         """The session, which must be made while a loop runs. httpx unpacks bodies; cookies are nobody's business."""
         pool = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._ssl)
         jar = aiohttp.DummyCookieJar()
-        self._session = aiohttp.ClientSession(connector=pool, cookie_jar=jar, auto_decompress=False)
-        return self._session
+        self._session = session = aiohttp.ClientSession(connector=pool, cookie_jar=jar, auto_decompress=False)
+        # It would send all but POST a second time when a kept connection is lost: a cancel too, and beside the budget.
+        session._retry_connection = False  # noqa: SLF001 (there is no public way)
+        return session
 
 
 @lru_cache(maxsize=16)

@@ -8,11 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from tradebot import commands
 from tradebot.clock import MINUTE, RealClock, SteppedClock, parse_time
 from tradebot.config import Settings
-from tradebot.errors import ConfigError, OrderUnknown, UnknownName, VenueUnreachable
+from tradebot.errors import (
+    ConfigError,
+    OrderRejected,
+    OrderUnknown,
+    UnknownName,
+    UsageError,
+    VenueBusy,
+    VenueRejected,
+    VenueUnreachable,
+)
+from tradebot.market.binance import BinanceClient
+from tradebot.market.tally import decode
+from tradebot.market.usage import WEIGHT
 from tradebot.market.venue import Order, Side
-from tradebot.session import FollowedClock, account_key, open_session, venue_key
+from tradebot.session import FollowedClock, account_key, limits_file, open_session, venue_key
 
 from .conftest import AT, MakeSettings, served
 
@@ -165,3 +178,70 @@ def test_faults_of_the_market_make_it_another_venue(make_settings: MakeSettings,
     holes = venue_key(make_settings(sim__faults=plan(tmp_path, "[[fault]]\nkind = 'holes'\n")))
     assert holes.startswith(f"{plain}-faults-")
     assert venue_key(make_settings(sim__faults=plan(tmp_path, "seed = 2\n[[fault]]\nkind = 'holes'\n"))) != holes
+
+
+def used(settings: Settings) -> int:
+    """Weight that the processes of a data folder have used in the venue's minute."""
+    (path,) = (settings.data_path / "limits").iterdir()
+    usage = decode(path.read_bytes())
+    return next(window.used for window in usage.windows if window.what == WEIGHT and window.begin <= START)
+
+
+async def test_what_one_session_uses_of_the_limits_the_next_one_counts_on_from(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url:
+        settings, spent = remote(make_settings, url), []
+        for _ in range(3):
+            async with open_session(settings) as session:
+                await session.feed.klines("BTCUSDT", "5m", None, 1)
+            spent.append(used(settings))
+    assert spent[0] < spent[1] < spent[2]
+
+
+async def test_a_ban_of_a_session_before_is_known_without_asking_the_venue(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url:
+        settings = remote(make_settings, url)
+        async with open_session(settings) as session:
+            assert isinstance(session.feed, BinanceClient)
+            session.feed.budget.silence(2 * MINUTE)
+        before = used(settings)
+        with pytest.raises(VenueBusy, match="allows no request for 120 s"):
+            async with open_session(settings) as session:
+                await session.feed.time()
+        assert used(settings) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "file"),
+    [
+        ("binance", "", "binance"),
+        ("binance", "https://api1.binance.com", "binance"),
+        ("binance-usdm", "https://fapi.binance.com", "binance-usdm"),
+        ("binance", "https://testnet.binance.vision", "binance@testnet.binance.vision"),
+        ("binance", "http://127.0.0.1:8080", "binance@127.0.0.1:8080"),
+    ],
+)
+def test_limits_are_counted_by_venue_and_address(
+    make_settings: MakeSettings, name: str, address: str, file: str
+) -> None:
+    settings = make_settings(venue__name=name, venue__base_url=address)
+    assert limits_file(settings) == settings.data_path / "limits" / file
+
+
+async def test_futures_are_market_data_for_signals_and_no_venue_for_orders(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url:
+        settings = make_settings(venue__name="binance-usdm", venue__base_url=url, strategy__min_score=0)
+        document = await commands.fetch(settings)
+        assert (len(document["series"]), document["errors"]) == (18, [])
+        assert document["weight"] == 1 + 18 * 2, "the rules, and 200 bars of each series"
+        assert (await commands.predict(settings))["predictions"]
+        async with open_session(settings) as session:
+            assert isinstance(session.feed, BinanceClient)
+            assert all(rules.min_notional > 0 for rules in session.instruments.values())
+            assert len(await session.feed.klines("BTCUSDT", "5m", None, 9_999)) == 1_500
+            assert (await session.feed.prices()).keys() == session.instruments.keys()
+            with pytest.raises(OrderRejected, match="submit is not supported on this venue"):
+                await session.feed.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
+            with pytest.raises(VenueRejected, match="balances is not supported"):
+                await session.feed.balances()
+        with pytest.raises(UsageError, match="orders on binance-usdm are not built yet"):
+            await commands.run(settings, 1, lambda _: None)

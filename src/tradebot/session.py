@@ -188,7 +188,7 @@ async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
     """
     clock = RealClock()
     venue = await stack.enter_async_context(_over_network(settings, clock))
-    known = venue.budget.usage
+    known = venue.budget.known
     if known.own_time and await _simulated(venue):
         return await _own_clock(settings, venue)
     clock.sync(clock.now() + known.ahead, 0.0)

@@ -115,7 +115,7 @@ async def test_market_data_comes_from_the_paths_of_the_profile() -> None:
     options = {"clock": SteppedClock(T0), "base_url": "http://venue.test:81/"}
     async with BinanceClient(VENUES["binance"], transport=transport, **options) as venue:
         assert (await venue.instruments())["BTCUSDT"].tradable
-        assert [window.most for window in venue.budget.windows if window.what == WEIGHT] == [9000]
+        assert [window.most for window in venue.budget.known.windows if window.what == WEIGHT] == [9000]
         assert (await venue.tickers())["BTCUSDT"].last == Decimal("9.5")
         assert (await venue.prices())["BTCUSDT"] == Decimal("9.5")
         assert (await venue.klines("BTCUSDT", "5m", None, 7)).open_time.tolist() == [T0]

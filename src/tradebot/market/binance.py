@@ -385,7 +385,7 @@ class BinanceClient(Feed, Broker):
         """What the venue says is used of each limit, and of its clock."""
         headers = {name.lower(): value for name, value in response.headers.raw}
         self.sim_clock = headers.get(b"x-sim-clock", self.sim_clock.encode()).decode()
-        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.windows]
+        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.known.windows]
         return {limit: int(count) for limit, count in counts if count.isdigit()}
 
     @contextmanager

@@ -49,9 +49,9 @@ class Budget:
         return self._tally.update(self._present)
 
     @property
-    def windows(self) -> tuple[Window, ...]:
-        """The limits, as last seen."""
-        return self._tally.usage.windows
+    def known(self) -> Usage:
+        """What was last seen, whatever time it is: for who does not know the venue's time yet."""
+        return self._tally.usage
 
     def wait_ms(self, cost: Cost) -> int:
         """0, and it is spent until `answered`; or the venue ms to wait before asking again, and nothing is."""

@@ -293,7 +293,7 @@ def test_after_a_ban_neither_a_running_nor_a_new_process_sends_anything_before_i
         return process.returncode, told
 
     with control:
-        running = hammer(url, 0.9)
+        running = hammer(url, 0.5)
         assert running()["code"] == -1003
         before = requests()
         code, told = fetch()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import uvicorn
 
@@ -18,6 +19,10 @@ from tradebot.sim.app import create_app
 
 AT = "2025-06-02T15:00:00Z"
 KLINES = Path(__file__).parent.parent.parent / "shared" / "klines"
+
+# No test fails on a time, and these machines are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 MakeSettings = Callable[..., Settings]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import platform
@@ -48,24 +49,36 @@ class Venue:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def _ask(self, path: str, body: Any = None) -> Any:
+    def raw(self, path: str, body: Any = None) -> bytes:
+        """What it answers, also if a fault has closed its door for a moment."""
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data)) as reply:  # noqa: S310 (ours)
-            return json.load(reply)
+        for left in reversed(range(100)):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data)) as reply:  # noqa: S310
+                    return bytes(reply.read())
+            except (OSError, http.client.HTTPException):
+                if not left:
+                    raise
+                time.sleep(0.05)
+        raise AssertionError
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What it answers, as JSON."""
+        return json.loads(self.raw(path, body))
 
     def step(self, ms: int) -> None:
         """Move its clock on."""
-        self._ask("/sim/clock", {"advance": ms})
+        self.ask("/sim/clock", {"advance": ms})
 
     @property
     def now(self) -> int:
         """Its time."""
-        return int(self._ask("/sim/clock")["now"])
+        return int(self.ask("/sim/clock")["now"])
 
     @property
     def requests(self) -> int:
         """How many it was sent, those to its control endpoints left out."""
-        return int(self._ask("/sim/faults")["requests"])
+        return int(self.ask("/sim/faults")["requests"])
 
 
 @contextmanager
@@ -149,12 +162,12 @@ async def ccxt_client(url: str) -> dict[str, float]:
         await client.close()
 
 
-def settings_of(served: Venue, folder: str, symbols: int) -> Settings:
-    """A client's settings."""
+def settings_of(served: Venue, folder: str, symbols: int, **more: float) -> Settings:
+    """A client's settings; `more` are those of `[venue]`."""
     keys = {
         "venue.name": "binance", "venue.base_url": served.url, "venue.connections": CONNECTIONS, "data_dir": folder,
         "universe.top": symbols, "market.intervals": ",".join(INTERVALS), "market.bars": BARS,
-        "run.step": True, "run.fetch_deadline_s": 600,
+        "run.step": True, "run.fetch_deadline_s": 600, **{f"venue.{name}": value for name, value in more.items()},
     }  # fmt: skip
     return load(None, {key: ("bench", value) for key, value in keys.items()}, {})
 

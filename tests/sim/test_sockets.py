@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import struct
@@ -170,6 +171,17 @@ async def test_a_client_that_leaves_while_it_waits_does_no_harm(venue: Venue) ->
     with connect(venue) as raw:
         raw.sendall(INFO)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await venue.under()
+    assert (await venue.get("ping")).status_code == 200
+
+
+async def test_a_client_that_left_before_its_reset_does_no_harm(venue: Venue, caplog: pytest.LogCaptureFixture) -> None:
+    await venue.under(Latency(ms=60), Dropped(how="reset"))
+    with connect(venue) as raw:
+        raw.sendall(PING)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await asyncio.sleep(0.2)
+    assert not caplog.records
     await venue.under()
     assert (await venue.get("ping")).status_code == 200
 

@@ -204,6 +204,8 @@ async def _send(outcome: Outcome, reply: Reply, send: Send) -> None:
 async def _lose(wire: Wire, scope: Scope, receive: Receive) -> None:
     """End the connection in an orderly way or by a reset, and wait until it has gone."""
     connection: asyncio.Transport = scope[_CONNECTION]
+    if connection.is_closing():  # the client was faster, and its socket is no more
+        return
     if wire in (Wire.REFUSED, Wire.RESET):
         connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.abort()

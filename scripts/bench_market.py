@@ -30,8 +30,8 @@ from bench_sim import Figure
 from tradebot import sim
 from tradebot.config import Settings, load
 from tradebot.errors import Regression
+from tradebot.intake import fetch
 from tradebot.market.bars import last_closed
-from tradebot.pipeline import fetch
 from tradebot.session import Session, open_session
 
 AT = "2026-06-02T15:02:00Z"
@@ -174,9 +174,9 @@ def settings_of(served: Venue, folder: str, symbols: int, **more: float) -> Sett
 
 async def refreshed(session: Session) -> tuple[int, float, int]:
     """One refresh of the universe: series, ms and requests."""
-    universe = await session.scout.universe()
+    symbols = (await session.scout.universe()).symbols
     begin, before, number = time.perf_counter(), session.feed.requests, 0
-    async with aclosing(fetch(session, universe, session.clock.now())) as stream:
+    async with aclosing(fetch(session, symbols, session.clock.now())) as stream:
         async for ready in stream:
             if ready.error is not None:
                 raise Regression(f"{ready.symbol} {ready.interval}: {ready.error}")

@@ -253,3 +253,12 @@ async def test_an_order_that_never_left_is_not_called_one_in_doubt(rig: Rig) -> 
         assert not error.sent
         await rig.venue.reached()
         assert not rig.venue.executed("one")
+
+
+async def test_pages_of_klines_are_what_the_venue_has_and_no_longer_than_it_lets_them_be(rig: Rig) -> None:
+    async with rig.client() as client:
+        newest = await client.klines(SYMBOL, "1m", None, 5_000)
+        assert (len(newest), newest.open_time[-1]) == (1_000, NOW // MINUTE * MINUTE)
+        assert len(await client.klines(SYMBOL, "1m", NOW + MINUTE, 5)) == 0
+        first = await client.klines(SYMBOL, "1d", 0, 1)
+        assert first.open_time[0] == (await client.klines(SYMBOL, "1d", 0, 5_000)).open_time[0] > 0

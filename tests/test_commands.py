@@ -8,8 +8,7 @@ import pytest
 
 from tradebot import commands
 from tradebot.config import Settings
-from tradebot.documents import Document
-from tradebot.errors import Locked, MarketError, ModelError, TradingError, UnknownName, VenueUnreachable
+from tradebot.errors import ModelError, UnknownName, VenueUnreachable
 from tradebot.market.bars import Klines
 from tradebot.market.store import Ready
 from tradebot.session import open_session
@@ -45,46 +44,12 @@ async def test_a_wrong_strategy_is_told_before_the_venue_is_asked(make_settings:
     for command in (commands.analyze, commands.predict):
         with pytest.raises(UnknownName, match="trand"):
             await command(settings)
-    with pytest.raises(UnknownName, match="trand"):
-        await commands.run(settings, 1, lambda _: None)
 
 
 async def test_a_wrong_model_is_told_before_the_venue_is_asked(make_settings: MakeSettings) -> None:
     settings = make_settings(model__path="none.onnx", venue__name="binance", venue__base_url="http://127.0.0.1:9")
     with pytest.raises(ModelError, match=r"none\.onnx"):
         await commands.predict(settings)
-
-
-async def test_the_lock_is_given_back_after_a_run_that_failed(make_settings: MakeSettings) -> None:
-    settings = make_settings(venue__name="binance", venue__base_url="http://127.0.0.1:9", venue__retries=0)
-    for _ in range(2):
-        with pytest.raises(MarketError):
-            await commands.run(settings, 1, lambda _: None)
-
-
-async def test_a_lock_that_is_held_or_cannot_be_made_means_no_cycle(make_settings: MakeSettings) -> None:
-    from filelock import FileLock
-
-    settings = make_settings()
-    documents: list[Document] = []
-    with FileLock(settings.data_path / "lock"), pytest.raises(Locked):
-        await commands.run(settings, 1, documents.append)
-    (settings.data_path / "lock").unlink(missing_ok=True)
-    (settings.data_path / "lock").mkdir()
-    with pytest.raises(TradingError, match="no lock, no orders"):
-        await commands.run(settings, 1, documents.append)
-    assert documents == []
-
-
-async def test_positions_are_what_the_run_left(make_settings: MakeSettings) -> None:
-    settings = make_settings(strategy__min_score=0.05, model__threshold=0.0)
-    documents: list[Document] = []
-    await commands.run(settings, 1, documents.append)
-    held = commands.positions(settings)
-    assert held["account"] == "sim-at-20250602T150000Z-paper"
-    assert held["positions"]
-    assert {row["symbol"] for row in held["positions"]} == {row["symbol"] for row in documents[0]["positions"]}
-    assert {row["mark"] for row in held["positions"]} == {None}
 
 
 def test_an_export_tells_what_was_checked(tmp_path: Path) -> None:

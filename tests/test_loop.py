@@ -16,6 +16,7 @@ from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import VenueUnreachable
 from tradebot.loop import Loop
+from tradebot.market.venue import Broker
 from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
 from tradebot.trading.desk import Desk
@@ -148,6 +149,9 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
 
         doubts: ClassVar[list[str]] = []
 
+        def __init__(self, broker: Broker, journal: Journal) -> None:
+            self.broker, self.journal = broker, journal
+
         def positions(self) -> list[Any]:
             return []
 
@@ -168,8 +172,9 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
     settings = make_settings(**EAGER, sim__clock="scaled", sim__speed=6000.0)
     documents: list[Document] = []
     async with open_session(settings, trading=True) as session:
-        with WorkerPool(1, "never", None) as pool:
-            loop = Loop(Pipeline(session, pool), Slow())  # type: ignore[arg-type]
+        assert session.broker is not None
+        with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+            loop = Loop(Pipeline(session, pool), Slow(session.broker, journal))  # type: ignore[arg-type]
             await asyncio.wait_for(loop.run(2, documents.append), 20)
     assert seen[:3] == ["monitor", "enter", "monitor"]
     assert [each["cycle"] for each in documents] == [1, 2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tradebot import commands
+from tradebot import commands, holding
 from tradebot.clock import MINUTE
 from tradebot.config import Settings
 from tradebot.documents import Document
@@ -72,7 +72,7 @@ async def test_the_seven_pairs_are_traded_in_their_own_quote_coin(
         settings = make_settings(
             venue__name="binance", venue__base_url=url, run__step=True, strategy__min_score=0.05, model__threshold=0.0
         )
-        await commands.run(settings, 6, documents.append)
+        await holding.run(settings, 6, documents.append)
         async with open_session(settings, trading=True) as session:
             assert session.broker is not None
             balances = await session.broker.balances()

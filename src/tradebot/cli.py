@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from tradebot import __version__, cli_fetch, cli_train
+from tradebot import __version__, cli_fetch, cli_trade, cli_train
 from tradebot.ending import Ended, finish
 from tradebot.errors import TradebotError, UsageError
 
@@ -70,13 +70,14 @@ class Terminal:
 
             print(encode(document), flush=True)
             return
-        from tradebot import fetch_report, report
+        from tradebot import fetch_report, report, trade_report
 
         if kind == "run":  # in a loop, people need not read the same signals every minute
             document = {**document, "repeated": document["signals"] == self.signals != []}
             self.signals = document["signals"]
         console = report.console(sys.stdout if sys.stdout.isatty() else sys.stderr)
-        report.show(console, (report.RENDERERS | fetch_report.RENDERERS)[kind](document))
+        renderers = report.RENDERERS | fetch_report.RENDERERS | trade_report.RENDERERS
+        report.show(console, renderers[kind](document))
 
     def tell(self, kind: str, document: "Document") -> None:
         """Print like `emit`; where that is impossible (a full disk, say) the work goes on all the same."""
@@ -217,12 +218,6 @@ PredictedOption = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", help="Write the rows with their probability.", show_default=False),
 ]
-OnceOption = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
-CyclesOption = Annotated[
-    int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
-]
-
-
 command("fetch", *LOOKING)(cli_fetch.fetch)
 
 
@@ -274,22 +269,8 @@ def predict(
 command("train", *EVERYWHERE, "symbols", "intervals", "strategy")(cli_train.train)
 
 
-@command("run", *LOOKING, "strategy", "model")
-def run(settings: "Settings", terminal: Terminal, once: OnceOption = False, cycles: CyclesOption = None) -> None:
-    """Trade: one cycle a minute until it is stopped.  Example: tradebot run --once"""
-    from tradebot import commands
-
-    if once and cycles not in (None, 1):
-        raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
-    finish(commands.run(settings, 1 if once else cycles, lambda each: terminal.tell("run", each)))
-
-
-@command("positions", *EVERYWHERE)
-def positions(settings: "Settings", terminal: Terminal) -> None:
-    """Show what the account holds, without asking the venue.  Example: tradebot positions --json"""
-    from tradebot import commands
-
-    terminal.emit("positions", commands.positions(settings))
+command("run", *LOOKING, "strategy", "model")(cli_trade.run)
+command("positions", *EVERYWHERE)(cli_trade.positions)
 
 
 @command("export-onnx", "data_dir")

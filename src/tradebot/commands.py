@@ -24,18 +24,16 @@ from tradebot.documents import (
     signal_document,
     skipped_document,
 )
-from tradebot.errors import Locked, MarketError, TradingError
+from tradebot.errors import MarketError, TradingError
 from tradebot.intake import fetch_all
-from tradebot.loop import Emit, Loop
+from tradebot.loop import Emit
 from tradebot.market.bars import interval_ms
 from tradebot.market.store import Ready
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of
 from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
 from tradebot.progress import Progress, unseen
-from tradebot.session import Session, account_key, open_session
-from tradebot.trading.desk import Desk
-from tradebot.trading.journal import Journal
+from tradebot.session import Session, open_session
 
 log = logging.getLogger(__name__)
 
@@ -160,49 +158,6 @@ async def predict_table(settings: Settings, source: str, raw: bytes | None, outp
         "skipped": [],
         "warnings": [],
     }
-
-
-async def run(settings: Settings, cycles: int | None, emit: Emit) -> None:
-    """Cycles with orders; `Locked` if another instance trades from the same data folder."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(settings.data_path / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Locked(
-            f"another tradebot run holds {lock.lock_file}; wait for its end or use another --data-dir"
-        ) from None
-    except OSError as error:
-        raise TradingError(f"{lock.lock_file}: {error.strerror}; no lock, no orders") from None
-    try:
-        await _run(settings, cycles, emit)
-    finally:
-        lock.release()
-
-
-async def _run(settings: Settings, cycles: int | None, emit: Emit) -> None:
-    strategy_of(settings)
-    model_path(settings)
-    with make_pool(settings) as pool, Journal(settings.data_path / "state.db") as journal:
-        async with open_session(settings, trading=True) as session:
-            pipeline = Pipeline(session, pool)
-            universe = await pipeline.scan()
-            assert session.broker is not None
-            desk = Desk(
-                session.broker, journal, session.clock, settings, session.instruments, universe.quote, session.account
-            )
-            await Loop(pipeline, desk).run(cycles, emit)
-
-
-def positions(settings: Settings) -> Document:
-    """What the account of the settings' venue holds, from the journal alone; no venue is asked."""
-    account, state = account_key(settings), settings.data_path / "state.db"
-    if not state.exists():
-        return {"schema": SCHEMA, "account": account, "positions": []}
-    with Journal(state) as journal:
-        held = [position.document(None) for position in journal.positions(account)]
-    return {"schema": SCHEMA, "account": account, "positions": held}
 
 
 def export_onnx(source: Path, target: Path | None, success: int | None = None) -> Document:

@@ -12,7 +12,9 @@ from typing import TypeAlias
 
 from tradebot.clock import HOUR, SECOND, monotonic_ms
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
+from tradebot.errands import Errands
 from tradebot.errors import TradebotError
+from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
 from tradebot.market.scout import RULES_LAST_MS
 from tradebot.marks import MarkBoard
@@ -20,6 +22,7 @@ from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.trading.desk import Desk, Outcome, Prediction
 from tradebot.trading.orders import OrderState
 from tradebot.trading.positions import PositionState
+from tradebot.trading.reconcile import Reconciliation
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
@@ -57,6 +60,11 @@ class Loop:
         self.pipeline, self.desk, self.session = pipeline, desk, pipeline.session
         self.every = pipeline.settings.run.every_s * SECOND
         self.marks = MarkBoard(self.session, pipeline.intervals[0], ttl_bounds(pipeline.settings))
+        self.reconciliation = Reconciliation(
+            desk.broker, desk.journal, self.session.clock, self.session.account,
+            instruments=self.session.instruments, every_s=pipeline.settings.trading.reconcile_s,
+        )  # fmt: skip
+        self.hand = Hand(self.session, desk, self.reconciliation)
         self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
         self._traded = False
         self._error: TradebotError | None = None
@@ -67,7 +75,17 @@ class Loop:
         feed = self.session.feed
         cycle = Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
         await asyncio.gather(self._monitor(cycle), self._look(cycle))
+        if self.reconciliation.due:
+            await self._reconcile(cycle)
         return cycle
+
+    async def _reconcile(self, cycle: Cycle) -> None:
+        """Compare the account with the journal, now that what was in doubt has been looked up."""
+        with cycle.watch("monitor"):
+            try:
+                cycle.warnings += await self.reconciliation.compare(cycle.look.universe.symbols if cycle.look else ())
+            except TradebotError as error:
+                cycle.fail(error)
 
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):
@@ -111,11 +129,14 @@ class Loop:
             reason = f"the trading rules are {age / HOUR:.0f} h old and cannot be read anew"
             cycle.skipped = dict.fromkeys((prediction.symbol for prediction in predictions), reason)
             return
+        refused = {each.symbol: why for each in predictions if (why := self.reconciliation.refusal(each.symbol))}
+        predictions = [each for each in predictions if each.symbol not in refused]
         threshold = self.pipeline.threshold
         if self.marks.asked < cycle.started and self.desk.hopeful(predictions, cycle.marks, threshold):
             cycle.marks = await self.marks.ask()
-        outcomes, cycle.skipped = await self.desk.enter(predictions, cycle.marks, threshold)
+        outcomes, skipped = await self.desk.enter(predictions, cycle.marks, threshold)
         cycle.outcomes += outcomes
+        cycle.skipped = refused | skipped
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
@@ -124,6 +145,8 @@ class Loop:
             "schema": SCHEMA,
             "cycle": cycle.number,
             "venue": self.session.venue,
+            "mode": self.pipeline.settings.trading.mode,
+            "account": self.session.account,
             "started": cycle.started,
             "now": self.session.clock.now(),
             "total_ms": cycle.watch.total_ms,
@@ -133,6 +156,7 @@ class Loop:
             **_seen(cycle.look),
             "orders": [outcome.document() for outcome in cycle.outcomes],
             "positions": [self.desk.document(position, cycle.marks) for position in self.desk.positions()],
+            "external": self.reconciliation.external,
             "skipped": skipped_document({**(cycle.look.skipped if cycle.look else {}), **cycle.skipped}),
             "warnings": cycle.warnings,
         }
@@ -144,6 +168,7 @@ class Loop:
         one's error is raised. A minute that passes while a cycle works is left out and counted.
         """
         warnings = await self.desk.reconcile()
+        attending = asyncio.create_task(self.hand.attend(Errands(self.pipeline.settings.data_path)))
         try:
             for number in itertools.count(1):
                 due = self.session.clock.now() // self.every * self.every + self.every
@@ -155,7 +180,7 @@ class Loop:
                 warnings = await self._next(due)
             await self._drain(0)
         finally:
-            await self._settle()
+            await self._settle(attending)
         if self._error is not None and not self._traded:
             raise self._error
 
@@ -199,16 +224,17 @@ class Loop:
         jump = clock.now() - before - (monotonic_ms() - started) * getattr(clock, "speed", 1.0)
         return [f"the venue's clock jumped by {jump / SECOND:+.0f} s"] if abs(jump) > JUMP else []
 
-    async def _settle(self) -> None:
+    async def _settle(self, attending: asyncio.Task[None]) -> None:
         """Orders in the air may come back for a few seconds; then they are left in doubt, on record."""
         self._ending = True
-        tasks = [task for _, task in self._under_way]
-        if not tasks:
-            return
+        self.hand.rest(attending)
+        tasks = [attending, *(task for _, task in self._under_way)]
         _, late = await asyncio.wait(tasks, timeout=GRACE_S)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if not attending.cancelled() and (bug := attending.exception()):
+            raise bug
 
 
 def _seen(look: Look | None) -> Document:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradebot.config import SECRETS, Settings, environment_secrets
-from tradebot.errors import ConfigError, UsageError
-from tradebot.market.account import Holder
+from tradebot.errors import ConfigError, JournalError, UsageError
+from tradebot.market.account import Holder, masked
 from tradebot.market.binance import BinanceClient
 from tradebot.market.profiles import VENUES
 from tradebot.market.signing import Credentials, KeyKind
-from tradebot.session import SIM
+from tradebot.session import SIM, Session
+from tradebot.trading.journal import Identified, Journal
+from tradebot.trading.orders import figure
 
 LARGEST_FILE = 65_536
+COINS = 8  # shown of an account
 FROM = f"an API key (${SECRETS[0]} and ${SECRETS[1]}, or keys.file)"
 
 
@@ -104,6 +107,35 @@ def _is_private(path: Path, status: os.stat_result) -> None:
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigError(f"key file {path}: others can read it (mode {mode:04o}); run: chmod 600 '{path}'")
+
+
+def recognise(journal: Journal, account: str, uid: str, now: int) -> None:
+    """Note whose account is traded as `account`; `JournalError` if it was another one before."""
+    known = journal.identity(account)
+    if known is None:
+        journal.record(account, now, Identified(uid))
+    elif known != uid:
+        raise JournalError(
+            f"{journal.path}: '{account}' is the account {masked(known)}, but this API key belongs to {masked(uid)}; "
+            "use that account's key, or another --data-dir for this one"
+        )
+
+
+def briefing(settings: Settings, session: Session, examined: Examined) -> list[str]:
+    """What is about to be traded, a line each: account, universe, limits."""
+    trading, held = settings.trading, examined.holder.balances
+    coins = [f"{figure(balance.total)} {coin}" for coin, balance in sorted(held.items())]
+    more = f" and {len(coins) - COINS} more" if len(coins) > COINS else ""
+    limits = (f"{name} = {value}" for name, value in trading.model_dump(mode="json", exclude={"mode"}).items())
+    symbols = ", ".join(settings.universe.symbols) or f"the {settings.universe.top} most traded"
+    excluded = ", ".join(settings.universe.exclude)
+    account = f"{trading.mode} trading on {session.venue}, account {examined.holder.masked}"
+    return [
+        f"{account}: {', '.join(coins[:COINS]) or 'nothing'}{more}",
+        f"universe: {symbols}{excluded and f' without {excluded}'}",
+        f"limits: {', '.join(limits)}",
+        *(f"warning: {warning}" for warning in examined.warnings),
+    ]
 
 
 async def examine(settings: Settings, client: BinanceClient) -> Examined:

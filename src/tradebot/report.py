@@ -209,11 +209,6 @@ def run(document: Document) -> Iterable[Table | Text]:
     yield from _notes({**document, "skipped": [row for row in document["skipped"] if row["symbol"] not in signalled]})
 
 
-def positions(document: Document) -> Iterable[Table | Text]:
-    """What is held."""
-    yield _some(f"Positions of {document['account']}", document["positions"], POSITIONS)
-
-
 def export_onnx(document: Document) -> Iterable[Table | Text]:
     """What was written and how well it agrees."""
     yield Text(f"{document['source']} → {document['onnx']} ({document['features']} features)")
@@ -308,7 +303,7 @@ def bench(document: Document) -> Iterable[Table | Text]:
 
 
 RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
-    "fetch": fetch, "analyze": analyze, "predict": predict, "run": run, "positions": positions,
+    "fetch": fetch, "analyze": analyze, "predict": predict, "run": run,
     "train": train, "export-onnx": export_onnx, "strategies": strategies, "explain": explain, "serve": serve,
     "bench": bench,
 }  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MakeSettings, served
-from tradebot import commands
+from tradebot import commands, holding
 from tradebot.clock import DAY, MINUTE, SteppedClock
 from tradebot.config import Settings
 from tradebot.documents import Document
@@ -319,7 +319,7 @@ async def test_fetch_analyze_and_a_cycle_on_paper(make_settings: MakeSettings) -
         analyzed = await commands.analyze(settings)
         assert analyzed["skipped"] == []
         documents: list[Document] = []
-        await commands.run(settings, 1, documents.append)
+        await holding.run(settings, 1, documents.append)
     (cycle,) = documents
     assert cycle["warnings"] == cycle["left"] == []
     assert cycle["symbols"] == 4

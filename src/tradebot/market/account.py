@@ -20,8 +20,8 @@ class Holder:
 
     @property
     def masked(self) -> str:
-        """The uid for people to recognise, and for nobody else: its last three digits."""
-        return f"…{self.uid[-3:]}"
+        """`masked` of its uid."""
+        return masked(self.uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class KeyRights:
     trades: bool
     withdraws: bool
     bound: bool
+
+
+def masked(uid: str) -> str:
+    """An account's number for its owner to recognise, and for nobody else: its last three digits."""
+    return f"…{uid[-3:]}"
 
 
 def read_holder(reply: Any) -> Holder:

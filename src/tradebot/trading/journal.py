@@ -53,6 +53,8 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
 )
 """The statements that lead from each schema version to the next; the file's `user_version` counts them."""
 
+PROJECTIONS = ("orders", "positions", "fills")
+
 
 @dataclass(frozen=True)
 class Intended:
@@ -179,11 +181,15 @@ class Journal:
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""
         with self._db.transaction():
-            for table in ("orders", "positions", "fills"):
+            for table in PROJECTIONS:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
             for account, time, kind, body in facts:
                 self._project(account, time, _FACTS[kind].validate_json(body))
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows that follow from the facts, by table."""
+        return {table: self._db.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in PROJECTIONS}  # noqa: S608
 
     def _project(self, account: str, time: int, fact: Fact) -> bool:
         """Bring the rows up to date; False if the fact is known already."""

@@ -1,0 +1,119 @@
+"""The options of `run` and `positions`, and what each asks for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tradebot.ending import finish
+from tradebot.errors import UsageError
+
+if TYPE_CHECKING:
+    from tradebot.cli import Terminal
+    from tradebot.config import Settings
+
+ACTIONS = ("close", "release")
+MODES = ("history", "rebuild", "marks")
+BELONGS = {"since": "history", "output": "history"}
+
+Once = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
+Cycles = Annotated[
+    int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
+]
+Live = Annotated[bool, typer.Option("--live", help="Real money; needs trading.mode = live and an API key too.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[close|release SYMBOL…|all]", help="Close positions, or release doubtful ones.",
+                   show_default=False),
+]  # fmt: skip
+Marks = Annotated[bool, typer.Option("--marks", help="Ask the venue for prices and show the gains.")]
+History = Annotated[bool, typer.Option("--history", help="Show what the positions that are over have brought.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="With --history: only what ended from TIME on.",
+                             show_default=False)
+]  # fmt: skip
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="With --history: write it to FILE (.csv, .parquet).",
+                              show_default=False)
+]  # fmt: skip
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make orders and positions anew from the journal's facts.")]
+
+
+def run(
+    settings: "Settings", terminal: "Terminal", once: Once = False, cycles: Cycles = None, live: Live = False
+) -> None:
+    """Trade: one cycle a minute until it is stopped.  Example: tradebot run --once"""
+    from tradebot import holding, modes
+
+    if once and cycles not in (None, 1):
+        raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
+    credentials = modes.permit(settings, live=live)
+    number = 1 if once else cycles
+    finish(holding.run(settings, number, lambda each: terminal.tell("run", each), credentials, terminal.warn))
+
+
+def asked(words: list[str], given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Which of its modes a command line asks `positions` for, and the symbols; none means all."""
+    modes = [name for name in MODES if given[name]]
+    if len(modes) + bool(words) > 1:
+        raise UsageError(f"{' and '.join([*words[:1], *(f'--{name}' for name in modes)])} exclude each other")
+    mode = modes[0] if modes else words[0] if words else "show"
+    for option, fitting in BELONGS.items():
+        if given[option] and mode != fitting:
+            raise UsageError(f"--{option} goes with --{fitting} only")
+    if words and mode not in ACTIONS:
+        raise UsageError(f"positions {mode}: say close or release, or nothing to see what is held")
+    if words and len(words) == 1:
+        raise UsageError(f"positions {mode}: name the symbols, or all")
+    symbols = tuple(dict.fromkeys(word.upper() for word in words[1:]))
+    return mode, () if symbols == ("ALL",) else symbols
+
+
+def positions(
+    settings: "Settings",
+    terminal: "Terminal",
+    *,
+    words: Words = None,
+    marks: Marks = False,
+    history: History = False,
+    since: Since = None,
+    output: Output = None,
+    rebuild: Rebuild = False,
+    live: Live = False,
+) -> None:
+    """Show what the account holds, close it, or see what it brought.  Example: tradebot positions --history
+
+    Others: positions --marks; positions close BTCUSDT; positions close all; positions release BTCUSDT;
+    positions --history --since 2026-01-01 --output results.csv
+    """
+    from tradebot import holding
+
+    given = {"marks": marks, "history": history, "rebuild": rebuild, "since": since, "output": output}
+    mode, symbols = asked(words or [], given)
+    if mode in ACTIONS:
+        return _act(settings, terminal, mode, symbols, live)
+    if mode == "history":
+        return _history(settings, terminal, since, output)
+    if mode == "rebuild":
+        return terminal.emit("rebuild", holding.rebuild(settings))
+    document = finish(holding.marked(settings)) if mode == "marks" else holding.positions(settings)
+    return terminal.emit("positions", document)
+
+
+def _act(settings: "Settings", terminal: "Terminal", mode: str, symbols: tuple[str, ...], live: bool) -> None:
+    from tradebot import holding, modes
+
+    document = finish(holding.act(settings, mode, symbols, modes.permit(settings, live=live)))
+    terminal.emit(mode, document)
+    if mode == "close":
+        holding.require_closed(document)
+
+
+def _history(settings: "Settings", terminal: "Terminal", since: str | None, output: Path | None) -> None:
+    from tradebot import holding, tables
+    from tradebot.clock import parse_time
+
+    if output is not None:
+        tables.kind_of(output)
+    terminal.emit("results", holding.history(settings, parse_time(since) if since else 0, output))

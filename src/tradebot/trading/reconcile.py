@@ -1,0 +1,239 @@
+"""Reconciliation: orders, trades and balances of the venue against the journal.
+
+What is not in the journal is somebody else's (a person, another bot, another data folder): it is
+reported, left alone, and its symbol not entered. A coin of which the venue has less than the journal
+is a doubt, unless trades of others explain it; while there is one, nothing at all is entered. More
+than the journal has is no doubt: an account may hold coins that are not the bot's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal
+
+from tradebot.clock import DAY, HOUR, SECOND, Clock
+from tradebot.errors import TradingError
+from tradebot.market.venue import ZERO, Balance, Broker, Fill, Instrument, OrderReport, Side
+from tradebot.trading.journal import Audited, Journal, Released
+from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome, figure
+from tradebot.trading.placement import VENUE_ERRORS
+from tradebot.trading.positions import Position, PositionState
+
+LOOK_BACK = DAY
+"""Venue ms for which trades of others count."""
+
+AT_ONCE = 10
+"""Symbols whose trades are asked for in one comparison: each weighs as much as all balances."""
+
+OURS = "tb-"
+"""What the client ids of every tradebot begin with."""
+
+
+class Reconciliation:
+    """Compares an account with its journal, at the start and every `every_s` venue seconds.
+
+    `findings` are of the last comparison; until there was one, nothing may be entered.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        journal: Journal,
+        clock: Clock,
+        account: str,
+        *,
+        instruments: Mapping[str, Instrument],
+        every_s: int,
+    ) -> None:
+        self.broker, self.journal, self.clock, self.account = broker, journal, clock, account
+        self.instruments = instruments
+        self.findings: Audited | None = None
+        self._every = every_s * SECOND
+        self._due = 0
+        self._trouble = "not compared with the venue yet"
+        self._short: dict[str, Decimal] = {}
+        self._searched: dict[str, tuple[Decimal, int]] = {}
+        self._traded: dict[str, str] = {}
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next comparison."""
+        return self.clock.now() >= self._due
+
+    @property
+    def external(self) -> list[dict[str, str]]:
+        """For `external[]`: symbols that somebody else trades."""
+        found = self.findings.external if self.findings else {}
+        return [{"symbol": symbol, "reason": why} for symbol, why in sorted(found.items())]
+
+    def refusal(self, symbol: str) -> str | None:
+        """Why nothing may be entered, or not in this symbol; None if it may."""
+        if self.findings is None:
+            return f"exits only: {self._trouble}"
+        if self.findings.doubts:
+            return f"exits only: {self.findings.doubts[0]}"
+        return self.findings.external.get(symbol)
+
+    async def compare(self, universe: Iterable[str]) -> list[str]:
+        """Compare now; what is new, a line each. `universe` are the symbols that may be entered.
+
+        A venue that does not answer is told and asked again in the next cycle. Raises `JournalError`.
+        """
+        before = self._held()
+        try:
+            orders, balances = await self.broker.open_orders(), await self.broker.balances()
+            external = {order.symbol: _described(order) for order in orders if self._is_foreign(order)}
+            short, unclear = self._shortages(before, balances)
+            traded = await self._traded_by_others(short, universe, balances)
+        except VENUE_ERRORS as error:
+            self._trouble = f"the account could not be compared with the journal: {error}"
+            return [self._trouble]
+        lacking = [line for coin, (symbols, line) in short.items() if not any(each in traded for each in symbols)]
+        doubts = (*lacking, *self._in_doubt())
+        self._due = self.clock.now() + (0 if unclear or doubts else self._every)
+        return self._found(Audited({**traded, **external}, doubts))
+
+    def _found(self, findings: Audited) -> list[str]:
+        """Keep the findings; the lines that were not there before."""
+        old = self.findings or Audited({}, ())
+        self.findings = findings
+        if findings != self.journal.audit(self.account):
+            self.journal.record(self.account, self.clock.now(), findings)
+        new = {symbol: why for symbol, why in findings.external.items() if old.external.get(symbol) != why}
+        over = [f"{symbol}: no longer left alone" for symbol in old.external if symbol not in findings.external]
+        return [
+            *(f"{symbol}: {why}; left alone, and not entered" for symbol, why in new.items()),
+            *(f"{doubt}; no entries until that is settled" for doubt in findings.doubts if doubt not in old.doubts),
+            *over,
+        ]
+
+    def _is_foreign(self, order: OrderReport) -> bool:
+        known = self.journal.known(self.account, [order.client_id])
+        return not known and order.order_id not in {each.order_id for each in self.journal.unresolved(self.account)}
+
+    def _held(self) -> dict[str, list[Position]]:
+        """What the journal holds, by coin."""
+        held: dict[str, list[Position]] = {}
+        for position in self.journal.positions(self.account):
+            held.setdefault(position.base, []).append(position)
+        return held
+
+    def _shortages(
+        self, before: Mapping[str, list[Position]], balances: Mapping[str, Balance]
+    ) -> tuple[dict[str, tuple[list[str], str]], bool]:
+        """Coins of which the venue has too little, with symbols and a line; and whether some are not clear yet.
+
+        With an order under way the venue may know of a fill that the journal does not: only what is short
+        twice in a row by the same amount is short.
+        """
+        moving = {order.symbol for order in self.journal.unresolved(self.account)}
+        lacking: dict[str, Decimal] = {}
+        found: dict[str, tuple[list[str], str]] = {}
+        now = self._held()
+        for coin in before.keys() & now.keys():
+            ours = min(sum((p.quantity for p in held), ZERO) for held in (before[coin], now[coin]))
+            there = balances.get(coin, Balance()).total
+            if there >= ours:
+                continue
+            lacking[coin] = ours - there
+            symbols = [p.symbol for p in now[coin]]
+            if self._short.get(coin) == ours - there or not moving & {*symbols}:
+                found[coin] = symbols, f"{coin}: {figure(ours)} held by the journal, {figure(there)} by the venue"
+        self._short = lacking
+        return found, bool(lacking.keys() - found.keys())
+
+    async def _traded_by_others(
+        self, short: Mapping[str, tuple[Collection[str], str]], universe: Iterable[str], balances: Mapping[str, Balance]
+    ) -> dict[str, str]:
+        """Symbols whose difference trades of others explain: what is short, or held beyond what is ours.
+
+        Trades are asked for again where the difference is another one than before, and else every hour.
+        """
+        ours = {coin: sum((p.quantity for p in held), ZERO) for coin, held in self._held().items()}
+        symbols = {*(symbol for symbols, _ in short.values() for symbol in symbols), *universe}
+        differences: dict[str, tuple[Decimal, int]] = {}
+        for symbol in symbols & self.instruments.keys():
+            rules = self.instruments[symbol]
+            beyond = balances.get(rules.base, Balance()).total - ours.get(rules.base, ZERO)
+            if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.base in short:
+                differences[symbol] = beyond, self.clock.now() // HOUR
+        self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in differences}
+        changed = [symbol for symbol in sorted(differences) if self._searched.get(symbol) != differences[symbol]]
+        for symbol in changed[:AT_ONCE]:
+            self._traded.pop(symbol, None)
+            if why := self._explained(symbol, await self._foreign_fills(symbol), differences[symbol][0]):
+                self._traded[symbol] = why
+            self._searched[symbol] = differences[symbol]
+        self._searched = {symbol: size for symbol, size in self._searched.items() if symbol in differences}
+        return dict(self._traded)
+
+    async def release(self, symbol: str) -> list[str]:
+        """Believe the venue, by a person's word: what it does not have is written off, lost orders are given up.
+
+        What was done, a line each. `TradingError` if an order of ours is still open there, or if nothing of
+        `symbol` is held; `VENUE_ERRORS` if the venue does not answer.
+        """
+        balances = await self.broker.balances()
+        lines = [self._give_up(order) for order in self.journal.unresolved(self.account) if order.symbol == symbol]
+        held = [position for position in self.journal.positions(self.account) if position.symbol == symbol]
+        if not held and not lines:
+            raise TradingError(f"{symbol}: nothing is held, so there is nothing to release")
+        for position in held:
+            others = sum((p.quantity for p in self._held()[position.base] if p.id != position.id), ZERO)
+            there = max(ZERO, balances.get(position.base, Balance()).total - others)
+            left = min(position.quantity, there)
+            self.journal.record(self.account, self.clock.now(), Released(position.id, left))
+            lines.append(
+                f"{symbol}: {figure(position.quantity)} {position.base} by the journal, {figure(there)} by the venue; "
+                f"{figure(position.quantity - left)} written off, {figure(left)} kept"
+            )
+        self._due = 0
+        return lines
+
+    def _give_up(self, order: Outcome) -> str:
+        """An order whose outcome nobody knows is taken for one that never was."""
+        if order.state is not OrderState.UNKNOWN or order.order_id is not None:
+            raise TradingError(
+                f"{order.symbol}: order {order.client_id} is under way at the venue; cancel it there first"
+            )
+        self.journal.record(
+            self.account, self.clock.now(), Moved(order.client_id, OrderEvent.ABSENT, "given up by a person")
+        )
+        return f"{order.symbol}: order {order.client_id} of unknown outcome is given up"
+
+    async def _foreign_fills(self, symbol: str) -> list[Fill]:
+        trades = await self.broker.trades(symbol, self.clock.now() - LOOK_BACK)
+        booked = self.journal.booked(self.account, symbol)
+        mine = {order.order_id for order in self.journal.unresolved(self.account)}
+        return [trade for trade in trades if trade.trade_id not in booked and trade.order_id not in mine]
+
+    def _explained(self, symbol: str, fills: list[Fill], difference: Decimal) -> str | None:
+        """What others have done, if it goes the way of the difference and as far."""
+        base = self.instruments[symbol].base
+        net = sum((_signed(fill, base) for fill in fills), ZERO)
+        if not net or (difference < 0 and net > difference) or (difference > 0 and net <= 0):
+            return None
+        word = "bought" if net > 0 else "sold"
+        return f"{figure(abs(net))} {base} {word} by somebody else within a day"
+
+    def _in_doubt(self) -> list[str]:
+        """Positions in doubt for another reason than an order whose outcome is awaited."""
+        awaited = {order.position for order in self.journal.unresolved(self.account)}
+        return [
+            f"{position.symbol}: in doubt, the venue had too little to sell"
+            for position in self.journal.positions(self.account)
+            if position.state is PositionState.IN_DOUBT and position.id not in awaited
+        ]
+
+
+def _signed(fill: Fill, base: str) -> Decimal:
+    """What a fill did to the base coin."""
+    fee = fill.fee if fill.fee_asset == base else ZERO
+    return (fill.quantity if fill.side is Side.BUY else -fill.quantity) - fee
+
+
+def _described(order: OrderReport) -> str:
+    """An order that is not ours, in words."""
+    who = "another tradebot" if order.client_id.startswith(OURS) else "somebody else"
+    left = figure(order.quantity - order.executed)
+    return f"an open order of {who} ({order.side} {left}, {order.type}, {order.client_id})"

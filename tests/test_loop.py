@@ -89,6 +89,7 @@ async def test_positions_end_when_their_time_is_over(make_settings: MakeSettings
     settings = make_settings(**EAGER, trading__max_hold_s=120, trading__max_positions=2)
     documents = await run(settings, 4)
     exits = [order for each in documents for order in each["orders"] if order["side"] == "SELL"]
+    exits = [order for order in exits if not order["intent"].startswith("guard")]
     assert {order["intent"] for order in exits} == {"time"}
     entered = {order["symbol"] for order in documents[0]["orders"]}
     assert {order["symbol"] for order in exits} == entered
@@ -107,7 +108,8 @@ async def test_exits_are_looked_after_when_no_kline_can_be_had(make_settings: Ma
         with pytest.raises(VenueUnreachable):
             await loop.run(1, documents.append)
     assert documents[0]["warnings"]
-    assert {order["intent"] for order in documents[0]["orders"]} == {"time"}
+    assert "time" in {order["intent"] for order in documents[0]["orders"] if order["status"] == "FILLED"}
+    assert {each["state"] for each in documents[0]["positions"]} <= {"dust"}
 
 
 async def test_a_loop_goes_on_after_a_cycle_that_failed(make_settings: MakeSettings) -> None:
@@ -239,7 +241,8 @@ async def test_exits_are_looked_after_when_no_price_can_be_read(make_settings: M
         documents: list[Document] = []
         with pytest.raises(VenueUnreachable):
             await loop.run(1, documents.append)
-    assert {order["intent"] for order in documents[0]["orders"]} == {"time"}
+    assert "time" in {order["intent"] for order in documents[0]["orders"] if order["status"] == "FILLED"}
+    assert {each["state"] for each in documents[0]["positions"]} <= {"dust"}
 
 
 async def test_told_to_end_it_waits_for_the_orders_in_the_air(make_settings: MakeSettings) -> None:
@@ -252,7 +255,8 @@ async def test_told_to_end_it_waits_for_the_orders_in_the_air(make_settings: Mak
         with pytest.raises(asyncio.CancelledError):
             await running
         states = {order.state.value for order in loop.desk.journal.orders(loop.session.account)}
-    assert states == {"FILLED"}
+    assert states <= {"FILLED", "NEW"}
+    assert "FILLED" in states
 
 
 async def test_the_universe_and_the_rules_are_read_anew_every_hour(make_settings: MakeSettings) -> None:
@@ -285,7 +289,7 @@ async def test_rules_that_are_too_old_are_no_ground_for_an_entry_but_exits_go_on
         loop.session.clock.advance(START + 7 * HOUR)  # type: ignore[attr-defined]
         await loop.finish(await loop.begin(2), None, documents.append)
     _, late = documents
-    assert {order["intent"] for order in late["orders"]} <= {"time", "stop-loss", "take-profit"}
+    assert {order["intent"] for order in late["orders"]} <= {"time", "guard-stop", "guard-target"}
     assert late["orders"]
     assert {"the trading rules are 7 h old and cannot be read anew"} == {each["reason"] for each in late["skipped"]}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -230,6 +230,21 @@ class Keys(Section):
     )
 
 
+def _rungs(ladder: Sequence[str]) -> tuple[tuple[Decimal, Decimal], ...]:
+    """The rungs of a ladder; `ValueError` for what is none."""
+    found = []
+    for rung in ladder:
+        gain, _, share = rung.partition(":")
+        try:
+            parts = Decimal(gain), Decimal(share)
+        except InvalidOperation:
+            raise ValueError(f"'{rung}' is no gain:share; write 0.02:0.5") from None
+        if not (parts[0].is_finite() and parts[0] > 0 and 0 < parts[1] <= 1):
+            raise ValueError(f"'{rung}': the gain must be above 0, the share above 0 and at most 1")
+        found.append(parts)
+    return tuple(found)
+
+
 class Trading(Section):
     """Size and end of positions."""
 
@@ -248,6 +263,37 @@ class Trading(Section):
     )
     take_profit: Decimal = Field(Decimal("0.03"), gt=0, description="Exit when the price is this share above entry.")
     max_hold_s: int = Field(4 * 3600, gt=0, description="Exit after this many venue seconds.")
+    protect: Literal["venue", "monitor"] = Field(
+        "venue", description="venue: stop and target wait at the exchange; monitor: the bot watches the price itself."
+    )
+    trail: Decimal = Field(
+        Decimal(0), ge=0, lt=1, description="The stop follows the best price at this share below it; 0: it does not."
+    )
+    trail_after: Decimal = Field(Decimal(0), ge=0, description="It follows once the price was this share above entry.")
+    break_even_after: Decimal = Field(
+        Decimal(0), ge=0, description="Once the price was this share above entry the stop is at entry; 0: never."
+    )
+    ladder: Names = Field(
+        (), description='Instead of take_profit: parts to sell, as "0.02:0.5" for half of it at 2 % above entry.'
+    )
+    entry: Literal["market", "limit"] = Field("market", description="Enter at the market, or at the last price.")
+    entry_seconds: int = Field(120, gt=0, description="Venue seconds after which a limit entry keeps what it has got.")
+    reprice: int = Field(2, ge=0, le=100, description="How often a limit entry may follow the price meanwhile.")
+    chase: Decimal = Field(
+        Decimal("0.003"), ge=0, lt=1, description="And how far from its first price, as a share of it."
+    )
+
+    @field_validator("ladder")
+    @classmethod
+    def _is_ladder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if sum(share for _, share in _rungs(value)) > 1:
+            raise ValueError("the shares are more than 1 together")
+        return value
+
+    @property
+    def rungs(self) -> tuple[tuple[Decimal, Decimal], ...]:
+        """The ladder: gains as shares of the entry price, with the share of the position sold at each."""
+        return _rungs(self.ladder)
 
 
 class Paper(Section):

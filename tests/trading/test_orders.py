@@ -150,6 +150,20 @@ class TestTheMachine:
         for state in set(OrderState) - ORDER.terminal:
             assert any(ORDER.step(state, event) in ORDER.terminal for event in ORDER.events(state))
 
+    def test_takes_back_only_what_rests(self):
+        assert {state for state in OrderState if OrderEvent.RECALL in ORDER.events(state)} == {
+            OrderState.ACCEPTED,
+            OrderState.PARTIAL,
+        }
+
+    def test_of_what_is_taken_back_only_the_venue_says_that_it_has_ended(self):
+        ends = {
+            event
+            for event in ORDER.events(OrderState.CANCELING)
+            if ORDER.step(OrderState.CANCELING, event) in ORDER.terminal
+        }
+        assert ends == {OrderEvent.FILL, OrderEvent.CANCEL, OrderEvent.EXPIRE, OrderEvent.REJECT}
+
     def test_never_sends_twice(self):
         assert [state for state in OrderState if OrderEvent.SEND in ORDER.events(state)] == [OrderState.INTENDED]
 

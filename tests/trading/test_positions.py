@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tradebot.errors import ImpossibleTransition
 from tradebot.market.venue import Fill, Side
-from tradebot.trading.orders import OrderState
+from tradebot.trading.orders import ORDER, Duty, OrderState
 from tradebot.trading.positions import (
     BUSY,
     GONE,
@@ -20,7 +20,6 @@ from tradebot.trading.positions import (
     Position,
     PositionEvent,
     PositionState,
-    exit_reason,
 )
 
 amounts = st.decimals(min_value=Decimal("0.001"), max_value=Decimal(1000), places=3)
@@ -47,8 +46,13 @@ def fill(side: Side, quantity: str | Decimal, price: str | Decimal, fee: str = "
     return Fill(1, "XUSDT", 7, side, Decimal(price), Decimal(quantity), Decimal(fee), asset, 1500)
 
 
+def followed(held: Position, state: OrderState, duty: Duty = Duty.EXIT) -> Position:
+    """The position after its only order came to a state."""
+    return held.followed([] if state in ORDER.terminal else [(duty, state)])
+
+
 def opened(side: Side = Side.BUY, quantity: str = "10", price: str = "100") -> Position:
-    return position(side).entering().booked(fill(side, quantity, price)).followed(OrderState.FILLED)
+    return followed(position(side).entering().booked(fill(side, quantity, price)), OrderState.FILLED)
 
 
 class TestFills:
@@ -67,7 +71,7 @@ class TestFills:
         assert (held.quantity, held.cost) == (10, 1001)
 
     def test_of_an_exit_bring_what_is_left_after_the_fee(self):
-        sold = opened().exiting().booked(fill(Side.SELL, "10", "110", "1.1", "USDT")).followed(OrderState.FILLED)
+        sold = opened().exiting().booked(fill(Side.SELL, "10", "110", "1.1", "USDT")).followed([])
         assert (sold.state, sold.quantity, sold.proceeds) == (PositionState.CLOSED, 0, Decimal("1098.9"))
 
     def test_move_stop_and_target_with_the_entry_price(self):
@@ -79,7 +83,7 @@ class TestFills:
         held = position().entering()
         for quantity, price in parts:
             held = held.booked(fill(Side.BUY, quantity, price))
-        held = held.followed(OrderState.FILLED).exiting()
+        held = held.followed([]).exiting()
         bought, cost = sum(q for q, _ in parts), sum(q * p for q, p in parts)
         for quantity, _ in parts:
             held = held.booked(fill(Side.SELL, quantity, exit_price))
@@ -113,7 +117,7 @@ class TestOrders:
     def test_of_an_entry_lead_on(self, bought, state, then):
         held = position().entering()
         held = held.booked(fill(Side.BUY, bought, "100")) if bought != "0" else held
-        assert held.followed(state).state is then
+        assert followed(held, state, Duty.ENTRY).state is then
 
     @pytest.mark.parametrize(
         ("sold", "state", "then"),
@@ -128,24 +132,56 @@ class TestOrders:
     def test_of_an_exit_lead_on(self, sold, state, then):
         held = opened().exiting()
         held = held.booked(fill(Side.SELL, sold, "100")) if sold != "0" else held
-        assert held.followed(state).state is then
+        assert followed(held, state).state is then
 
     def test_in_doubt_keep_the_position_in_doubt_until_settled(self):
-        doubt = position().entering().followed(OrderState.UNKNOWN)
-        assert doubt.followed(OrderState.UNKNOWN) == doubt
-        assert doubt.followed(OrderState.ACCEPTED) == doubt
-        assert doubt.followed(OrderState.ABANDONED).state is PositionState.FLAT
-        assert doubt.booked(fill(Side.BUY, "1", "1")).followed(OrderState.FILLED).state is PositionState.OPEN
+        doubt = position().entering().followed([(Duty.ENTRY, OrderState.UNKNOWN)])
+        assert doubt.state is PositionState.IN_DOUBT
+        assert followed(doubt, OrderState.UNKNOWN, Duty.ENTRY) == doubt
+        assert followed(doubt, OrderState.ACCEPTED, Duty.ENTRY).state is PositionState.ENTERING
+        assert followed(doubt, OrderState.ABANDONED).state is PositionState.FLAT
+        assert followed(doubt.booked(fill(Side.BUY, "1", "1")), OrderState.FILLED).state is PositionState.OPEN
+
+    @pytest.mark.parametrize(
+        ("live", "then"),
+        [
+            ([(Duty.GUARD, OrderState.ACCEPTED)], PositionState.OPEN),
+            ([(Duty.GUARD, OrderState.CANCELING)], PositionState.OPEN),
+            ([(Duty.GUARD, OrderState.UNKNOWN)], PositionState.IN_DOUBT),
+            ([(Duty.GUARD, OrderState.ACCEPTED), (Duty.GUARD, OrderState.UNKNOWN)], PositionState.IN_DOUBT),
+        ],
+    )
+    def test_that_protect_leave_it_open_while_they_are_certain(self, live, then):
+        assert opened().followed(live).state is then
+
+    def test_that_protect_close_it_when_the_last_of_them_is_settled(self):
+        sold = opened().booked(fill(Side.SELL, "10", "98"))
+        assert sold.followed([(Duty.GUARD, OrderState.ACCEPTED)]).state is PositionState.OPEN
+        assert sold.followed([]).state is PositionState.CLOSED
+
+    def test_that_protect_a_part_keep_an_entry_going(self):
+        part = position().entering().booked(fill(Side.BUY, "4", "100"))
+        live = [(Duty.ENTRY, OrderState.PARTIAL), (Duty.GUARD, OrderState.ACCEPTED)]
+        assert part.followed(live).state is PositionState.ENTERING
+        assert part.booked(fill(Side.SELL, "4", "98")).followed([]).state is PositionState.CLOSED
+
+    @given(st.sampled_from(PositionState), st.lists(st.tuples(st.sampled_from(Duty), st.sampled_from(OrderState))))
+    def test_never_lead_out_of_what_is_over(self, state, live):
+        if state in GONE or state is PositionState.DUST:
+            held = replace(opened(), state=state)
+            assert held.followed(live) == held
 
     def test_to_leave_are_numbered(self):
-        assert opened().exiting().followed(OrderState.REJECTED).exiting().exits == 2
+        assert opened().exiting().followed([]).exiting().exits == 2
+        assert position().entering().followed([]).reentering().entries == 1
+        assert opened().guarding().guarding().guards == 2
 
 
 class TestDust:
     @given(amounts, amounts, amounts)
     def test_taken_over_keeps_coins_and_cost(self, quantity, price, sold):
         held = opened(Side.BUY, str(quantity + sold), str(price)).exiting().booked(fill(Side.SELL, sold, price))
-        dust = held.followed(OrderState.FILLED).step(PositionEvent.SHRINK)
+        dust = held.followed([]).step(PositionEvent.SHRINK)
         fresh, old = position(id="tb-2").entering(dust), dust.absorbed()
         assert (fresh.quantity, old.quantity, old.state) == (quantity, 0, PositionState.CLOSED)
         assert fresh.cost + old.cost == held.cost
@@ -153,34 +189,22 @@ class TestDust:
 
     def test_is_left_again_when_nothing_came_of_the_new_entry(self):
         dust = opened(Side.BUY, "0.1").step(PositionEvent.SHRINK)
-        assert position().entering(dust).followed(OrderState.REJECTED).state is PositionState.OPEN
+        assert position().entering(dust).followed([]).state is PositionState.OPEN
 
 
-class TestExits:
-    @pytest.mark.parametrize(
-        ("side", "mark", "now", "reason"),
-        [
-            (Side.BUY, "98.01", 1999, None),
-            (Side.BUY, "98", 1999, "stop-loss"),
-            (Side.BUY, "102.99", 1999, None),
-            (Side.BUY, "103", 1999, "take-profit"),
-            (Side.BUY, "100", 2000, "time"),
-            (Side.BUY, "90", 2000, "stop-loss"),
-            (Side.SELL, "102", 1999, "stop-loss"),
-            (Side.SELL, "101.99", 1999, None),
-            (Side.SELL, "97", 1999, "take-profit"),
-            (Side.BUY, "0", 1999, None),
-            (Side.BUY, None, 1999, None),
-            (Side.BUY, None, 2000, "time"),
-        ],
-    )
-    def test_have_a_reason(self, side, mark, now, reason):
-        assert exit_reason(opened(side), None if mark is None else Decimal(mark), now) == reason
+class TestStops:
+    @given(sides, st.lists(st.tuples(amounts, amounts), max_size=6))
+    def test_move_in_favour_of_the_position_only(self, side, seen):
+        held = opened(side)
+        for best, stop in seen:
+            after = held.watched(best, stop)
+            assert after.sign * (after.stop - held.stop) >= 0
+            assert not held.best or after.sign * (after.best - held.best) >= 0
+            held = after
 
-    @given(st.sampled_from(PositionState), amounts)
-    def test_are_for_open_positions_only(self, state, mark):
-        if exit_reason(replace(opened(), state=state), mark, 5000):
-            assert state is PositionState.OPEN
+    def test_that_were_moved_stay_when_more_is_bought(self):
+        held = opened().watched(Decimal(120), Decimal(110)).booked(fill(Side.BUY, "10", "90"))
+        assert (held.entry, held.stop) == (95, 110)
 
 
 class TestTheMachine:

@@ -34,7 +34,7 @@ from tradebot.market.profiles import VENUES, Endpoint, Profile
 from tradebot.market.signing import Credentials, Parameters, query
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost, Limit, Traffic
-from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderReport, Ticker
+from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderPair, OrderReport, Ticker
 
 __all__ = ["VENUES", "BinanceClient", "Credentials", "Profile"]
 
@@ -189,13 +189,17 @@ class BinanceClient(Feed, Broker):
 
     async def submit(self, order: Order) -> OrderReport:
         """Send once; see `Broker.submit` and `failures.order_failure`."""
-        return await self._command("submit", wire.order_parameters(order), order.client_id)
+        return await self._command("submit", wire.order_parameters(order), order.client_id, wire.order_report)
+
+    async def submit_pair(self, pair: OrderPair) -> list[OrderReport]:
+        """Send two orders, of which one cancels the other, once; see `Broker.submit_pair`."""
+        return await self._command("submit_pair", wire.pair_parameters(pair), pair.client_id, wire.pair_reports)
 
     async def cancel(self, symbol: str, client_id: str) -> OrderReport:
         """Cancel an open order; its final report, also if it was filled or cancelled meanwhile."""
         parameters = [("symbol", symbol), ("origClientOrderId", client_id)]
         try:
-            return await self._command("cancel", parameters, client_id)
+            return await self._command("cancel", parameters, client_id, wire.order_report)
         except OrderRejected as refusal:
             if refusal.code != failures.CANCEL_REJECTED:
                 raise
@@ -291,13 +295,13 @@ class BinanceClient(Feed, Broker):
                 log.debug("try %d of %s failed: %s", attempt, name, fault)
                 await asyncio.sleep(delay / 1000)
 
-    async def _command(self, name: str, parameters: Parameters, client_id: str) -> OrderReport:
+    async def _command(self, name: str, parameters: Parameters, client_id: str, parse: Callable[[Any], T]) -> T:
         """Send an order request once."""
         try:
             endpoint = self._endpoint(name)
             reply = await self._ask(endpoint, parameters, endpoint.cost, self._order_times)
             with self._named():
-                return wire.order_report(wire.parsed(reply))
+                return parse(wire.parsed(reply))
         except MarketError as error:
             raise failures.order_failure(error, client_id) from None
 

@@ -75,6 +75,7 @@ VENUES.register("binance")(
             "klines": Endpoint("/api/v3/klines", 2, traffic=Traffic.BULK),
             "balances": Endpoint("/api/v3/account", 20, signed=True),
             "submit": Endpoint("/api/v3/order", 1, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
+            "submit_pair": Endpoint("/api/v3/orderList/oco", 1, "POST", signed=True, orders=2, traffic=Traffic.ORDER),
             "cancel": Endpoint("/api/v3/order", 1, "DELETE", signed=True, traffic=Traffic.ORDER),
             "order": Endpoint("/api/v3/order", 4, signed=True),
             "open_orders": Endpoint("/api/v3/openOrders", 80, signed=True),

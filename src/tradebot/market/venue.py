@@ -31,7 +31,11 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A symbol and its trading rules. A bound or step of 0 means that there is no such rule."""
+    """A symbol and its trading rules. A bound or step of 0 means that there is no such rule.
+
+    `buy_up` and `buy_down` bound the price of a buy by multiples of the venue's own, which is not
+    exactly the last one; `sell_up` and `sell_down` that of a sale. `max_stops` is how many stops may wait.
+    """
 
     symbol: str
     base: str
@@ -45,6 +49,13 @@ class Instrument:
     max_market_quantity: Decimal = ZERO
     min_notional: Decimal = ZERO
     max_notional: Decimal = ZERO
+    min_price: Decimal = ZERO
+    max_price: Decimal = ZERO
+    buy_up: Decimal = ZERO
+    buy_down: Decimal = ZERO
+    sell_up: Decimal = ZERO
+    sell_down: Decimal = ZERO
+    max_stops: Decimal = ZERO
 
     @property
     def tradable(self) -> bool:
@@ -104,6 +115,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderPair:
+    """Two orders of one quantity of which one cancels the other; `client_id` names the list of both."""
+
+    client_id: str
+    above: Order
+    below: Order
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
     """One trade of an order. `trade_id` is unique for a symbol; `fee` is in `fee_asset`."""
 
@@ -124,7 +144,8 @@ class OrderReport:
     """What the venue knows of an order. `status` is the venue's word and may be one we do not know.
 
     Count by `executed` and `quote_executed`, never by the status: an EXPIRED order can have
-    fills. `fills` is empty where the reply does not carry them (ask `trades` then).
+    fills. `fills` is empty where the reply does not carry them (ask `trades` then). `list_id` is the
+    venue's number of the list that the order is in.
     """
 
     symbol: str
@@ -139,6 +160,7 @@ class OrderReport:
     price: Decimal
     time: int
     fills: tuple[Fill, ...] = ()
+    list_id: int | None = None
 
     @property
     def average(self) -> Decimal:
@@ -180,8 +202,11 @@ class Broker(Protocol):
     async def submit(self, order: Order) -> OrderReport:
         """Send once. `OrderRejected`: certainly not executed. `OrderUnknown`: query before anything else."""
 
+    async def submit_pair(self, pair: OrderPair) -> list[OrderReport]:
+        """Send two orders at once, as `submit` does one; their reports, in any order."""
+
     async def cancel(self, symbol: str, client_id: str) -> OrderReport:
-        """Cancel an open order; its final report."""
+        """Cancel an open order, and with it the other one of its pair; its final report."""
 
     async def order(self, symbol: str, client_id: str) -> OrderReport | None:
         """The order as it is now; None if the venue does not know it (which is no proof right after sending)."""

@@ -20,7 +20,18 @@ from tradebot.clock import DAY, HOUR, MINUTE, SECOND
 from tradebot.errors import BadKlines, BadReply
 from tradebot.market.bars import Klines
 from tradebot.market.usage import KINDS, ORDERS, WEIGHT, Window
-from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, OrderReport, OrderType, Side, Ticker
+from tradebot.market.venue import (
+    ZERO,
+    Balance,
+    Fill,
+    Instrument,
+    Order,
+    OrderPair,
+    OrderReport,
+    OrderType,
+    Side,
+    Ticker,
+)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -28,6 +39,11 @@ PERPETUAL = "PERPETUAL"  # other contracts are delivered on a day
 MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
 _UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
 _COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
+ALONE = -1  # the list of an order that is in none
+LEG = {
+    "type": "Type", "timeInForce": "TimeInForce", "price": "Price", "stopPrice": "StopPrice",
+    "newClientOrderId": "ClientOrderId",
+}  # fmt: skip
 RESTING = {OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
@@ -129,6 +145,15 @@ def _instrument(row: Mapping[str, Any]) -> Instrument:
         max_market_quantity=bound("MARKET_LOT_SIZE", "maxQty"),
         min_notional=max(bound("MIN_NOTIONAL", "minNotional", "notional"), bound("NOTIONAL", "minNotional")),
         max_notional=bound("NOTIONAL", "maxNotional"),
+        min_price=bound("PRICE_FILTER", "minPrice"),
+        max_price=bound("PRICE_FILTER", "maxPrice"),
+        max_stops=bound("MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders"),
+        **{
+            f"{side}_{way}": bound("PERCENT_PRICE_BY_SIDE", f"{name}Multiplier{way.title()}")
+            or bound("PERCENT_PRICE", f"multiplier{way.title()}")
+            for side, name in (("buy", "bid"), ("sell", "ask"))
+            for way in ("up", "down")
+        },
     )
 
 
@@ -224,7 +249,14 @@ def order_report(reply: Any) -> OrderReport:
             price=number(reply["price"]),
             time=time,
             fills=fills,
+            list_id=list_id if (list_id := int(reply.get("orderListId", ALONE))) != ALONE else None,
         )
+
+
+def pair_reports(reply: Any) -> list[OrderReport]:
+    """The orders of a list that was placed, as `order_report` reads each."""
+    with reading("order list"):
+        return [order_report(row) for row in list(reply["orderReports"])]
 
 
 def order_reports(reply: Any) -> list[OrderReport]:
@@ -279,6 +311,25 @@ def order_parameters(order: Order) -> list[tuple[str, str]]:
         *((name, plain(value)) for name, value in amounts.items() if value is not None),
         ("newClientOrderId", order.client_id),
         ("newOrderRespType", "FULL"),
+    ]
+
+
+def pair_parameters(pair: OrderPair) -> list[tuple[str, str]]:
+    """The parameters of a request for two orders of which one cancels the other."""
+    first = pair.above
+    legs = [
+        (place + LEG[name], value)
+        for place, leg in (("above", pair.above), ("below", pair.below))
+        for name, value in order_parameters(leg)
+        if name in LEG
+    ]
+    return [
+        ("symbol", first.symbol),
+        ("listClientOrderId", pair.client_id),
+        ("side", first.side.value),
+        ("quantity", plain(first.quantity or ZERO)),
+        *legs,
+        ("newOrderRespType", "RESULT"),
     ]
 
 

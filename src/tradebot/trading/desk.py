@@ -6,18 +6,22 @@ their intents to `placement`. `monitor`, `enter` and `close` may overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeAlias
 
 from tradebot import config
 from tradebot.clock import SECOND, Clock
+from tradebot.errors import ImpossibleTransition, MarketError
 from tradebot.market.venue import ZERO, Balance, Broker, Instrument
-from tradebot.trading.journal import Fact, Intended, Journal, Judged
-from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Outcome, client_id, figure, quantize, refusal
+from tradebot.trading import entries
+from tradebot.trading.journal import Intended, Journal, Judged
+from tradebot.trading.keeper import Keeper
+from tradebot.trading.orders import ENTER, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
-from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState, exit_reason
+from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
 from tradebot.trading.risk import ABOUT_MONEY, Account, Candidate, Prediction, refused, sized
 
 __all__ = ["CLOSE", "Desk", "Marks", "Outcome", "Position", "Prediction"]
@@ -28,12 +32,18 @@ CLOSE = "close"
 Marks: TypeAlias = Mapping[str, Decimal]
 """Last price by symbol, in quote coin."""
 
+Renew: TypeAlias = Callable[[], Awaitable[object]]
+
+FILTER_FAILED = -1013
+"""The venue's code for an order that does not keep to the symbol's rules."""
 
 _LEFT_ALONE = "; the position is left alone, and keeps its place, until they agree"
 
 
 class Desk:
     """Trades `account` through `broker`. `quote` is the coin that everything is paid in.
+
+    `renew` reads the trading rules anew into `instruments`.
 
     Call `reconcile` first, then `monitor` and `enter` in every cycle. Raises `JournalError` when the
     state cannot be written (nothing is sent then); trouble with the venue is in what is returned.
@@ -48,6 +58,7 @@ class Desk:
         instruments: Mapping[str, Instrument],
         quote: str,
         account: str,
+        renew: Renew | None = None,
     ) -> None:
         self.broker = broker
         self.journal = journal
@@ -59,6 +70,8 @@ class Desk:
         self.doubts: list[str] = []
         """What did not add up at the last `reconcile` or `monitor`, a line each."""
         self._placement = Placement(broker, journal, clock, account)
+        self._keeper = Keeper(self._placement, clock, settings, instruments)
+        self._renew = renew
 
     def positions(self) -> list[Position]:
         """What is held or under way, dust included, oldest entry first."""
@@ -74,32 +87,41 @@ class Desk:
         An intent that was never sent is abandoned. An order that was sent is looked up; while its
         outcome is not known its symbol stays blocked.
         """
-        resolved = [order for order in await self._placement.resolve() if order.settled]
-        told = [_told(order) for order in [*resolved, *self.journal.unresolved(self.account)]]
+        looked_up = await self._placement.resolve(self.journal.unresolved(self.account))
+        resolved = [order for order in looked_up if order.settled]
+        unclear = (order for order in self.journal.unresolved(self.account) if not order.resting)
+        told = [_told(order) for order in [*resolved, *unclear]]
         self.doubts = await self._audit()
         return told + self.doubts
 
     async def monitor(self, marks: Marks) -> list[Outcome]:
-        """Settle what is in doubt and leave what has reached its stop, target or time; the orders that moved.
+        """Look after every position: settle what is in doubt, leave what is due, protect the rest.
 
-        Exits do not wait for the look-ups of other symbols. A position without a mark is left only
+        The orders that moved. No position waits for the look-ups of another, nor does trouble with one keep
+        the others from being left; it is in `doubts`. A position without a mark is left by the bot only
         when its time is over.
         """
         self.doubts = await self._audit() if self._doubtful() else []
-        self._tidy(marks)
-        resolved, exits = await to_the_end(self._placement.resolve(), self._exit(self._due(marks), marks))
-        settled = {order.symbol for order in resolved if order.settled}
-        self._tidy(marks)
-        exits += await self._exit(self._due(marks, settled), marks)
-        self._tidy(marks)
-        return resolved + exits
+        held = {position.id: position for position in self.positions()}
+        moved = await to_the_end(
+            self._placement.resolve(o for o in self.journal.unresolved(self.account) if o.position not in held),
+            *(self._look_after(position, marks.get(position.symbol)) for position in held.values()),
+        )
+        self.doubts += [warning for _, warning in sorted(self._keeper.warnings.items())]
+        return [order for orders in moved for order in orders]
+
+    async def _look_after(self, position: Position, mark: Decimal | None) -> list[Outcome]:
+        try:
+            return await self._keeper.look_after(position, mark)
+        except ImpossibleTransition as error:
+            self.doubts.append(f"{position.symbol}: {error}; it stays as it is")
+            return []
 
     async def close(self, symbol: str, marks: Marks) -> list[Outcome]:
-        """Leave the open position of `symbol` at market; the orders sent, none if there was nothing to sell."""
-        due = {p.id: CLOSE for p in self.positions() if p.symbol == symbol and p.state is PositionState.OPEN}
-        done = await self._exit(due, marks)
-        self._tidy(marks)
-        return done
+        """Leave the open position of `symbol` at market; the orders that moved, none if there was nothing to sell."""
+        held = [position for position in self.positions() if position.symbol == symbol]
+        moved = [await self._keeper.leave(position, CLOSE, marks.get(symbol)) for position in held]
+        return [order for orders in moved for order in orders]
 
     async def enter(
         self, predictions: Sequence[Prediction], marks: Marks, threshold: float
@@ -119,8 +141,39 @@ class Desk:
             return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
         intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold))
         done = await self._placement.place(intents)
-        self._tidy(marks)
-        return done, skipped | {order.symbol: _told(order) for order in done if not order.executed}
+        done += await self._again(done, marks)
+        latest = {order.symbol: order for order in done}
+        skipped |= {s: _told(order) for s, order in latest.items() if not order.executed and not order.resting}
+        return done + await self._protect(done, marks), skipped
+
+    async def _again(self, done: Iterable[Outcome], marks: Marks) -> list[Outcome]:
+        """Once more, by rules read anew, what the venue refused by other rules than we knew."""
+        failed = [order for order in done if order.code == FILTER_FAILED]
+        if not failed or self._renew is None:
+            return []
+        with suppress(MarketError):
+            await self._renew()
+        intents = [self._requantized(order, marks.get(order.symbol)) for order in failed]
+        return await self._placement.place([intent for intent in intents if intent])
+
+    def _requantized(self, order: Outcome, price: Decimal | None) -> Intended | None:
+        """The entry as the present rules want it; None if that is as it was, or nothing at all."""
+        position, rules = self.journal.position(self.account, order.position), self.instruments.get(order.symbol)
+        if position is None or rules is None or price is None:
+            return None
+        quantity = quantize(rules, order.quantity, price)
+        new = entries.made(self._order(position, quantity, price), rules, self.settings.trading)
+        if (new.quantity, new.price) == (order.quantity, order.price) or refusal(rules, quantity, price):
+            return None
+        name = client_id(self.settings.venue.name, order.symbol, order.bar_time, ENTER, position.entries + 1)
+        return Intended(replace(new, client_id=name), (position.reentering(),))
+
+    async def _protect(self, entered: Iterable[Outcome], marks: Marks) -> list[Outcome]:
+        """Protect what was bought just now, side by side."""
+        names = dict.fromkeys(order.position for order in entered)
+        held = [self.journal.position(self.account, name) for name in names]
+        jobs = (self._keeper.protect(position, marks.get(position.symbol)) for position in held if position)
+        return [order for orders in await to_the_end(*jobs) for order in orders]
 
     def hopeful(self, predictions: Sequence[Prediction], marks: Marks, threshold: float) -> bool:
         """Whether any of these may be entered, whatever the balances are."""
@@ -187,77 +240,25 @@ class Desk:
             stop_share=limits.stop_loss,
             target_share=limits.take_profit,
         )
-        order = self._intent(position, ENTER, quantity, candidate.price)
+        order = entries.made(self._order(position, quantity, candidate.price), candidate.rules, limits)
         for dust in self.positions():
             if dust.symbol == position.symbol and dust.state is PositionState.DUST:
                 return Intended(order, (dust.absorbed(), position.entering(dust)))
         return Intended(order, (position.entering(),))
 
-    def _intent(self, position: Position, intent: str, quantity: Decimal, price: Decimal) -> Outcome:
-        """The order that enters `position`, or leaves it for the reason `intent`."""
-        enters, venue = intent == ENTER, self.settings.venue.name
-        leaving = client_id(venue, position.symbol, position.bar_time, intent, position.exits)
+    def _order(self, position: Position, quantity: Decimal, price: Decimal) -> Outcome:
+        """The order that enters `position`."""
         return Outcome(
-            client_id=position.id if enters else leaving,
+            client_id=position.id,
             symbol=position.symbol,
-            side=position.side if enters else position.side.opposite,
+            side=position.side,
             quantity=quantity,
             price=price,
-            intent=intent,
+            intent=ENTER,
             bar_time=position.bar_time,
             created=self.clock.now(),
             position=position.id,
         )
-
-    def _due(self, marks: Marks, only: Iterable[str] | None = None) -> dict[str, str]:
-        """`{position id: reason}` of what is to be left now, of all symbols or `only` these."""
-        now = self.clock.now()
-        reasons = {
-            p.id: exit_reason(p, marks.get(p.symbol), now) for p in self.positions() if only is None or p.symbol in only
-        }
-        return {identity: reason for identity, reason in reasons.items() if reason}
-
-    async def _exit(self, due: Mapping[str, str], marks: Marks) -> list[Outcome]:
-        """Leave these positions at market. Balances that cannot be read do not keep us from trying."""
-        if not due:
-            return []
-        balances: Mapping[str, Balance] | None = None
-        with suppress(*VENUE_ERRORS):
-            balances = await self.broker.balances()
-        # Looked at again, since meanwhile somebody else may have left them.
-        still = [p for p in self.positions() if p.id in due and p.state is PositionState.OPEN]
-        plans = [self._sale(position, due[position.id], marks, balances) for position in still]
-        self._placement.record(*(plan for plan in plans if isinstance(plan, Judged)))
-        return await self._placement.place([plan for plan in plans if isinstance(plan, Intended)])
-
-    def _sale(
-        self, position: Position, reason: str, marks: Marks, balances: Mapping[str, Balance] | None
-    ) -> Intended | Judged:
-        """The intent to leave, for no more than is there; doubt if the account has too little to sell."""
-        rules, mark = self._rules(position), marks.get(position.symbol, position.entry)
-        quantity = quantize(rules, _there(position, balances), mark)
-        if refusal(rules, quantity, mark):
-            return Judged(position.id, PositionEvent.DOUBT)
-        order = self._intent(position, reason, quantity, mark)
-        return Intended(order, (position.exiting(),))
-
-    def _rules(self, position: Position) -> Instrument:
-        """Its trading rules; a symbol that is no longer listed has none."""
-        bare = Instrument(position.symbol, position.base, position.quote)
-        return self.instruments.get(position.symbol, bare)
-
-    def _tidy(self, marks: Marks) -> None:
-        """Mark what is too little to sell as dust, and dust that has become enough as open again."""
-        facts: list[Fact] = []
-        for position in self.positions():
-            rules, mark = self._rules(position), marks.get(position.symbol)
-            price = position.entry if mark is None else mark
-            quantity = quantize(rules, position.quantity, price)
-            if position.state is PositionState.OPEN and refusal(rules, quantity, price):
-                facts.append(Judged(position.id, PositionEvent.SHRINK))
-            elif position.state is PositionState.DUST and mark and not refusal(rules, quantity, mark, NOTIONAL_MARGIN):
-                facts.append(Judged(position.id, PositionEvent.GROW))
-        self._placement.record(*facts)
 
     def _doubtful(self) -> list[Position]:
         """Positions in doubt for another reason than an order."""
@@ -273,8 +274,9 @@ class Desk:
         except VENUE_ERRORS as error:
             return [f"balances not known: {error}"]
         for position in self._doubtful():
-            rules = self._rules(position)
-            if not refusal(rules, quantize(rules, _there(position, balances), position.entry), position.entry):
+            rules, free = self._keeper.rules(position), balances.get(position.base, Balance()).free
+            quantity = quantize(rules, min(position.quantity, free), position.entry)
+            if not refusal(rules, quantity, position.entry):
                 self._placement.record(Judged(position.id, PositionEvent.HELD))
         return [
             f"{p.symbol}: {figure(p.quantity)} {p.base} held by the journal, {figure(total)} by the venue"
@@ -282,13 +284,6 @@ class Desk:
             for p in self.positions()
             if (total := balances.get(p.base, Balance()).total) < p.quantity
         ]
-
-
-def _there(position: Position, balances: Mapping[str, Balance] | None) -> Decimal:
-    """How much of the position can be sold: no more than is free, where that is known."""
-    if balances is None:
-        return position.quantity
-    return min(position.quantity, balances.get(position.base, Balance()).free)
 
 
 def _rank(prediction: Prediction) -> tuple[float, str]:

@@ -50,8 +50,12 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
            client_id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, symbol, trade_id))""",
         "CREATE INDEX fills_of ON fills (account, client_id)",
     ),
+    ("CREATE INDEX orders_of ON orders (account, json_extract(body, '$.position'))",),
 )
-"""The statements that lead from each schema version to the next; the file's `user_version` counts them."""
+"""The statements that lead from each schema version to the next; the file's `user_version` counts them.
+
+The rows of an older file are made anew from its facts: what is new in them has its default there.
+"""
 
 PROJECTIONS = ("orders", "positions", "fills")
 
@@ -103,7 +107,16 @@ class Audited:
     doubts: tuple[str, ...]
 
 
-Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited
+@dataclass(frozen=True)
+class Watched:
+    """What prices have done to a position: its best mark and its stop, of which neither ever goes back."""
+
+    position: str
+    best: Decimal
+    stop: Decimal
+
+
+Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited | Watched
 T = TypeVar("T")
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
@@ -114,6 +127,7 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "released": TypeAdapter(Released),
     "identified": TypeAdapter(Identified),
     "audited": TypeAdapter(Audited),
+    "watched": TypeAdapter(Watched),
 }
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
 
@@ -162,7 +176,8 @@ class Journal:
             raise JournalError(f"{self.path} is not a tradebot journal; move it away to begin with an empty one")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.migrate(SCHEMA)
+        if 0 < self._db.migrate(SCHEMA) < len(SCHEMA):
+            self.rebuild()
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
         """Add facts, in one transaction; on return they are on disk.
@@ -201,13 +216,16 @@ class Journal:
             case Moved(client_id):
                 order = self._order(account, client_id).moved(fact, time)
                 self._put_order(account, order)
-                self._put_position(account, self._position(account, order.position).followed(order.state))
+                live = [(each.duty, each.state) for each in self.live(account, order.position)]
+                self._put_position(account, self._position(account, order.position).followed(live))
             case Filled(client_id, fill):
                 return self._book(account, client_id, fill)
             case Judged(position, event):
                 self._put_position(account, self._position(account, position).step(event))
             case Released(position, left):
                 self._put_position(account, self._position(account, position).released(left))
+            case Watched(position, best, stop):
+                self._put_position(account, self._position(account, position).watched(best, stop))
         return True
 
     def _add(self, account: str, order: Outcome) -> None:
@@ -224,7 +242,8 @@ class Journal:
 
     def _put_position(self, account: str, position: Position) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
+            """INSERT INTO positions VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET gone = excluded.gone, body = excluded.body""",
             (account, position.id, position.symbol, position.state in GONE, _text(position)),
         )
 
@@ -258,10 +277,10 @@ class Journal:
         return found
 
     def _position(self, account: str, identity: str) -> Position:
-        found = self._rows(_POSITION, "positions WHERE account = ? AND id = ?", account, identity)
-        if not found:
+        found = self.position(account, identity)
+        if found is None:
             raise JournalError(f"{self.path}: no position {identity} in account {account}")
-        return found[0]
+        return found
 
     def _rows(self, kind: TypeAdapter[T], where: str, *values: object) -> list[T]:
         rows = self._db.rows(f"SELECT body FROM {where}", values)  # noqa: S608
@@ -299,6 +318,21 @@ class Journal:
     def unresolved(self, account: str) -> list[Outcome]:
         """Orders that something can still come of, oldest first."""
         return self._rows(_OUTCOME, "orders WHERE account = ? AND NOT settled ORDER BY rowid", account)
+
+    def live(self, account: str, position: str) -> list[Outcome]:
+        """Orders of a position that something can still come of, oldest first."""
+        of = "orders WHERE account = ? AND json_extract(body, '$.position') = ? AND NOT settled ORDER BY rowid"
+        return self._rows(_OUTCOME, of, account, position)
+
+    def orders_of(self, account: str, position: str) -> list[Outcome]:
+        """All orders of a position, oldest first."""
+        of = "orders WHERE account = ? AND json_extract(body, '$.position') = ? ORDER BY rowid"
+        return self._rows(_OUTCOME, of, account, position)
+
+    def position(self, account: str, identity: str) -> Position | None:
+        """One position, gone or not; None if it was never intended."""
+        found = self._rows(_POSITION, "positions WHERE account = ? AND id = ?", account, identity)
+        return found[0] if found else None
 
     def known(self, account: str, client_ids: Sequence[str]) -> frozenset[str]:
         """Those of `client_ids` that were ever intended."""

@@ -20,6 +20,13 @@ from tradebot.market.venue import ZERO, Fill, Instrument, Order, OrderReport, Or
 ENTER = "enter"
 """The intent of an entry; an exit's intent is its reason."""
 
+GUARD_STOP = "guard-stop"
+GUARD_TARGET = "guard-target"
+"""The intents of what waits at the venue to close a position: at a loss, and at a gain."""
+
+PRICED = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+"""Types that name a price of their own."""
+
 CONCLUSIVE_AFTER = 30 * SECOND
 """Venue ms after the last moment at which a lost order can have been sent, until "not found" can be proof.
 
@@ -37,13 +44,29 @@ _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _FIGURE = Context(prec=12)
 
 
+class Duty(StrEnum):
+    """What an order does for its position."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    GUARD = "guard"
+
+
+def duty_of(intent: str) -> Duty:
+    """The duty of an order with such an intent."""
+    if intent == ENTER:
+        return Duty.ENTRY
+    return Duty.GUARD if intent in {GUARD_STOP, GUARD_TARGET} else Duty.EXIT
+
+
 class OrderState(StrEnum):
-    """The venue's words where it has one."""
+    """The venue's words where it has one. CANCELING: it is to end, and may be filled until it has."""
 
     INTENDED = "INTENDED"
     SENT = "SENT"
     ACCEPTED = "NEW"
     PARTIAL = "PARTIALLY_FILLED"
+    CANCELING = "CANCELING"
     UNKNOWN = "UNKNOWN"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
@@ -62,6 +85,7 @@ class OrderEvent(StrEnum):
     CANCEL = "canceled"
     EXPIRE = "expired"
     REJECT = "refused by the venue"
+    RECALL = "cancel intended"
     DOUBT = "outcome unknown"
     MISS = "not found"
     ABSENT = "certainly absent"
@@ -79,6 +103,8 @@ _VENUE_EVENTS = {
     OrderEvent.DOUBT: OrderState.UNKNOWN,
 }
 _LIVE = (OrderState.SENT, OrderState.UNKNOWN, OrderState.ACCEPTED, OrderState.PARTIAL)
+_RESTING = (OrderState.ACCEPTED, OrderState.PARTIAL)
+_STAYS = dict.fromkeys((OrderEvent.ACCEPT, OrderEvent.PART), OrderState.CANCELING)
 
 ORDER: Machine[OrderState, OrderEvent] = Machine(
     "order",
@@ -87,6 +113,8 @@ ORDER: Machine[OrderState, OrderEvent] = Machine(
         (OrderState.INTENDED, OrderEvent.SEND): OrderState.SENT,
         (OrderState.INTENDED, OrderEvent.ABANDON): OrderState.ABANDONED,
         **{(state, event): target for state in _LIVE for event, target in _VENUE_EVENTS.items()},
+        **{(state, OrderEvent.RECALL): OrderState.CANCELING for state in _RESTING},
+        **{(OrderState.CANCELING, event): target for event, target in (_VENUE_EVENTS | _STAYS).items()},
         (OrderState.SENT, OrderEvent.BOUNCE): OrderState.ABANDONED,
         (OrderState.UNKNOWN, OrderEvent.MISS): OrderState.UNKNOWN,
         (OrderState.UNKNOWN, OrderEvent.ABSENT): OrderState.ABANDONED,
@@ -173,7 +201,11 @@ def refusal(instrument: Instrument, quantity: Decimal, price: Decimal, margin: D
 
 @dataclass(frozen=True)
 class Moved:
-    """One step of an order, with what the venue said along with it."""
+    """One step of an order, with what the venue said along with it.
+
+    `code` is that of a refusal; `quantity` what the venue says that the order is over, if that is not what
+    was sent; `list_id` the venue's number of the list that it is in.
+    """
 
     client_id: str
     event: OrderEvent
@@ -181,13 +213,17 @@ class Moved:
     order_id: int | None = None
     executed: Decimal | None = None
     quote_executed: Decimal | None = None
+    code: int = 0
+    quantity: Decimal | None = None
+    list_id: int | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """An intent and what has become of it so far.
 
-    `price` is what was expected at the decision: a market order has none of its own. `created` is
+    `price` is the limit of a type that has one; else what was expected at the decision. `pair` is the
+    client id of the list whose other leg it cancels, `list_id` the venue's number of it. `created` is
     the decision's time, `doubted` the last moment at which the order can have been on its way
     when its outcome got lost, `missed` the first conclusive look-up that did not find it (0: none).
     """
@@ -210,6 +246,25 @@ class Outcome:
     doubted: int = 0
     missed: int = 0
     reason: str = ""
+    stop_price: Decimal = ZERO
+    pair: str = ""
+    list_id: int | None = None
+    code: int = 0
+
+    @property
+    def duty(self) -> Duty:
+        """What it does for its position."""
+        return duty_of(self.intent)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the venue holds it, and it is not to end."""
+        return self.state in _RESTING
+
+    @property
+    def left(self) -> Decimal:
+        """What of it is not executed."""
+        return self.quantity - self.executed
 
     @property
     def settled(self) -> bool:
@@ -228,7 +283,11 @@ class Outcome:
 
     def order(self) -> Order:
         """What the venue is asked to do."""
-        return Order(self.symbol, self.side, self.client_id, self.type, self.quantity)
+        price = self.price if self.type in PRICED else None
+        return Order(
+            self.symbol, self.side, self.client_id, self.type, self.quantity, price=price,
+            stop_price=self.stop_price or None,
+        )  # fmt: skip
 
     def moved(self, fact: Moved, time: int) -> Outcome:
         """The outcome after one step; `ImpossibleTransition` if the table has no such step."""
@@ -242,6 +301,9 @@ class Outcome:
             quote_executed=self.quote_executed if fact.quote_executed is None else fact.quote_executed,
             doubted=time if state is OrderState.UNKNOWN is not self.state else self.doubted,
             missed=time if fact.event is OrderEvent.MISS else self.missed,
+            code=fact.code,
+            quantity=self.quantity if fact.quantity is None else fact.quantity,
+            list_id=self.list_id if fact.list_id is None else fact.list_id,
         )
 
     def booked(self, fill: Fill) -> Outcome:
@@ -258,6 +320,7 @@ class Outcome:
             "type": str(self.type),
             "quantity": plain(self.quantity),
             "price": plain(self.price),
+            "stop_price": plain(self.stop_price) if self.stop_price else None,
             "status": str(self.state),
             "executed": plain(self.executed),
             "average": figure(self.average),

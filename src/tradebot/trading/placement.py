@@ -1,25 +1,29 @@
-"""Placement: how a recorded intent becomes an order, and how an order in doubt becomes certain.
+"""Placement: how a recorded intent becomes an order, how it is taken back, and how one in doubt becomes certain.
 
 One order takes this way: intent in the journal → marked as sent → submitted once → what came back in
-the journal. An order whose outcome is not known is never sent again; it is looked up until the
-venue has told what became of it, or until it is certainly absent.
+the journal. Two orders of which one cancels the other take it together, in one request. An order whose
+outcome is not known is never sent again; it is looked up until the venue has told what became of
+it, or until it is certainly absent. A cancel is in the journal before it is sent, and counts for
+nothing until the venue has told what was executed before it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 from tradebot.clock import SECOND, Clock
 from tradebot.errors import JournalError, MarketError, OrderRejected, OrderUnknown, VenueBusy, VenueUnreachable
-from tradebot.market.venue import ZERO, Broker, Fill, OrderReport
+from tradebot.market.venue import ZERO, Broker, Fill, OrderPair, OrderReport, Side
 from tradebot.trading.journal import Fact, Filled, Intended, Journal
 from tradebot.trading.orders import (
     CONCLUSIVE_AFTER,
+    GUARD_STOP,
     LOOKUP_GAP,
     ORDER,
+    Duty,
     Moved,
     OrderEvent,
     OrderState,
@@ -28,7 +32,10 @@ from tradebot.trading.orders import (
 )
 
 AT_ONCE = 5
-"""Orders and look-ups in the air at once."""
+"""Entries in the air at once."""
+
+AT_ONCE_LEAVING = 50
+"""Look-ups, cancels and orders that protect or leave in the air at once: enough that none waits for another's reply."""
 
 CLOCK_SLACK = 10 * SECOND
 """Venue ms by which our idea of the venue's time may be ahead when an order's trades are asked for."""
@@ -60,7 +67,8 @@ class Placement:
         self.clock = clock
         self.account = account
         self._flying: set[str] = set()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._entries = asyncio.Semaphore(AT_ONCE)
+        self._others = asyncio.Semaphore(AT_ONCE_LEAVING)
 
     def record(self, *facts: Fact) -> None:
         """Facts of this moment, in one transaction."""
@@ -68,55 +76,109 @@ class Placement:
             self.journal.record(self.account, self.clock.now(), *facts)
 
     async def place(self, intents: Sequence[Intended]) -> list[Outcome]:
-        """Record all intents at once, then send them side by side; the orders as they are after that."""
-        self.record(*intents)
-        return await self._fly([intent.order for intent in intents], self._send)
+        """Record all intents at once, then send them side by side; the orders as they are after that.
 
-    async def resolve(self) -> list[Outcome]:
-        """Look up what is unresolved and not in flight; the orders that changed."""
-        before = [o for o in self.journal.unresolved(self.account) if o.client_id not in self._flying]
-        after = await self._fly(before, self._resolve)
+        Two of one `pair` are sent in one request.
+        """
+        self.record(*intents)
+        groups: dict[str, list[Outcome]] = {}
+        for intent in intents:
+            groups.setdefault(intent.order.pair or intent.order.client_id, []).append(intent.order)
+        return await self._fly(list(groups.values()), self._send)
+
+    async def resolve(self, orders: Iterable[Outcome]) -> list[Outcome]:
+        """Look up those of these unresolved orders that are not in flight; the ones that changed."""
+        before = self._landed(orders)
+        after = await self._fly([[order] for order in before], self._look_up)
         return [new for old, new in zip(before, after, strict=True) if _moved(old, new)]
 
-    async def _fly(self, orders: Sequence[Outcome], work: Callable[[Outcome], Awaitable[Outcome]]) -> list[Outcome]:
-        names = {order.client_id for order in orders}
+    async def recall(self, orders: Iterable[Outcome]) -> list[Outcome]:
+        """Take back those of these resting orders that are not in flight; all of them as they are after that.
 
-        async def slotted(order: Outcome) -> Outcome:
-            async with self._slots:
-                return await work(order)
+        One that is not settled then may still be filled.
+        """
+        before = [self._now(each) for each in self._landed(orders)]
+        self.record(*(Moved(each.client_id, OrderEvent.RECALL) for each in before if each.resting))
+        there = [each for each in map(self._now, before) if each.state is OrderState.CANCELING]
+        firsts = {each.pair or each.client_id: each for each in reversed(there)}
+        await self._fly([[each] for each in firsts.values()], self._cancel)
+        await self.resolve(each for each in map(self._now, before) if not each.settled)
+        return [self._now(each) for each in before]
+
+    def _landed(self, orders: Iterable[Outcome]) -> list[Outcome]:
+        """Those that nobody has in flight."""
+        return [each for each in orders if each.client_id not in self._flying]
+
+    async def _fly(
+        self, groups: Sequence[Sequence[Outcome]], work: Callable[[Sequence[Outcome]], Awaitable[list[Outcome]]]
+    ) -> list[Outcome]:
+        """Work on groups of orders side by side, while everybody else leaves them alone."""
+        names = {order.client_id for group in groups for order in group}
+
+        async def slotted(group: Sequence[Outcome]) -> list[Outcome]:
+            enters = group[0].duty is Duty.ENTRY and group[0].state is OrderState.INTENDED
+            async with self._entries if enters else self._others:
+                return await work(group)
 
         self._flying |= names
         try:
-            return await to_the_end(*(slotted(order) for order in orders))
+            return [order for group in await to_the_end(*map(slotted, groups)) for order in group]
         finally:
             self._flying -= names
 
-    def _move(self, order: Outcome, event: OrderEvent, reason: str = "") -> Outcome:
-        self.record(Moved(order.client_id, event, reason))
+    def _move(self, order: Outcome, event: OrderEvent, reason: str = "", code: int = 0) -> Outcome:
+        self.record(Moved(order.client_id, event, reason, code=code))
         return self._now(order)
 
     def _now(self, order: Outcome) -> Outcome:
         """The order as the journal has it."""
         return self.journal.order(self.account, order.client_id) or order
 
-    async def _send(self, order: Outcome) -> Outcome:
-        """Submit an order whose intent is recorded, once, and record what became of it."""
-        order = self._move(order, OrderEvent.SEND)
+    async def _send(self, orders: Sequence[Outcome]) -> list[Outcome]:
+        """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
+        self.record(*(Moved(order.client_id, OrderEvent.SEND) for order in orders))
+        orders = [self._now(order) for order in orders]
         try:
-            report = await self.broker.submit(order.order())
+            reports = {report.client_id: report for report in await self._submit(orders)}
         except OrderRejected as error:
-            return self._move(order, OrderEvent.REJECT, str(error))
+            return [self._move(order, OrderEvent.REJECT, str(error), error.code) for order in orders]
         except VENUE_ERRORS as error:
             if isinstance(error, VenueBusy) or (isinstance(error, VenueUnreachable) and not error.sent):
-                return self._move(order, OrderEvent.BOUNCE, str(error))
-            return await self._resolve(self._move(order, OrderEvent.DOUBT, str(error)))
+                return [self._move(order, OrderEvent.BOUNCE, str(error)) for order in orders]
+            return [await self._resolve(self._move(order, OrderEvent.DOUBT, str(error))) for order in orders]
         except BaseException as error:
-            # Ctrl-C or a bug, with the order in the air. Where even this cannot be written, the
+            # Ctrl-C or a bug, with the orders in the air. Where even this cannot be written, the
             # journal says SENT, which the next look-up treats alike.
+            reason = f"interrupted ({type(error).__name__})"
             with suppress(JournalError):
-                self._move(order, OrderEvent.DOUBT, f"interrupted ({type(error).__name__})")
+                self.record(*(Moved(order.client_id, OrderEvent.DOUBT, reason) for order in orders))
             raise
+        return [await self._answered(order, reports.get(order.client_id)) for order in orders]
+
+    async def _submit(self, orders: Sequence[Outcome]) -> list[OrderReport]:
+        if len(orders) == 1:
+            return [await self.broker.submit(orders[0].order())]
+        stop, target = sorted(orders, key=lambda order: order.intent != GUARD_STOP)
+        above, below = (target, stop) if stop.side is Side.SELL else (stop, target)
+        return await self.broker.submit_pair(OrderPair(stop.pair, above.order(), below.order()))
+
+    async def _answered(self, order: Outcome, report: OrderReport | None) -> Outcome:
+        """An order whose request was answered, with or without a word about it."""
+        if report is None:
+            return await self._resolve(self._move(order, OrderEvent.DOUBT, "the reply does not name it"))
         return await self._settle(order, report)
+
+    async def _cancel(self, orders: Sequence[Outcome]) -> list[Outcome]:
+        """Ask for the end of an order, once; what became of it, as far as the venue tells."""
+        order = self._now(orders[0])
+        try:
+            report = await self.broker.cancel(order.symbol, order.client_id)
+        except VENUE_ERRORS:
+            return [order]
+        return [await self._settle(order, report)]
+
+    async def _look_up(self, orders: Sequence[Outcome]) -> list[Outcome]:
+        return [await self._resolve(self._now(orders[0]))]
 
     async def _resolve(self, order: Outcome) -> Outcome:
         """Ask the venue what became of an order; the order as it is now."""
@@ -166,7 +228,10 @@ class Placement:
         reason = f"the venue calls it {report.status}" if event in {OrderEvent.DOUBT, OrderEvent.REJECT} else ""
         if not whole and ORDER.step(order.state, event) in ORDER.terminal:
             event, reason = OrderEvent.DOUBT, "not all of its fills are known yet"
-        moved = Moved(order.client_id, event, reason, report.order_id, report.executed, report.quote_executed)
+        moved = Moved(
+            order.client_id, event, reason, report.order_id, report.executed, report.quote_executed,
+            quantity=None if report.quantity == order.quantity else report.quantity, list_id=report.list_id,
+        )  # fmt: skip
         if fills or _moved(order, order.moved(moved, order.doubted)):
             self.record(*(Filled(order.client_id, fill) for fill in fills), moved)
         return self._now(order)
@@ -188,4 +253,7 @@ def _total(fills: dict[int, Fill]) -> object:
 
 
 def _moved(old: Outcome, new: Outcome) -> bool:
-    return (old.state, old.executed, old.order_id) != (new.state, new.executed, new.order_id)
+    def facts(order: Outcome) -> tuple[object, ...]:
+        return order.state, order.executed, order.order_id, order.quantity, order.list_id
+
+    return facts(old) != facts(new)

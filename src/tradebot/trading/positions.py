@@ -5,17 +5,15 @@ Everything here is pure: the journal applies it to what is recorded, the desk to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from tradebot.machine import Machine
 from tradebot.market.venue import ZERO, Fill, Side
-from tradebot.trading.orders import ORDER, OrderState, figure, plain
+from tradebot.trading.orders import Duty, OrderState, figure, plain
 
-STOP_LOSS = "stop-loss"
-TAKE_PROFIT = "take-profit"
-TIME = "time"
 _FINE = Decimal("1e-12")
 
 
@@ -35,10 +33,12 @@ class PositionEvent(StrEnum):
     """What can happen to a position."""
 
     ENTER = "entry intended"
-    HELD = "order settled, something is held"
-    VOID = "order settled, nothing was bought"
+    HELD = "orders settled, something is held"
+    VOID = "orders settled, nothing was bought"
     EXIT = "exit intended"
-    CLOSE = "order settled, nothing is left"
+    CLOSE = "orders settled, nothing is left"
+    BUYING = "the entry is still open"
+    SELLING = "the exit is still open"
     DOUBT = "outcome unknown"
     SHRINK = "too little to sell"
     GROW = "enough to sell"
@@ -55,13 +55,18 @@ POSITION: Machine[PositionState, PositionEvent] = Machine(
         (_S.FLAT, _E.ENTER): _S.ENTERING,
         (_S.ENTERING, _E.HELD): _S.OPEN,
         (_S.ENTERING, _E.VOID): _S.FLAT,
+        (_S.ENTERING, _E.CLOSE): _S.CLOSED,
         (_S.ENTERING, _E.DOUBT): _S.IN_DOUBT,
+        (_S.OPEN, _E.ENTER): _S.ENTERING,
         (_S.OPEN, _E.EXIT): _S.EXITING,
+        (_S.OPEN, _E.CLOSE): _S.CLOSED,
         (_S.OPEN, _E.SHRINK): _S.DUST,
         (_S.OPEN, _E.DOUBT): _S.IN_DOUBT,
         (_S.EXITING, _E.HELD): _S.OPEN,
         (_S.EXITING, _E.CLOSE): _S.CLOSED,
         (_S.EXITING, _E.DOUBT): _S.IN_DOUBT,
+        (_S.IN_DOUBT, _E.BUYING): _S.ENTERING,
+        (_S.IN_DOUBT, _E.SELLING): _S.EXITING,
         (_S.IN_DOUBT, _E.HELD): _S.OPEN,
         (_S.IN_DOUBT, _E.VOID): _S.FLAT,
         (_S.IN_DOUBT, _E.CLOSE): _S.CLOSED,
@@ -70,6 +75,8 @@ POSITION: Machine[PositionState, PositionEvent] = Machine(
         **{(held, _E.RELEASE): _S.CLOSED for held in (_S.OPEN, _S.IN_DOUBT, _S.DUST)},
     },
 )
+
+_SETTLING = {_E.BUYING: _S.ENTERING, _E.SELLING: _S.EXITING, _E.HELD: _S.OPEN, _E.DOUBT: _S.IN_DOUBT}
 
 GONE = frozenset({PositionState.FLAT, PositionState.CLOSED})
 """States in which nothing is held and nothing is under way."""
@@ -84,9 +91,11 @@ class Position:
 
     `quantity` is in base coin, net of fees paid in it; `bought` is the same for the entry alone.
     `cost` and `proceeds` are quote coin paid and received, fees in quote coin included. `stop` and
-    `target` are prices; they follow the entry price by `stop_share` and `target_share`. `opened`
-    and `until` (time of the exit at the latest) are venue ms. Fees in third coins touch nothing
-    here. `exits` counts the exit orders so far, which numbers the next.
+    `target` are prices; they follow the entry price by `stop_share` and `target_share`, the stop not
+    below `raised`, to which it was moved in the position's favour. `best` is the best mark seen since
+    the first fill (0: none yet). `opened` and `until` (time of the exit at the latest) are venue ms.
+    Fees in third coins touch nothing here. `entries`, `exits` and `guards` count the orders of
+    each kind so far, which numbers the next.
     """
 
     id: str
@@ -107,6 +116,10 @@ class Position:
     stop: Decimal = ZERO
     target: Decimal = ZERO
     exits: int = 0
+    entries: int = 0
+    guards: int = 0
+    best: Decimal = ZERO
+    raised: Decimal = ZERO
 
     @property
     def sign(self) -> int:
@@ -152,6 +165,19 @@ class Position:
             return after.step(PositionEvent.RELEASE)
         return after.step(PositionEvent.HELD) if self.state is PositionState.IN_DOUBT else after
 
+    def reentering(self) -> Position:
+        """This position with its entry intended once more, at another price."""
+        return replace(self.step(PositionEvent.ENTER), entries=self.entries + 1)
+
+    def guarding(self) -> Position:
+        """This position with one more try at protection intended; that moves no state."""
+        return replace(self, guards=self.guards + 1)
+
+    def watched(self, best: Decimal, stop: Decimal) -> Position:
+        """This position with its best mark and its stop; neither ever moves against it."""
+        better = max if self.sign > 0 else _least
+        return _levelled(replace(self, best=better(self.best, best), raised=better(self.raised, stop)))
+
     def exiting(self) -> Position:
         """This position with one more exit intended."""
         return replace(self.step(PositionEvent.EXIT), exits=self.exits + 1)
@@ -166,15 +192,25 @@ class Position:
             return replace(after, proceeds=self.proceeds + self.sign * quote)
         return _levelled(replace(after, bought=self.bought + self.sign * base, cost=self.cost - self.sign * quote))
 
-    def followed(self, order: OrderState) -> Position:
-        """The position after its order came to `order`."""
-        if order is OrderState.UNKNOWN:
-            return self if self.state is PositionState.IN_DOUBT else self.step(PositionEvent.DOUBT)
-        if order not in ORDER.terminal:
+    def followed(self, live: Iterable[tuple[Duty, OrderState]]) -> Position:
+        """The position after one of its orders moved, when these are the ones that are not settled.
+
+        What is dust or gone stays so.
+        """
+        orders = list(live)
+        if self.state in GONE or self.state is PositionState.DUST:
             return self
-        if self.quantity > 0:
-            return self.step(PositionEvent.HELD)
-        return self.step(PositionEvent.CLOSE if self.bought else PositionEvent.VOID)
+        if any(state is OrderState.UNKNOWN for _, state in orders):
+            event = PositionEvent.DOUBT
+        elif any(duty is Duty.EXIT for duty, _ in orders):
+            event = PositionEvent.SELLING
+        elif any(duty is Duty.ENTRY for duty, _ in orders):
+            event = PositionEvent.BUYING
+        elif self.quantity > 0 or any(duty is Duty.GUARD for duty, _ in orders):
+            event = PositionEvent.HELD
+        else:
+            event = PositionEvent.CLOSE if self.bought else PositionEvent.VOID
+        return self if _SETTLING.get(event) is self.state else self.step(event)
 
     def document(self, mark: Decimal | None = None) -> dict[str, object]:
         """For `positions[]`: amounts as strings, times in ms; without a mark, it and the gain are null."""
@@ -197,19 +233,10 @@ def _levelled(position: Position) -> Position:
     """The position with stop and target where they belong for its entry price."""
     entry, sign = position.entry, position.sign
     stop, target = entry * (1 - sign * position.stop_share), entry * (1 + sign * position.target_share)
-    return replace(position, stop=stop, target=target)
+    better = max if sign > 0 else _least
+    return replace(position, stop=better(stop, position.raised), target=target)
 
 
-def exit_reason(position: Position, mark: Decimal | None, now: int) -> str | None:
-    """Why an open position should be left at price `mark` and venue time `now`, or None.
-
-    The stop comes before the target, both before time. Without a mark only time counts.
-    """
-    if position.state is not PositionState.OPEN:
-        return None
-    if mark is not None and mark > 0:
-        if position.sign * (mark - position.stop) <= 0:
-            return STOP_LOSS
-        if position.sign * (mark - position.target) >= 0:
-            return TAKE_PROFIT
-    return TIME if now >= position.until else None
+def _least(one: Decimal, other: Decimal) -> Decimal:
+    """The lesser of two prices, of which 0 is none."""
+    return min(one, other) if one and other else one or other

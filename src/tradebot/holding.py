@@ -55,7 +55,8 @@ async def _open(
 def _desk(session: Session, journal: Journal, quote: str) -> Desk:
     assert session.broker is not None
     return Desk(
-        session.broker, journal, session.clock, session.settings, session.instruments, quote, session.account
+        session.broker, journal, session.clock, session.settings, session.instruments, quote, session.account,
+        renew=session.scout.renew,
     )  # fmt: skip
 
 

@@ -233,6 +233,14 @@ async def test_rules_in_doubt_are_read_anew_also_by_a_later_process(world: World
     assert not scout.due
 
 
+async def test_rules_that_the_venue_contradicts_are_renewed_at_once_but_not_twice_in_a_minute(world: World) -> None:
+    scout = await world.process()
+    world.later(2 * MINUTE)
+    await scout.renew()
+    await scout.renew()
+    assert (world.market.asked["rules"], scout.rules_age) == (2, 0)
+
+
 async def test_a_process_that_reads_the_rules_anew_looks_at_the_universe_of_before_by_them(world: World) -> None:
     await (await world.process(Wanted(top=2, refresh_s=7 * 24 * 3600))).universe()
     world.market.halt("A")

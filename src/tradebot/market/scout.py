@@ -117,6 +117,12 @@ class Scout:
             self._doubted = True
             self._memo.drop("rules")
 
+    async def renew(self) -> None:
+        """Read the rules now, since the venue contradicts them, unless they were just read. Raises `MarketError`."""
+        self.doubt()
+        if self._rules_due:
+            await self._read_rules()
+
     @property
     def _rules_due(self) -> bool:
         return self._doubted or not self._fresh(self._rules_at, RULES_MS)

@@ -152,7 +152,9 @@ class Reconciliation:
         ours = {coin: sum((p.quantity for p in held), ZERO) for coin, held in self._held().items()}
         symbols = {*(symbol for symbols, _ in short.values() for symbol in symbols), *universe}
         differences: dict[str, tuple[Decimal, int]] = {}
-        for symbol in symbols & self.instruments.keys():
+        # Trades of an order of which we have no answer yet would look like those of others.
+        nameless = {order.symbol for order in self.journal.unresolved(self.account) if order.order_id is None}
+        for symbol in (symbols & self.instruments.keys()) - nameless:
             rules = self.instruments[symbol]
             beyond = balances.get(rules.base, Balance()).total - ours.get(rules.base, ZERO)
             if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.base in short:

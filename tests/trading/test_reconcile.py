@@ -1,0 +1,229 @@
+"""The venue's orders, trades and balances against the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from dealing import ACCOUNT, MINUTE, START, Office
+
+from tradebot.errors import TradingError
+from tradebot.market.venue import Order, OrderType, Side
+from tradebot.trading.positions import PositionState
+from tradebot.trading.reconcile import Reconciliation
+
+SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
+
+
+class Compared:
+    """An office with its comparison, and somebody else who trades on the same account."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.begin()
+
+    def begin(self) -> None:
+        office = self.office
+        self.reconciliation = Reconciliation(
+            office.broker, office.journal, office.clock, ACCOUNT, instruments=office.instruments, every_s=300
+        )
+
+    async def compare(self) -> list[str]:
+        return await self.reconciliation.compare(SYMBOLS)
+
+    def refusals(self) -> dict[str, str | None]:
+        return {symbol: self.reconciliation.refusal(symbol) for symbol in SYMBOLS}
+
+    def somebody(self, symbol: str, side: Side, quantity: str, name: str = "web-1", word: str = "fill") -> None:
+        self.office.broker.execute(Order(symbol, side, name, OrderType.LIMIT, Decimal(quantity)), word)
+
+
+@pytest.fixture
+def compared(office: Callable[..., Office]) -> Compared:
+    return Compared(office())
+
+
+class TestEntries:
+    async def test_wait_for_the_first_comparison(self, compared: Compared) -> None:
+        assert set(compared.refusals().values()) == {"exits only: not compared with the venue yet"}
+        assert await compared.compare() == []
+        assert set(compared.refusals().values()) == {None}
+
+    @pytest.mark.parametrize("what", ["open_orders", "balances"])
+    async def test_wait_for_a_venue_that_answers(self, compared: Compared, what: str) -> None:
+        compared.office.broker.blind.add(what)
+        (line,) = await compared.compare()
+        assert f"could not be compared with the journal: {what}" in line
+        assert all(why and why.startswith("exits only") for why in compared.refusals().values())
+        assert compared.reconciliation.due
+        compared.office.broker.blind.clear()
+        await compared.compare()
+        assert set(compared.refusals().values()) == {None}
+
+    async def test_go_on_while_a_venue_that_was_compared_does_not_answer(self, compared: Compared) -> None:
+        await compared.compare()
+        compared.office.broker.blind.add("balances")
+        assert len(await compared.compare()) == 1
+        assert set(compared.refusals().values()) == {None}
+
+    async def test_are_compared_again_on_a_beat_of_the_venues_clock(self, compared: Compared) -> None:
+        await compared.compare()
+        for minutes, due in ((4, False), (1, True)):
+            compared.office.wait(minutes * MINUTE)
+            assert compared.reconciliation.due is due
+
+
+class TestOrdersOfOthers:
+    @pytest.mark.parametrize(("name", "who"), [("web-1", "somebody else"), ("tb-AUSDT-abc", "another tradebot")])
+    async def test_are_told_once_and_keep_their_symbol_to_themselves(
+        self, compared: Compared, name: str, who: str
+    ) -> None:
+        compared.somebody("AUSDT", Side.BUY, "0.5", name, "open")
+        (line,) = await compared.compare()
+        assert f"AUSDT: an open order of {who} (BUY 0.5, LIMIT, {name}); left alone, and not entered" == line
+        assert [symbol for symbol, why in compared.refusals().items() if why] == ["AUSDT"]
+        assert await compared.compare() == []
+        assert [row["symbol"] for row in compared.reconciliation.external] == ["AUSDT"]
+
+    async def test_that_are_gone_free_it_again(self, compared: Compared) -> None:
+        compared.somebody("AUSDT", Side.BUY, "0.5", word="open")
+        await compared.compare()
+        compared.office.broker.reports.clear()
+        assert await compared.compare() == ["AUSDT: no longer left alone"]
+        assert set(compared.refusals().values()) == {None}
+
+    async def test_are_not_those_that_the_journal_knows(self, compared: Compared) -> None:
+        compared.office.broker.script.append("open")
+        await compared.office.buy("AUSDT")
+        await compared.compare()
+        assert compared.reconciliation.external == []
+
+
+class TestTooLittle:
+    async def test_of_a_coin_ends_all_entries_until_it_is_back(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        held = compared.office.broker.held["A"]
+        compared.office.broker.held["A"] -= Decimal(1)  # type: ignore[assignment]
+        (line,) = await compared.compare()
+        assert line == "A: 9.99 held by the journal, 8.99 by the venue; no entries until that is settled"
+        assert all(why and why.startswith("exits only: A: ") for why in compared.refusals().values())
+        assert compared.reconciliation.due, "a doubt is looked at in every cycle"
+        compared.office.broker.held["A"] = held
+        await compared.compare()
+        assert set(compared.refusals().values()) == {None}
+
+    async def test_is_explained_by_who_sold_it_and_then_concerns_that_symbol_only(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT", "BUSDT")
+        compared.somebody("AUSDT", Side.SELL, "4")
+        (line,) = await compared.compare()
+        assert line.startswith("AUSDT: 4 A sold by somebody else within a day")
+        assert [symbol for symbol, why in compared.refusals().items() if why] == ["AUSDT"]
+
+    async def test_is_not_explained_by_a_smaller_sale(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.somebody("AUSDT", Side.SELL, "4")
+        compared.office.broker.held["A"] -= Decimal(1)  # type: ignore[assignment]
+        await compared.compare()
+        assert all(why and why.startswith("exits only") for why in compared.refusals().values())
+
+    async def test_while_an_order_is_under_way_must_be_seen_twice(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.office.broker.script.append("lost")
+        compared.office.broker.blind.add("order")
+        compared.office.broker.blind.add("trades")
+        await compared.office.desk.close("AUSDT", compared.office.marks)
+        assert compared.office.state("AUSDT") == "in_doubt"
+        compared.office.broker.blind.clear()
+        assert await compared.compare() == []
+        assert compared.reconciliation.due
+        (line,) = await compared.compare()
+        assert "9.99 held by the journal, 0 by the venue" in line
+        await compared.office.monitor()
+        await compared.compare()
+        assert set(compared.refusals().values()) == {None}, "the order was found, so that nothing lacks"
+
+
+class TestTradesOfOthers:
+    async def test_in_coins_beyond_ours_keep_the_symbol_to_them(self, compared: Compared) -> None:
+        compared.somebody("BUSDT", Side.BUY, "2")
+        (line,) = await compared.compare()
+        assert line.startswith("BUSDT: 1.998 B bought by somebody else within a day")
+        assert [symbol for symbol, why in compared.refusals().items() if why] == ["BUSDT"]
+
+    async def test_are_not_looked_for_without_such_coins(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.office.broker.asked.clear()
+        await compared.compare()
+        assert "trades" not in compared.office.broker.asked
+
+    async def test_that_are_older_than_a_day_do_not_count(self, compared: Compared) -> None:
+        compared.somebody("BUSDT", Side.BUY, "2")
+        compared.office.wait(25 * 60 * MINUTE)
+        assert await compared.compare() == []
+
+    async def test_are_asked_for_again_only_when_something_changed_or_an_hour_has_passed(
+        self, compared: Compared
+    ) -> None:
+        compared.somebody("BUSDT", Side.BUY, "2")
+        asked = compared.office.broker.asked
+        seen = []
+        for change in (lambda: None, lambda: compared.somebody("BUSDT", Side.BUY, "1", "web-2"), lambda: None):
+            change()
+            await compared.compare()
+            seen.append(asked["trades"])
+        compared.office.wait(60 * MINUTE)
+        await compared.compare()
+        assert [*seen, asked["trades"]] == [1, 2, 2, 3]
+
+
+class TestRelease:
+    async def test_writes_off_what_the_venue_does_not_have_and_lets_entries_go_on(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT", "BUSDT")
+        compared.office.broker.held["A"] = Decimal(4)  # type: ignore[assignment]
+        await compared.compare()
+        (line,) = await compared.reconciliation.release("AUSDT")
+        assert "4 by the venue" in line
+        assert "4 kept" in line
+        assert {p.symbol: p.quantity for p in compared.office.desk.positions()}["AUSDT"] == 4
+        assert compared.reconciliation.due
+        await compared.compare()
+        assert set(compared.refusals().values()) == {None}
+
+    async def test_of_an_account_that_was_wiped_closes_the_position(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.office.broker.held["A"] = Decimal(0)  # type: ignore[assignment]
+        await compared.reconciliation.release("AUSDT")
+        assert compared.office.desk.positions() == []
+        (position,) = compared.office.journal.history(ACCOUNT)
+        assert (position.state, position.cost) == (PositionState.CLOSED, 0)
+
+    async def test_gives_up_an_order_of_unknown_outcome(self, compared: Compared) -> None:
+        compared.office.broker.script.append("vanished")
+        await compared.office.buy("AUSDT")
+        lines = await compared.reconciliation.release("AUSDT")
+        assert "of unknown outcome is given up" in lines[0]
+        assert compared.office.journal.unresolved(ACCOUNT) == []
+        assert compared.office.desk.positions() == []
+
+    async def test_does_not_give_up_an_order_that_the_venue_has(self, compared: Compared) -> None:
+        compared.office.broker.script.append("open")
+        await compared.office.buy("AUSDT")
+        with pytest.raises(TradingError, match="under way at the venue; cancel it there first"):
+            await compared.reconciliation.release("AUSDT")
+
+    async def test_of_what_is_not_held_is_an_error(self, compared: Compared) -> None:
+        with pytest.raises(TradingError, match="nothing is held"):
+            await compared.reconciliation.release("AUSDT")
+
+
+async def test_findings_are_kept_for_those_who_do_not_ask_the_venue(compared: Compared) -> None:
+    compared.somebody("AUSDT", Side.BUY, "0.5", word="open")
+    await compared.compare()
+    await compared.compare()
+    assert list(compared.office.journal.audit(ACCOUNT).external) == ["AUSDT"]
+    compared.office.broker.reports.clear()
+    compared.begin()
+    await compared.compare()
+    assert compared.office.journal.audit(ACCOUNT).external == {}
+    assert compared.office.clock.now() == START

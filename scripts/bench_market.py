@@ -18,20 +18,23 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import uvloop
-from bench_sim import Figure
+from bench_sim import Figure, get, load
 
 from tradebot import sim
-from tradebot.config import Settings, load
+from tradebot.clock import RealClock
+from tradebot.config import Settings
+from tradebot.config import load as configured
 from tradebot.errors import Regression
 from tradebot.intake import fetch
 from tradebot.market.bars import last_closed
+from tradebot.market.binance import VENUES, BinanceClient
 from tradebot.session import Session, open_session
 
 AT = "2026-06-02T15:02:00Z"
@@ -76,6 +79,16 @@ class Venue:
         return int(self.ask("/sim/clock")["now"])
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def symbols(self) -> list[str]:
+        """What it lists."""
+        return [each["symbol"] for each in self.ask("/api/v3/exchangeInfo")["symbols"]]
+
+    @property
     def requests(self) -> int:
         """How many it was sent, those to its control endpoints left out."""
         return int(self.ask("/sim/faults")["requests"])
@@ -109,38 +122,60 @@ def measured(command: Sequence[str]) -> tuple[dict[str, Any], float, float, int]
     return json.loads(told or "{}"), wall, used.ru_utime + used.ru_stime, process.returncode
 
 
-def cold(symbols: int, runs: int) -> list[Figure]:
-    """A cold fetch beside what another client takes for the same requests; the best of some runs each."""
+async def cold(symbols: int, runs: int) -> list[Figure]:
+    """A cold fetch, and the same requests by our client and by another one; the best of some runs each.
+
+    The venue has been asked for every page before, so that nobody waits for it to work them out.
+    """
     number = symbols * len(INTERVALS)
     limit = number / CONNECTIONS * LATENCY_MS / 1000
-    ours: list[tuple[float, float, float]] = []
-    theirs: list[tuple[float, float]] = []
+    ours, clients = [], {"own": list[dict[str, float]](), "ccxt": list[dict[str, float]]()}
     with venue(symbols, latency=LATENCY_MS) as served, tempfile.TemporaryDirectory() as folder:
+        names = served.symbols
         for run in range(runs):
+            pages = [get(f"/api/v3/klines?symbol={s}&interval={i}&limit={BARS}") for s in names for i in INTERVALS]
+            await load(served.port, pages)
             command = [*PROGRAM, "fetch", "--json", "--venue", "binance", "--base-url", served.url, "--bars", str(BARS)]
             options = ["--set", f"universe.top={symbols}", "--data-dir", f"{folder}/{run}"]
             document, wall, cpu, _ = measured([*command, *options])
             if len(document["series"]) != number or document["errors"]:
                 raise Regression(f"cold fetch: {len(document['series'])} of {number} series")
             ours.append((document["elapsed_ms"] / 1000, cpu, wall))
-            told, _, _, _ = measured([sys.executable, __file__, "--ccxt", served.url])
-            theirs.append((told["wall"], told["cpu"]))
+            for name, told in clients.items():
+                told.append(measured([sys.executable, __file__, "--client", name, served.url])[0])
             served.step(MINUTE)  # a client that does not know the limit yet keeps to the usual one
     wall, cpu, process = (min(column) for column in zip(*ours, strict=True))
-    other, other_cpu = (min(column) for column in zip(*theirs, strict=True))
+    own, other = ({key: min(each[key] for each in told) for key in ("wall", "cpu")} for told in clients.values())
     work = f"{number} series of {BARS} bars, {CONNECTIONS} connections, {LATENCY_MS} ms; best of {runs}"
     return [
         Figure("cold fetch", f"{work}; limit {limit:.2f} s", wall / limit, "x", 1.5, most=True),
         Figure("cold fetch, CPU", "all of that process", cpu, "s", 0.9, most=True),
         Figure("cold fetch, process", "from its start to its end", process, "s"),
-        Figure("ccxt, same requests", "its markets loaded before", other, "s"),
-        Figure("ccxt, same requests, CPU", "those requests alone", other_cpu, "s"),
-        Figure("as fast as ccxt, times", "wall of ccxt / wall of the cold fetch", other / wall, "x", 1.0),
+        Figure("same requests, our client", "parsed, not stored", own["wall"], "s", cpu=own["cpu"]),
+        Figure("same requests, ccxt", "its markets loaded before", other["wall"], "s", cpu=other["cpu"]),
+        Figure("ccxt / our client", "wall", other["wall"] / own["wall"], "x", 1.0),
+        Figure("ccxt / our client, CPU", "of these requests", other["cpu"] / own["cpu"], "x"),
     ]
 
 
+Ask: TypeAlias = Callable[[str, str], Awaitable[object]]
+
+
+async def timed(symbols: Iterable[str], ask: Ask) -> dict[str, float]:
+    """Wall and CPU seconds of the requests of a cold fetch."""
+    series = iter([(symbol, interval) for symbol in symbols for interval in INTERVALS])
+
+    async def work() -> None:
+        for symbol, interval in series:
+            await ask(symbol, interval)
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
 async def ccxt_client(url: str) -> dict[str, float]:
-    """Wall and CPU seconds of ccxt's asynchronous client for the requests of a cold fetch."""
+    """The asynchronous one of ccxt."""
     import ccxt.async_support as ccxt
 
     client = ccxt.binance({"options": {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}})
@@ -149,17 +184,20 @@ async def ccxt_client(url: str) -> dict[str, float]:
     client.enableRateLimit = False
     try:
         await client.load_markets()
-        series = iter([(symbol, interval) for symbol in list(client.markets) for interval in INTERVALS])
-
-        async def work() -> None:
-            for symbol, interval in series:
-                await client.fetch_ohlcv(symbol, interval, limit=BARS)
-
-        wall, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        return await timed(client.markets, lambda symbol, interval: client.fetch_ohlcv(symbol, interval, limit=BARS))
     finally:
         await client.close()
+
+
+async def own_client(url: str) -> dict[str, float]:
+    """Our own."""
+    async with BinanceClient(VENUES["binance"], clock=RealClock(), base_url=url, connections=CONNECTIONS) as client:
+        return await timed(
+            await client.instruments(), lambda symbol, interval: client.klines(symbol, interval, None, BARS)
+        )
+
+
+CLIENTS = {"own": own_client, "ccxt": ccxt_client}
 
 
 def settings_of(served: Venue, folder: str, symbols: int, **more: float) -> Settings:
@@ -169,7 +207,7 @@ def settings_of(served: Venue, folder: str, symbols: int, **more: float) -> Sett
         "universe.top": symbols, "market.intervals": ",".join(INTERVALS), "market.bars": BARS,
         "run.step": True, "run.fetch_deadline_s": 600, **{f"venue.{name}": value for name, value in more.items()},
     }  # fmt: skip
-    return load(None, {key: ("bench", value) for key, value in keys.items()}, {})
+    return configured(None, {key: ("bench", value) for key, value in keys.items()}, {})
 
 
 async def refreshed(session: Session) -> tuple[int, float, int]:
@@ -203,7 +241,7 @@ async def warm(symbols: int) -> list[Figure]:
 
 def differs(session: Session, symbols: int) -> str:
     """The first series of the store that is not the venue's, or nothing."""
-    prices, now = sim.open_prices(load(None, {"sim.symbols": ("bench", symbols)}, {})), session.clock.now()
+    prices, now = sim.open_prices(configured(None, {"sim.symbols": ("bench", symbols)}, {})), session.clock.now()
     for symbol in prices.instruments():
         for interval in INTERVALS:
             last = last_closed(interval, now)
@@ -309,7 +347,7 @@ def banned() -> list[Figure]:
 
 async def measure(short: bool) -> list[Figure]:
     """All figures."""
-    figures = cold(200, 1 if short else 3)
+    figures = await cold(200, 1 if short else 3)
     figures += await warm(200)
     figures += await stepped(10 if short else 50, 12 if short else 60)
     for symbols in (200,) if short else (200, 2_000):
@@ -322,10 +360,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer cycles and runs, for CI")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    parser.add_argument("--ccxt", metavar="URL", help=argparse.SUPPRESS)
+    parser.add_argument("--client", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.ccxt:
-        print(json.dumps(asyncio.run(ccxt_client(asked.ccxt))))
+    if asked.client:
+        name, url = asked.client
+        print(json.dumps(uvloop.run(CLIENTS[name](url))))
         return 0
     try:
         figures = uvloop.run(measure(asked.short))

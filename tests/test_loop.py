@@ -166,7 +166,9 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
                 gate.set()
             return []
 
-        async def enter(self, predictions: Any, marks: Any, threshold: float) -> tuple[list[Any], dict[str, str]]:
+        async def enter(
+            self, predictions: Any, marks: Any, threshold: float, outlook: Any
+        ) -> tuple[list[Any], dict[str, str]]:
             seen.append("enter")
             await gate.wait()
             return [], {}

@@ -296,6 +296,48 @@ class Trading(Section):
         return _rungs(self.ladder)
 
 
+class Risk(Section):
+    """What refuses an entry, and how large it may be; see docs/risk.md."""
+
+    size: Literal["fixed", "volatility", "kelly"] = Field(
+        "fixed", description="fixed: trading.fraction; volatility: calm coins get more; kelly: by the probability."
+    )
+    volatility: Decimal = Field(
+        Decimal("0.005"), gt=0, le=1, description="Share of the equity that a position of size volatility moves a day."
+    )
+    kelly: Decimal = Field(Decimal("0.5"), gt=0, le=1, description="Part of Kelly's share that size kelly takes.")
+    max_fraction: Decimal = Field(
+        Decimal("0.2"), gt=0, le=1, description="Most of the equity in one position of size volatility or kelly."
+    )
+    max_exposure: Decimal = Field(
+        Decimal(1), gt=0, le=100, description="Most that all positions are worth, as a share of the equity."
+    )
+    max_coin: Decimal = Field(
+        Decimal(1), gt=0, le=100, description="Most that is held of one base coin, as a share of the equity."
+    )
+    max_correlated: int = Field(0, ge=0, description="Positions held at once that move with each other; 0: any.")
+    correlation: float = Field(0.8, gt=0, le=1, description="Correlation from which on two coins move with each other.")
+    daily_loss: Decimal = Field(
+        Decimal("0.05"), ge=0, lt=1, description="Loss since 00:00 UTC, realised or not, as a share of the equity "
+        "then, after which there are exits only; 0: any."
+    )  # fmt: skip
+    drawdown: Decimal = Field(
+        Decimal("0.2"), ge=0, lt=1, description="Fall from the highest equity, as a share of it, that stops all "
+        "entries until `tradebot stop --release`; 0: any."
+    )  # fmt: skip
+    cool_down_s: int = Field(900, ge=0, description="Venue seconds that a symbol rests after a loss or a stop.")
+    cool_down_all_s: int = Field(0, ge=0, description="Venue seconds that all symbols rest after a loss or a stop.")
+    max_losses: int = Field(6, ge=0, description="Losses in a row after which all symbols rest; 0: any number.")
+    pause_s: int = Field(3600, ge=0, description="Venue seconds that they rest then.")
+    min_edge: Decimal | None = Field(
+        None, ge=-1, le=1, description="Least p * target - (1 - p) * stop - fees and spread, as a share of the "
+        "position; unset: any."
+    )  # fmt: skip
+    max_bar_age: float = Field(
+        2.0, ge=0, description="Bars of the finest interval for which a closed one is good to enter on; 0: any age."
+    )
+
+
 class Paper(Section):
     """The paper account."""
 
@@ -333,6 +375,7 @@ class Settings(Section):
     pool: Pool = Pool()
     keys: Keys = Keys()
     trading: Trading = Trading()
+    risk: Risk = Risk()
     paper: Paper = Paper()
     run: Run = Run()
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -17,12 +17,14 @@ from tradebot.errors import TradebotError
 from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
 from tradebot.market.scout import RULES_LAST_MS
+from tradebot.market.universe import spread
 from tradebot.marks import MarkBoard
 from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.trading.desk import Desk, Outcome, Prediction
 from tradebot.trading.orders import OrderState
 from tradebot.trading.positions import PositionState
 from tradebot.trading.reconcile import Reconciliation
+from tradebot.trading.risk import NOTHING, Outlook, needs_spreads
 
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
@@ -131,12 +133,23 @@ class Loop:
             return
         refused = {each.symbol: why for each in predictions if (why := self.reconciliation.refusal(each.symbol))}
         predictions = [each for each in predictions if each.symbol not in refused]
-        threshold = self.pipeline.threshold
-        if self.marks.asked < cycle.started and self.desk.hopeful(predictions, cycle.marks, threshold):
-            cycle.marks = await self.marks.ask()
-        outcomes, skipped = await self.desk.enter(predictions, cycle.marks, threshold)
+        threshold, outlook = self.pipeline.threshold, _outlook(cycle.look)
+        old, wide = self.marks.asked < cycle.started, needs_spreads(self.pipeline.settings.risk)
+        if (old or wide) and self.desk.hopeful(predictions, cycle.marks, threshold, outlook):
+            cycle.marks = await self.marks.ask() if old else cycle.marks
+            outlook = replace(outlook, spreads=await self._spreads(cycle)) if wide else outlook
+        outcomes, skipped = await self.desk.enter(predictions, cycle.marks, threshold, outlook)
         cycle.outcomes += outcomes
         cycle.skipped = refused | skipped
+
+    async def _spreads(self, cycle: Cycle) -> dict[str, Decimal]:
+        """How far ask and bid of each symbol lie apart now; empty if the venue does not answer."""
+        try:
+            tickers = await self.session.feed.tickers()
+        except TradebotError as error:
+            cycle.warnings.append(f"spreads not known: {error}")
+            return {}
+        return {symbol: Decimal(str(spread(ticker))) for symbol, ticker in tickers.items()}
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
@@ -235,6 +248,11 @@ class Loop:
         await asyncio.gather(*tasks, return_exceptions=True)
         if not attending.cancelled() and (bug := attending.exception()):
             raise bug
+
+
+def _outlook(look: Look | None) -> Outlook:
+    """What the look's bars say about risk."""
+    return Outlook(look.analysis.features.panels) if look and look.analysis else NOTHING
 
 
 def _seen(look: Look | None) -> Document:

@@ -30,7 +30,7 @@ from tradebot.model import predictor
 from tradebot.model.batch import in_batch
 from tradebot.progress import Progress, unseen
 from tradebot.session import Session
-from tradebot.trading.risk import Prediction
+from tradebot.trading.risk.view import Prediction
 
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
 BATCH = 64  # symbols analyzed at once while others are still in the air

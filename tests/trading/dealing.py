@@ -179,7 +179,9 @@ class Office:
         self.marks = dict.fromkeys(names, Decimal(price))
         self.broker = ScriptedBroker(self.clock, self.marks, fee_asset=fee_asset)
         self.instruments = {name: instrument(name) for name in names}
-        self.settings = Settings.model_validate({"trading": {"protect": "monitor", **trading}})
+        self.settings = Settings.model_validate(
+            {"trading": {"protect": "monitor", **trading}, "risk": {"cool_down_s": 0}}
+        )
         self.restart()
 
     def restart(self) -> None:

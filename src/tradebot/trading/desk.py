@@ -22,7 +22,8 @@ from tradebot.trading.keeper import Keeper
 from tradebot.trading.orders import ENTER, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
-from tradebot.trading.risk import ABOUT_MONEY, Account, Candidate, Prediction, refused, sized
+from tradebot.trading.reckoning import Reckoning, worth_by_coin
+from tradebot.trading.risk import ABOUT_MONEY, NOTHING, Account, Candidate, Costs, Outlook, Prediction, refused, sized
 
 __all__ = ["CLOSE", "Desk", "Marks", "Outcome", "Position", "Prediction"]
 
@@ -69,6 +70,7 @@ class Desk:
         self.account = account
         self.doubts: list[str] = []
         """What did not add up at the last `reconcile` or `monitor`, a line each."""
+        self.reckoning = Reckoning(journal, account, quote)
         self._placement = Placement(broker, journal, clock, account)
         self._keeper = Keeper(self._placement, clock, settings, instruments)
         self._renew = renew
@@ -108,6 +110,8 @@ class Desk:
             *(self._look_after(position, marks.get(position.symbol)) for position in held.values()),
         )
         self.doubts += [warning for _, warning in sorted(self._keeper.warnings.items())]
+        self.reckoning.look(self.clock.now(), self.positions(), marks)
+        self.reckoning.keep(self.clock.now())
         return [order for orders in moved for order in orders]
 
     async def _look_after(self, position: Position, mark: Decimal | None) -> list[Outcome]:
@@ -124,7 +128,7 @@ class Desk:
         return [order for orders in moved for order in orders]
 
     async def enter(
-        self, predictions: Sequence[Prediction], marks: Marks, threshold: float
+        self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
     ) -> tuple[list[Outcome], dict[str, str]]:
         """Enter the best predictions that the rules allow, and say why not the others.
 
@@ -132,19 +136,21 @@ class Desk:
         nothing was bought. Probabilities below `threshold` (or NaN) are not entered.
         """
         best = sorted(predictions, key=_rank)
-        hopeless = self._hopeless(best, marks, self._state({}, best, marks, threshold))
+        hopeless = self._hopeless(best, marks, self._state(None, best, marks, threshold, outlook))
         if len(hopeless) == len(best):  # as in every minute in which no bar has closed
             return [], {prediction.symbol: reason for prediction, reason in zip(best, hopeless, strict=True)}
         try:
             balances = await self.broker.balances()
         except VENUE_ERRORS as error:
             return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
-        intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold))
+        intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold, outlook))
         done = await self._placement.place(intents)
         done += await self._again(done, marks)
         latest = {order.symbol: order for order in done}
         skipped |= {s: _told(order) for s, order in latest.items() if not order.executed and not order.resting}
-        return done + await self._protect(done, marks), skipped
+        done += await self._protect(done, marks)
+        self.reckoning.keep(self.clock.now())
+        return done, skipped
 
     async def _again(self, done: Iterable[Outcome], marks: Marks) -> list[Outcome]:
         """Once more, by rules read anew, what the venue refused by other rules than we knew."""
@@ -175,29 +181,44 @@ class Desk:
         jobs = (self._keeper.protect(position, marks.get(position.symbol)) for position in held if position)
         return [order for orders in await to_the_end(*jobs) for order in orders]
 
-    def hopeful(self, predictions: Sequence[Prediction], marks: Marks, threshold: float) -> bool:
+    def hopeful(
+        self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
+    ) -> bool:
         """Whether any of these may be entered, whatever the balances are."""
-        return len(self._hopeless(predictions, marks, self._state({}, predictions, marks, threshold))) < len(
-            predictions
-        )
+        state = self._state(None, predictions, marks, threshold, outlook)
+        return len(self._hopeless(predictions, marks, state)) < len(predictions)
 
     def _entry_id(self, prediction: Prediction) -> str:
         return client_id(self.settings.venue.name, prediction.symbol, prediction.bar_time, ENTER, 0)
 
     def _state(
-        self, balances: Mapping[str, Balance], predictions: Iterable[Prediction], marks: Marks, threshold: float
+        self,
+        balances: Mapping[str, Balance] | None,
+        predictions: Iterable[Prediction],
+        marks: Marks,
+        threshold: float,
+        outlook: Outlook,
     ) -> Account:
-        """What the rules look at, as of now."""
-        purse, held = balances.get(self.quote, Balance()), self.positions()
+        """What the rules look at, as of now; without balances there is no money."""
+        purse, held = (balances or {}).get(self.quote, Balance()), self.positions()
+        equity = purse.total + sum((p.quantity * marks.get(p.symbol, p.entry) for p in held), ZERO)
+        now, unresolved = self.clock.now(), self.journal.unresolved(self.account)
         return Account(
             quote=self.quote,
-            equity=purse.total + sum((p.quantity * marks.get(p.symbol, p.entry) for p in held), ZERO),
+            equity=equity,
             free=purse.free,
             held=frozenset(p.symbol for p in held if p.state in BUSY),
-            unresolved=frozenset(order.symbol for order in self.journal.unresolved(self.account)),
+            unresolved=frozenset(order.symbol for order in unresolved),
             acted=self.journal.known(self.account, [self._entry_id(p) for p in predictions]),
             threshold=threshold,
             limits=self.settings.trading,
+            risk=self.settings.risk,
+            costs=Costs(self.settings.paper.fee, self.settings.paper.spread),
+            now=now,
+            worth=worth_by_coin(held, unresolved, marks),
+            record=self.reckoning.look(now, held, marks, equity if balances else None),
+            outlook=outlook,
+            doubt=next(iter(self.doubts), ""),
         )
 
     def _candidate(self, prediction: Prediction, marks: Marks) -> Candidate:
@@ -220,7 +241,7 @@ class Desk:
             reason = refused(candidate, account)
             if reason is None:
                 intents[symbol] = self._entry(candidate, sized(candidate, account))
-                account = account.after(symbol, intents[symbol].order.worth)
+                account = account.after(candidate, intents[symbol].order.worth)
             else:
                 skipped.setdefault(symbol, reason)
         return list(intents.values()), {symbol: why for symbol, why in skipped.items() if symbol not in intents}

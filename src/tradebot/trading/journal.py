@@ -27,6 +27,7 @@ from tradebot.errors import JournalError
 from tradebot.market.venue import Fill
 from tradebot.trading.orders import Moved, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionEvent
+from tradebot.trading.risk.record import Record
 
 APPLICATION = 0x74726462  # "trdb"
 BUSY_S = 5.0
@@ -116,7 +117,7 @@ class Watched:
     stop: Decimal
 
 
-Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited | Watched
+Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited | Watched | Record
 T = TypeVar("T")
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
@@ -128,8 +129,10 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "identified": TypeAdapter(Identified),
     "audited": TypeAdapter(Audited),
     "watched": TypeAdapter(Watched),
+    "record": TypeAdapter(Record),
 }
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
+_RECORD = TypeAdapter(Record)
 
 
 def _text(value: Any) -> str:
@@ -363,6 +366,17 @@ class Journal:
         ):
             found.setdefault(name, []).append(_FILL.validate_json(body))
         return found
+
+    def record_of(self, account: str) -> Record:
+        """What the past had brought when that was last written down."""
+        newest = "SELECT body FROM events WHERE account = ? AND kind = 'record' ORDER BY seq DESC LIMIT 1"
+        found = self._db.rows(newest, (account,))
+        return _RECORD.validate_json(found[0][0]) if found else Record()
+
+    def filled_since(self, account: str, seq: int) -> list[tuple[int, Filled]]:
+        """The fills booked after fact number `seq`, each with its own number, in that order."""
+        later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"
+        return [(number, _FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""

@@ -1,91 +1,40 @@
-"""May this prediction become an entry, and of what size: rules that refuse with a reason."""
+"""Rules about the prediction, the venue and the money, each able to refuse an entry with a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import TypeAlias
 
-from tradebot.config import Trading
-from tradebot.market.venue import ZERO, Instrument, Side
+from tradebot.market.venue import Side
 from tradebot.registry import Registry
-from tradebot.trading.orders import NOTIONAL_MARGIN, figure, quantize, refusal
-
-RESERVE = Decimal("0.01")
-"""Share of the free quote coin that is left alone: a market order pays spread, slippage and fee on top."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A signal's probability of success. `bar_time` is the open time of the bar it stands on, UTC ms."""
-
-    symbol: str
-    side: Side
-    bar_time: int
-    probability: float
-    score: float = 0.0
-
-    def document(self) -> dict[str, object]:
-        """For `predictions[]`; a probability of NaN is null."""
-        known = self.probability == self.probability
-        return {
-            "symbol": self.symbol,
-            "side": str(self.side),
-            "bar_time": self.bar_time,
-            "probability": self.probability if known else None,
-        }
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A prediction that asks to be entered, with what is known of its symbol."""
-
-    prediction: Prediction
-    client_id: str
-    instrument: Instrument | None
-    mark: Decimal | None
-
-    @property
-    def symbol(self) -> str:
-        """The prediction's symbol."""
-        return self.prediction.symbol
-
-    @property
-    def rules(self) -> Instrument:
-        """The symbol's trading rules; those of one that the venue does not offer forbid nothing."""
-        return self.instrument or Instrument(self.symbol, "", "")
-
-    @property
-    def price(self) -> Decimal:
-        """The mark; 0 where there is none."""
-        return self.mark or ZERO
-
-
-@dataclass(frozen=True)
-class Account:
-    """What the rules look at. `equity` and `free` are quote coin; the sets hold symbols, `acted` client ids."""
-
-    quote: str
-    equity: Decimal
-    free: Decimal
-    held: frozenset[str]
-    unresolved: frozenset[str]
-    acted: frozenset[str]
-    threshold: float
-    limits: Trading
-
-    def after(self, symbol: str, spent: Decimal) -> Account:
-        """The account once `symbol` is entered for `spent`."""
-        return replace(self, free=self.free - spent, held=self.held | {symbol})
-
+from tradebot.trading.orders import NOTIONAL_MARGIN, figure, refusal
+from tradebot.trading.risk.sizes import budget, share, sized
+from tradebot.trading.risk.view import Account, Candidate
 
 Rule: TypeAlias = Callable[[Candidate, Account], str | None]
 RULES: Registry[Rule] = Registry("risk rule")
 """Every rule can refuse an entry; the first that does gives the reason. Exits ask none of them."""
 
-ABOUT_MONEY = ("cash",)
+ABOUT_MONEY = frozenset({"exposure", "coin", "cash"})
 """Rules that need to know the balances."""
+
+
+@RULES.register("halt")
+def _halt(_candidate: Candidate, account: Account) -> str | None:
+    """Nothing is entered while the kill switch is on."""
+    return account.halted or None
+
+
+@RULES.register("doubt")
+def _doubt(_candidate: Candidate, account: Account) -> str | None:
+    """While the account and the journal do not agree there are exits only."""
+    return f"exits only: {account.doubt}" if account.doubt else None
+
+
+@RULES.register("clock")
+def _clock(_candidate: Candidate, account: Account) -> str | None:
+    """Nothing is entered by a clock that cannot be relied on."""
+    return account.outlook.clock_doubt or None
 
 
 @RULES.register("threshold")
@@ -143,26 +92,24 @@ def _tradable(candidate: Candidate, account: Account) -> str | None:
     return None if candidate.price > 0 else "no price"
 
 
+@RULES.register("size")
+def _size(candidate: Candidate, account: Account) -> str | None:
+    """The chosen size must give a share."""
+    part = share(candidate, account)
+    if isinstance(part, str):
+        return f"no size: {part}"
+    return None if part > 0 else f"no size: {account.risk.size} gives 0"
+
+
 @RULES.register("cash")
 def _cash(candidate: Candidate, account: Account) -> str | None:
     """There must be money for an order that can also be sold again after a loss."""
-    if budget(account) <= 0:
+    money = budget(candidate, account)
+    if money <= 0:
         return f"no free {account.quote}"
     margin = (1 + NOTIONAL_MARGIN) / (1 - account.limits.stop_loss) - 1
     reason = refusal(candidate.rules, sized(candidate, account), candidate.price, margin)
-    return reason and f"{figure(budget(account))} {account.quote} are too little: {reason}"
-
-
-def budget(account: Account) -> Decimal:
-    """Quote coin for the next entry: the set share of the equity, reduced to what is free."""
-    return max(ZERO, min(account.limits.fraction * account.equity, account.free * (1 - RESERVE)))
-
-
-def sized(candidate: Candidate, account: Account) -> Decimal:
-    """Quantity in base coin for the budget, on the symbol's step; 0 without a price."""
-    if not candidate.price:
-        return ZERO
-    return quantize(candidate.rules, budget(account) / candidate.price, candidate.price)
+    return reason and f"{figure(money)} {account.quote} are too little: {reason}"
 
 
 def refused(candidate: Candidate, account: Account, *, unasked: Collection[str] = ()) -> str | None:

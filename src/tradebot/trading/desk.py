@@ -218,7 +218,6 @@ class Desk:
             worth=worth_by_coin(held, unresolved, marks),
             record=self.reckoning.look(now, held, marks, equity if balances else None),
             outlook=outlook,
-            doubt=next(iter(self.doubts), ""),
         )
 
     def _candidate(self, prediction: Prediction, marks: Marks) -> Candidate:

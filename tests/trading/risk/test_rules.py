@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from tradebot.config import Trading
+from tradebot.config import Trading, leaves
 from tradebot.market.venue import Side
 from tradebot.trading.risk import RULES, SIZES, Outlook, Record, refused
 
@@ -32,7 +34,6 @@ CASES = {
     ),
     "cash": (candidate(), account(free=Decimal(0)), "no free USDT"),
     "halt": (candidate(), account(halted="stopped by hand"), "stopped by hand"),
-    "doubt": (candidate(), account(doubt="A: 1 held, 0 there"), "exits only: A: 1 held, 0 there"),
     "clock": (candidate(), account(outlook=Outlook(clock_doubt="the clock jumped")), "the clock jumped"),
     "size": (candidate(), account(risk={"size": "volatility"}), "no size: how much it moves is not known"),
     "stale-data": (
@@ -145,6 +146,13 @@ class TestRules:
         nothing = account(equity=Decimal(0), free=Decimal(0), outlook=Outlook(), risk={"size": size, "min_edge": "0"})
         reason = RULES[name](unknown, nothing)
         assert reason is None or reason
+
+    def test_stand_in_the_documentation_in_their_order_with_keys_that_exist(self):
+        page = (Path(__file__).parents[3] / "docs" / "risk.md").read_text()
+        rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", page, re.MULTILINE)
+        assert [name for name, _ in rows] == [*SIZES, *RULES]
+        keys = set(re.findall(r"`(risk\.[a-z_]+)`", page))
+        assert keys == {key for key, _ in leaves() if key.startswith("risk.")}
 
 
 class TestLimits:

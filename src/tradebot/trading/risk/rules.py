@@ -25,12 +25,6 @@ def _halt(_candidate: Candidate, account: Account) -> str | None:
     return account.halted or None
 
 
-@RULES.register("doubt")
-def _doubt(_candidate: Candidate, account: Account) -> str | None:
-    """While the account and the journal do not agree there are exits only."""
-    return f"exits only: {account.doubt}" if account.doubt else None
-
-
 @RULES.register("clock")
 def _clock(_candidate: Candidate, account: Account) -> str | None:
     """Nothing is entered by a clock that cannot be relied on."""

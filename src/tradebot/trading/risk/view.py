@@ -70,8 +70,8 @@ class Costs:
 class Account:
     """What the rules look at. `equity` and `free` are quote coin; the sets hold symbols, `acted` client ids.
 
-    `now` is venue UTC ms. `worth` is what is held and under way, in quote coin by base coin. `halted` and
-    `doubt` say why nothing may be entered at all ("": nothing speaks against it).
+    `now` is venue UTC ms. `worth` is what is held and under way, in quote coin by base coin. `halted` says
+    why nothing may be entered at all ("": nothing speaks against it).
     """
 
     quote: str
@@ -89,7 +89,6 @@ class Account:
     record: Record = field(default_factory=Record)
     outlook: Outlook = NOTHING
     halted: str = ""
-    doubt: str = ""
 
     @property
     def exposure(self) -> Decimal:

@@ -12,6 +12,7 @@ from tradebot.clock import (
     DAY,
     HOUR,
     MINUTE,
+    Moments,
     RealClock,
     SteppedClock,
     cpu_seconds,
@@ -111,3 +112,31 @@ def test_cpu_time_grows_with_work() -> None:
     before = cpu_seconds()
     sum(range(200_000))
     assert cpu_seconds() > before
+
+
+def test_a_real_clock_tells_when_a_moment_was_in_real_time() -> None:
+    clock = RealClock(start=1_000_000, speed=60.0)
+    before = monotonic_ms()
+    assert clock.real_ms(1_000_000) <= before
+    assert clock.real_ms(1_000_000 - 60_000) == pytest.approx(clock.real_ms(1_000_000) - 1_000)
+
+
+def test_a_stepped_clock_says_that_all_was_when_it_was_moved_last() -> None:
+    clock = SteppedClock(0)
+    made = clock.real_ms(0)
+    clock.advance(5)
+    assert made <= clock.real_ms(3) <= monotonic_ms()
+    moved = clock.real_ms(3)
+    clock.advance(4)  # no step
+    assert clock.real_ms(4) == moved
+
+
+def test_of_a_steps_moments_the_last_counts_and_what_is_taken_is_forgotten() -> None:
+    moments = Moments()
+    moments.note("sent", ["a", "b"])
+    first = moments.of("a")["sent"]
+    moments.note("sent", ["a"])
+    assert moments.of("a")["sent"] >= first
+    assert moments.of("c") == {}
+    assert set(moments.take()) == {"a", "b"}
+    assert moments.take() == {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -61,6 +62,28 @@ def format_time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+class Moments:
+    """When things happened, on the axis of `monotonic_ms`, by name and step; of several the last counts."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, float]] = {}
+
+    def note(self, step: str, names: Iterable[str]) -> None:
+        """`step` has happened to all of these just now."""
+        now = monotonic_ms()
+        for name in names:
+            self._found.setdefault(name, {})[step] = now
+
+    def of(self, name: str) -> Mapping[str, float]:
+        """The steps of one name."""
+        return self._found.get(name, {})
+
+    def take(self) -> dict[str, dict[str, float]]:
+        """All that was noted since the last `take`, which is forgotten here."""
+        found, self._found = self._found, {}
+        return found
+
+
 class Clock(Protocol):
     """A venue's clock."""
 
@@ -72,6 +95,9 @@ class Clock(Protocol):
 
     def sync(self, server_ms: int, rtt_ms: float) -> None:
         """Take in a server time that was read `rtt_ms / 2` real ms ago."""
+
+    def real_ms(self, moment: int) -> float:
+        """When the clock showed the past `moment` (venue UTC ms), on the axis of `monotonic_ms`."""
 
 
 class RealClock:
@@ -101,6 +127,10 @@ class RealClock:
         self._base = server_ms + rtt_ms / 2 * self.speed
         self._origin = monotonic_ms()
 
+    def real_ms(self, moment: int) -> float:
+        """When the clock showed `moment`, as far as its present offset and speed tell."""
+        return self._origin + (moment - self._base) / self.speed
+
 
 class SteppedClock:
     """Stands still until `advance` or `sync` moves it; it never goes back.
@@ -112,6 +142,7 @@ class SteppedClock:
         self.drive = drive
         self._now = start
         self._moved = asyncio.Event()
+        self._moved_at = monotonic_ms()
 
     def now(self) -> int:
         """The venue's time, UTC ms."""
@@ -120,7 +151,7 @@ class SteppedClock:
     def advance(self, to: int) -> None:
         """Move on to `to` (UTC ms) and wake who waited for it."""
         if to > self._now:
-            self._now = to
+            self._now, self._moved_at = to, monotonic_ms()
             self._moved.set()
             self._moved = asyncio.Event()
 
@@ -135,3 +166,7 @@ class SteppedClock:
     def sync(self, server_ms: int, rtt_ms: float) -> None:
         """Follow a server that is ahead; how long the reply took does not matter to a clock that stands."""
         self.advance(server_ms)
+
+    def real_ms(self, moment: int) -> float:
+        """When the clock was moved last."""
+        return self._moved_at

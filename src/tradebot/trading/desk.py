@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from tradebot import config
-from tradebot.clock import SECOND, Clock
+from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import ImpossibleTransition, MarketError
 from tradebot.market.venue import ZERO, Balance, Broker, Instrument
 from tradebot.trading import entries
@@ -78,6 +78,11 @@ class Desk:
     def positions(self) -> list[Position]:
         """What is held or under way, dust included, oldest entry first."""
         return self.journal.positions(self.account)
+
+    @property
+    def moments(self) -> Moments:
+        """When orders were intended, sent and acknowledged, by client id; take them, or they stay."""
+        return self._placement.moments
 
     def document(self, position: Position, marks: Marks) -> dict[str, object]:
         """For `positions[]`; mark and gain are null for a symbol without a mark."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from tradebot.clock import SECOND, Clock
+from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import JournalError, MarketError, OrderRejected, OrderUnknown, VenueBusy, VenueUnreachable
 from tradebot.market.venue import ZERO, Broker, Fill, OrderPair, OrderReport, Side
 from tradebot.trading.journal import Fact, Filled, Intended, Journal
@@ -66,6 +66,8 @@ class Placement:
         self.journal = journal
         self.clock = clock
         self.account = account
+        self.moments = Moments()
+        """Of each order (by client id): `intent` stored, `sent`, `acknowledged`. Whoever wants them takes them."""
         self._flying: set[str] = set()
         self._entries = asyncio.Semaphore(AT_ONCE)
         self._others = asyncio.Semaphore(AT_ONCE_LEAVING)
@@ -81,6 +83,7 @@ class Placement:
         Two of one `pair` are sent in one request.
         """
         self.record(*intents)
+        self.moments.note("intent", [intent.order.client_id for intent in intents])
         groups: dict[str, list[Outcome]] = {}
         for intent in intents:
             groups.setdefault(intent.order.pair or intent.order.client_id, []).append(intent.order)
@@ -138,8 +141,11 @@ class Placement:
         """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
         self.record(*(Moved(order.client_id, OrderEvent.SEND) for order in orders))
         orders = [self._now(order) for order in orders]
+        names = [order.client_id for order in orders]
+        self.moments.note("sent", names)
         try:
             reports = {report.client_id: report for report in await self._submit(orders)}
+            self.moments.note("acknowledged", names)
         except OrderRejected as error:
             return [self._move(order, OrderEvent.REJECT, str(error), error.code) for order in orders]
         except VENUE_ERRORS as error:

@@ -47,6 +47,11 @@ class Asked:
         done.unlink(missing_ok=True)
         return found
 
+    @property
+    def waits(self) -> bool:
+        """Whether nobody has begun with it."""
+        return self._path.exists()
+
     def withdraw(self) -> bool:
         """Take it back; False if it is taken already, and so may still be carried out."""
         try:

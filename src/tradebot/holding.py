@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tradebot import tables
-from tradebot.clock import SECOND, monotonic_ms, wall_ms
+from tradebot.clock import SECOND, wall_ms
 from tradebot.commands import make_pool
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document, skipped_document
@@ -93,13 +93,20 @@ def _with_briefing(lines: Sequence[str], emit: Emit) -> Emit:
     return told
 
 
-async def act(settings: Settings, kind: str, symbols: Sequence[str], credentials: Credentials | None) -> Document:
+async def act(
+    settings: Settings,
+    kind: str,
+    symbols: Sequence[str],
+    credentials: Credentials | None,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> Document:
     """Close or release positions: by the loop that runs, or without one by ourselves, under its lock.
 
     No symbols means all. Raises what the loop says if it could not, and a `TradingError` if it does
-    not answer.
+    not answer within `patience_s` real seconds.
     """
-    errand = Errand(kind, tuple(symbols), wall_ms() + int(PATIENCE_S * SECOND))
+    errand = Errand(kind, tuple(symbols), wall_ms() + int(patience_s * SECOND))
     try:
         with alone(settings):
             return await _ourselves(settings, errand, credentials) | {"by": "command"}
@@ -113,8 +120,7 @@ async def act(settings: Settings, kind: str, symbols: Sequence[str], credentials
 
 async def _answered(settings: Settings, errand: Errand, asked: Asked, credentials: Credentials | None) -> Document:
     """What the running loop answers; if it ends before it begins, we do it ourselves."""
-    until = monotonic_ms() + PATIENCE_S * SECOND
-    while monotonic_ms() < until:
+    while wall_ms() < errand.until:
         await asyncio.sleep(LOOK_S)
         free = lock_is_free(settings)  # looked at first: what a loop answers, it answers before it ends
         if (answer := asked.answer()) is not None:
@@ -124,7 +130,7 @@ async def _answered(settings: Settings, errand: Errand, asked: Asked, credential
     if not asked.withdraw():
         raise TradingError("the running loop has begun with it, but not answered; look at `tradebot positions`")
     if not free:
-        raise TradingError(f"the running loop did not look at this within {PATIENCE_S:.0f} s; nothing was done")
+        raise TradingError("the running loop did not look at this in time; nothing was done")
     with alone(settings):
         return await _ourselves(settings, errand, credentials) | {"by": "command"}
 

@@ -202,15 +202,34 @@ class TestRelease:
         compared.office.broker.script.append("vanished")
         await compared.office.buy("AUSDT")
         lines = await compared.reconciliation.release("AUSDT")
-        assert "of unknown outcome is given up" in lines[0]
+        assert "which the venue does not know, is given up" in lines[0]
         assert compared.office.journal.unresolved(ACCOUNT) == []
         assert compared.office.desk.positions() == []
 
     async def test_does_not_give_up_an_order_that_the_venue_has(self, compared: Compared) -> None:
-        compared.office.broker.script.append("open")
         await compared.office.buy("AUSDT")
-        with pytest.raises(TradingError, match="under way at the venue; cancel it there first"):
+        compared.office.broker.script.append("open")
+        await compared.office.desk.close("AUSDT", compared.office.marks)
+        compared.office.broker.held["A"] = Decimal(0)  # type: ignore[assignment]
+        with pytest.raises(TradingError, match="the venue knows order tb-.*; close the position, or cancel it there"):
             await compared.reconciliation.release("AUSDT")
+        assert compared.office.journal.unresolved(ACCOUNT) != []
+
+    async def test_gives_up_an_order_that_a_wiped_venue_has_forgotten(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.office.broker.script.append("open")
+        await compared.office.desk.close("AUSDT", compared.office.marks)
+        compared.office.broker.held["A"] = Decimal(0)  # type: ignore[assignment]
+        compared.office.broker.reports.clear()
+        assert len(await compared.reconciliation.release("AUSDT")) == 2
+        assert compared.office.journal.unresolved(ACCOUNT) == []
+        assert compared.office.desk.positions() == []
+
+    async def test_of_what_the_venue_has_changes_nothing(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        before = compared.office.rows()
+        assert await compared.reconciliation.release("AUSDT") == ["AUSDT: the venue has all of 9.99 A"]
+        assert compared.office.rows() == before
 
     async def test_of_what_is_not_held_is_an_error(self, compared: Compared) -> None:
         with pytest.raises(TradingError, match="nothing is held"):

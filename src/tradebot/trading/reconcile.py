@@ -172,36 +172,50 @@ class Reconciliation:
     async def release(self, symbol: str) -> list[str]:
         """Believe the venue, by a person's word: what it does not have is written off, lost orders are given up.
 
-        What was done, a line each. `TradingError` if an order of ours is still open there, or if nothing of
-        `symbol` is held; `VENUE_ERRORS` if the venue does not answer.
+        What was done, a line each. `TradingError` if the venue knows an order that would have to be given
+        up, or if nothing of `symbol` is held; one of `VENUE_ERRORS` if it does not answer.
         """
-        balances = await self.broker.balances()
-        lines = [self._give_up(order) for order in self.journal.unresolved(self.account) if order.symbol == symbol]
-        held = [position for position in self.journal.positions(self.account) if position.symbol == symbol]
-        if not held and not lines:
+        if not self._of(symbol):
             raise TradingError(f"{symbol}: nothing is held, so there is nothing to release")
-        for position in held:
-            others = sum((p.quantity for p in self._held()[position.base] if p.id != position.id), ZERO)
-            there = max(ZERO, balances.get(position.base, Balance()).total - others)
-            left = min(position.quantity, there)
-            self.journal.record(self.account, self.clock.now(), Released(position.id, left))
-            lines.append(
-                f"{symbol}: {figure(position.quantity)} {position.base} by the journal, {figure(there)} by the venue; "
-                f"{figure(position.quantity - left)} written off, {figure(left)} kept"
-            )
+        balances = await self.broker.balances()
+        lines = []
+        for position in self._of(symbol):
+            if position.state is not PositionState.IN_DOUBT and self._there(position, balances) >= position.quantity:
+                lines.append(f"{symbol}: the venue has all of {figure(position.quantity)} {position.base}")
+                continue
+            lines += [await self._give_up(order) for order in self.journal.live(self.account, position.id)]
+            lines += [self._write_off(each, balances) for each in self._of(symbol) if each.id == position.id]
         self._due = 0
         return lines
 
-    def _give_up(self, order: Outcome) -> str:
-        """An order whose outcome nobody knows is taken for one that never was."""
-        if order.state is not OrderState.UNKNOWN or order.order_id is not None:
-            raise TradingError(
-                f"{order.symbol}: order {order.client_id} is under way at the venue; cancel it there first"
-            )
-        self.journal.record(
-            self.account, self.clock.now(), Moved(order.client_id, OrderEvent.ABSENT, "given up by a person")
+    def _of(self, symbol: str) -> list[Position]:
+        return [position for position in self.journal.positions(self.account) if position.symbol == symbol]
+
+    def _there(self, position: Position, balances: Mapping[str, Balance]) -> Decimal:
+        """What the venue has of a position's coin, beyond what belongs to others of ours."""
+        others = sum((p.quantity for p in self._held()[position.base] if p.id != position.id), ZERO)
+        return max(ZERO, balances.get(position.base, Balance()).total - others)
+
+    def _write_off(self, position: Position, balances: Mapping[str, Balance]) -> str:
+        there = self._there(position, balances)
+        left = min(position.quantity, there)
+        self.journal.record(self.account, self.clock.now(), Released(position.id, left))
+        return (
+            f"{position.symbol}: {figure(position.quantity)} {position.base} by the journal, {figure(there)} by the "
+            f"venue; {figure(position.quantity - left)} written off, {figure(left)} kept"
         )
-        return f"{order.symbol}: order {order.client_id} of unknown outcome is given up"
+
+    async def _give_up(self, order: Outcome) -> str:
+        """An order that the venue does not know is taken for one that is no more."""
+        if await self.broker.order(order.symbol, order.client_id) is not None:
+            raise TradingError(
+                f"{order.symbol}: the venue knows order {order.client_id}; close the position, or cancel it there first"
+            )
+        reason = "given up by a person"
+        doubted = [] if order.state is OrderState.UNKNOWN else [Moved(order.client_id, OrderEvent.DOUBT, reason)]
+        absent = Moved(order.client_id, OrderEvent.ABSENT, reason)
+        self.journal.record(self.account, self.clock.now(), *doubted, absent)
+        return f"{order.symbol}: order {order.client_id}, which the venue does not know, is given up"
 
     async def _foreign_fills(self, symbol: str) -> list[Fill]:
         trades = await self.broker.trades(symbol, self.clock.now() - LOOK_BACK)

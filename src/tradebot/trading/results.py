@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 
-from tradebot.market.venue import ZERO, Fill
+from tradebot.market.venue import ZERO, Fill, Side
 from tradebot.trading.journal import Journal
-from tradebot.trading.orders import ENTER, Outcome, figure, plain
+from tradebot.trading.orders import Duty, Outcome, figure, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 
 
@@ -80,7 +80,7 @@ def results(journal: Journal, account: str, since: int = 0) -> list[Result]:
 
 def _result(position: Position, orders: Iterable[Outcome], fills: Mapping[str, Sequence[Fill]]) -> Result | None:
     """None if nothing was ever sold, as where all was written off."""
-    exits = [order for order in orders if order.intent != ENTER and order.executed]
+    exits = [order for order in orders if order.duty is not Duty.ENTRY and order.executed]
     if not exits:
         return None
     own = [fill for order in orders for fill in fills.get(order.client_id, ())]
@@ -122,9 +122,9 @@ def _other_fees(fills: Iterable[Fill], position: Position) -> dict[str, Decimal]
 
 
 def _slipped(order: Outcome) -> Decimal:
-    """By how much in quote coin an order was worse than its decision's price."""
-    way = 1 if order.side == "BUY" else -1
-    return way * (order.quote_executed - order.executed * order.price)
+    """By how much in quote coin an order was worse than its decision's price; a stop's is that at which it triggers."""
+    way = 1 if order.side is Side.BUY else -1
+    return way * (order.quote_executed - order.executed * (order.stop_price or order.price))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tradebot import report
+from tradebot.bench.timeline import Strip
 
 STAGES = {"scan": 1.0, "fetch": 20.0, "analyze": 3.0, "predict": 1.0, "execute": 5.0, "monitor": 2.0}
 ORDER = {
@@ -37,6 +38,12 @@ BENCH: dict[str, Any] = {
     "kinds": {"cold": {"serial_ms": 100.0, "pipelined_ms": 10.0}}, "speedup": 2.0,
     "claims": [{"name": "network time", "expected": "-50 %", "measured": "-90 %", "met": True},
                {"name": "ML CPU", "expected": "-40 %", "measured": "-10 %", "met": False}],
+    "ideas": [{"without": "persistent worker pool", "text": "a new one", "total_ms": 2000.0, "times": 20.0,
+               "requests": 31.0, "cpu_s": 0.5, "fetch_ms": 1000.0, "predict_ms": 1.0, "idle": 0.5}],
+    "scaling": [{"name": "total", "values": {"50": 100.0, "200": 250.0, "2000": 2500.0}, "exponent": 0.9},
+                {"name": "scan", "values": {"50": 0.1, "200": 0.1, "2000": 0.2}, "exponent": None}],
+    "regressions": [{"name": "close: CPU ms a symbol", "before": 1.0, "now": 2.0, "worse": 1.0}],
+    "strips": [Strip("serial cycle", [("fetch", 0.0, 900.0)], [(0.0, 10.0)])],
 }  # fmt: skip
 FOLD = {"name": "fold 1", "rounds": 40, "figures": {
     "signals": 1234, "log_loss": 0.69, "base_log_loss": 0.7, "auc": None, "base_rate": 0.4}}  # fmt: skip

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from tradebot import __version__, cli_fetch, cli_trade, cli_train
+from tradebot import __version__, cli_bench, cli_fetch, cli_trade, cli_train
 from tradebot.ending import Ended, finish
 from tradebot.errors import TradebotError, UsageError
 
@@ -293,27 +293,7 @@ def export_onnx(
     terminal.emit("export-onnx", commands.export_onnx(source, target, success))
 
 
-@command("bench", "data_dir")
-def bench(
-    settings: "Settings",
-    terminal: Terminal,
-    *,
-    symbols: Annotated[
-        int, typer.Option("--symbols", metavar="N", min=1, max=2000, help="Symbols of the universe.")
-    ] = 30,
-    bars: Annotated[
-        int, typer.Option("--bars", metavar="N", min=100, max=1000, help="Closed klines of each series.")
-    ] = 100,
-    latency: Annotated[float, typer.Option("--latency", metavar="MS", min=0, help="Delay of every reply, ms.")] = 20.0,
-    cycles: Annotated[int, typer.Option("--cycles", metavar="N", min=5, max=13, help="Serial cycles.")] = 5,
-) -> None:
-    """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50 --json"""
-    from tradebot.bench import Workload, measure
-
-    workload = Workload(symbols, settings.market.intervals, bars, latency, settings.venue.connections, cycles)
-    with terminal.progress() as progress:
-        document = finish(measure(settings, workload, progress))
-    terminal.emit("bench", document)
+command("bench", "data_dir")(cli_bench.bench)
 
 
 @command("serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", "faults", on=sim_app)

@@ -74,8 +74,7 @@ class Loop:
 
     async def begin(self, number: int) -> Cycle:
         """Look after the exits and, meanwhile, scan, fetch, analyze and predict."""
-        feed = self.session.feed
-        cycle = Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
+        cycle = self._begun(number)
         await asyncio.gather(self._monitor(cycle), self._look(cycle))
         if self.reconciliation.due:
             await self._reconcile(cycle)
@@ -88,6 +87,10 @@ class Loop:
                 cycle.warnings += await self.reconciliation.compare(cycle.look.universe.symbols if cycle.look else ())
             except TradebotError as error:
                 cycle.fail(error)
+
+    def _begun(self, number: int) -> Cycle:
+        feed = self.session.feed
+        return Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
 
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):

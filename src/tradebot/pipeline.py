@@ -37,11 +37,11 @@ BATCH = 64  # symbols analyzed at once while others are still in the air
 
 
 class Watch:
-    """Wall time of stages in ms, from a stage's first start to its last end; stages may overlap."""
+    """When stages worked, real ms; each may work several times, and they may overlap."""
 
     def __init__(self) -> None:
         self.started = monotonic_ms()
-        self._spans: dict[str, tuple[float, float]] = {}
+        self.spans: list[tuple[str, float, float]] = []
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -49,19 +49,21 @@ class Watch:
         try:
             yield
         finally:
-            first, last = self._spans.get(stage, (start, start))
-            self._spans[stage] = (min(first, start), max(last, monotonic_ms()))
+            self.spans.append((stage, start, monotonic_ms()))
 
     @property
     def stages(self) -> dict[str, float]:
-        """Milliseconds by stage; a stage that did not run took none."""
-        spans = {stage: self._spans.get(stage, (0.0, 0.0)) for stage in STAGES}
-        return {stage: round(end - start, 3) for stage, (start, end) in spans.items()}
+        """Milliseconds by stage, from its first start to its last end; a stage that did not run took none."""
+        found = {}
+        for stage in STAGES:
+            mine = [(start, end) for name, start, end in self.spans if name == stage]
+            found[stage] = round(max(end for _, end in mine) - min(start for start, _ in mine), 3) if mine else 0.0
+        return found
 
     @property
     def total_ms(self) -> float:
         """From the watch's making to the last end of a stage."""
-        return round(max((end for _, end in self._spans.values()), default=self.started) - self.started, 3)
+        return round(max((end for _, _, end in self.spans), default=self.started) - self.started, 3)
 
 
 @dataclass(eq=False)

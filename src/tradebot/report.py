@@ -285,6 +285,29 @@ CLAIMS: list[Column] = [
 ]  # fmt: skip
 
 
+def _at(size: str) -> Callable[[Document], float]:
+    return lambda row: float(row["values"][size])
+
+
+def _drawn(strips: Sequence[Any]) -> Iterable[Text]:
+    """Cycles as rows of characters."""
+    if strips:
+        from tradebot.bench import timeline  # all of the bench is loaded by now; --help has no use for it
+
+        for strip in strips:
+            yield Text("\n".join(["", *timeline.lines(strip)]))
+
+
+WITHOUT: list[Column] = [
+    ("without", _get("without")), ("cycle ms", _get("total_ms")), ("times", _get("times")),
+    ("requests", lambda row: round(row["requests"])), ("CPU s", _get("cpu_s")), ("fetch ms", _get("fetch_ms")),
+    ("predict ms", _get("predict_ms")), ("idle", _percent("idle")),
+]  # fmt: skip
+SLOWER: list[Column] = [
+    ("figure", _get("name")), ("before", _get("before")), ("now", _get("now")), ("worse", _percent("worse"))
+]  # fmt: skip
+
+
 def bench(document: Document) -> Iterable[Table | Text]:
     """Workload, comparison and claims of `bench`."""
     work, on = document["workload"], document["environment"]
@@ -297,6 +320,14 @@ def bench(document: Document) -> Iterable[Table | Text]:
     )
     yield table("Serial against pipelined", _comparison(document), COMPARED, shown=30)
     yield table("Claims", document["claims"], CLAIMS, shown=30)
+    yield table("What each idea is worth: 5m closes without it", document["ideas"], WITHOUT)
+    if document["scaling"]:
+        sizes = list(document["scaling"][0]["values"])
+        columns: list[Column] = [("5m close", _get("name")), *((size, _at(size)) for size in sizes)]
+        yield table("Growth with the symbols, ms", document["scaling"], [*columns, ("exponent", _get("exponent"))])
+    yield from _drawn(document.get("strips", ()))
+    if document["regressions"]:
+        yield table("Slower than the baseline", document["regressions"], SLOWER)
     yield Text(
         f"speed-up {document['speedup']} times; the signals and probabilities of both are the same", style="bold"
     )

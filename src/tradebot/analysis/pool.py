@@ -99,7 +99,7 @@ class WorkerPool:
         self.workers = workers or os.cpu_count() or 1
         self.use = use
         self.pids: tuple[int, ...] = ()
-        self._preload = preload
+        self.preload = preload
         self._engine = engine or self._processes
         self._executor: Executor | None = None
         self._told: dict[str, bool] = {}
@@ -131,10 +131,10 @@ class WorkerPool:
 
     def _processes(self) -> Executor:
         # onnxruntime stays out: importing it starts a thread, and only a process without threads is safe to fork.
-        models = [self._preload[0][0]] if self._preload else []
+        models = [self.preload[0][0]] if self.preload else []
         multiprocessing.set_forkserver_preload([*_SERVER_LOADS, *models])
         context = multiprocessing.get_context("forkserver")
-        executor = ProcessPoolExecutor(self.workers, context, _begin, (self._preload,))
+        executor = ProcessPoolExecutor(self.workers, context, _begin, (self.preload,))
         with _without_interrupts():
             forkserver.ensure_running()
         begun = monotonic_ms()

@@ -7,6 +7,7 @@ the same moments; their signals must be the same and their probabilities equal t
 
 from __future__ import annotations
 
-from tradebot.bench.measure import Workload, measure
+from tradebot.bench.measure import Bench, measure
+from tradebot.bench.rig import Workload
 
-__all__ = ["Workload", "measure"]
+__all__ = ["Bench", "Workload", "measure"]

@@ -99,14 +99,18 @@ def page(strips: Sequence[Strip], caption: str) -> str:
     )
 
 
+def check(path: Path) -> None:
+    """`UsageError` for a file whose suffix is not one that is drawn."""
+    if path.suffix.lower() not in (".svg", ".html"):
+        raise UsageError(f"{path}: a picture is written to a file that ends in .svg or .html")
+
+
 def write(path: Path, strips: Sequence[Strip], caption: str) -> None:
     """Write `.svg` or `.html`. `UsageError` for another suffix or where nothing can be written."""
-    kinds = {".svg": lambda: svg(strips) + "\n", ".html": lambda: page(strips, caption)}
-    make = kinds.get(path.suffix.lower())
-    if make is None:
-        raise UsageError(f"{path}: a picture is written to a file that ends in .svg or .html")
+    check(path)
+    text = svg(strips) + "\n" if path.suffix.lower() == ".svg" else page(strips, caption)
     try:
-        path.write_text(make(), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name another file with --picture") from None
 

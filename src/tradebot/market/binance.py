@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -95,6 +96,9 @@ class BinanceClient(Feed, Broker):
         self.weight = 0
         self.network_ms = 0.0
         self.rtt_ms = 0.0
+        self.spans: deque[tuple[float, float]] = deque(
+            maxlen=0
+        )  # of requests, real ms; whoever wants them sets another
         self.sim_clock = ""
         self.sim_speed = 1.0
         self._tally = tally or Tally()
@@ -381,8 +385,10 @@ class BinanceClient(Feed, Broker):
         except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
             raise failures.unreachable(error, self.where) from None
         finally:
-            self.rtt_ms = monotonic_ms() - started
+            ended = monotonic_ms()
+            self.rtt_ms = ended - started
             self.network_ms += self.rtt_ms
+            self.spans.append((started, ended))
         return response
 
     def _told(self, response: httpx.Response) -> dict[Limit, int]:

@@ -1,0 +1,125 @@
+"""What is measured on: a simulated venue in a process of its own, and bots with a folder and account each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tradebot.clock import parse_time
+from tradebot.config import Model, Settings, inherited_environment
+from tradebot.errors import MarketError
+from tradebot.market.binance import BinanceClient
+from tradebot.market.store import KlineStore
+from tradebot.session import Session, open_session
+from tradebot.trading.desk import Desk
+from tradebot.trading.journal import Journal
+
+START = parse_time("2025-06-02T12:00:00Z")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is measured. `cycles` serial ones; the pipeline runs every minute of one hour."""
+
+    symbols: int
+    intervals: tuple[str, ...]
+    bars: int
+    latency_ms: float
+    connections: int
+    cycles: int
+
+    @property
+    def minutes(self) -> list[int]:
+        """Minutes of the hour at which both loops look: the cold start, then 5m closes."""
+        return [5 * index for index in range(self.cycles)]
+
+
+@asynccontextmanager
+async def served_venue(workload: Workload, weight_limit: int = 6_000) -> AsyncIterator[str]:
+    """Address of a simulated venue in a process of its own, its clock standing at `START`."""
+    command = [sys.executable, "-m", "tradebot", "sim", "serve", "--json", "--port", "0", "--clock", "stepped"]
+    options = ["--at", str(START), "--symbols", str(workload.symbols), "--latency", str(workload.latency_ms)]
+    with tempfile.NamedTemporaryFile(prefix="tradebot-bench-", suffix=".toml") as defaults:
+        options += ["--config", defaults.name, "--set", f"sim.weight_limit={weight_limit}"]
+        process = await asyncio.create_subprocess_exec(
+            *command, *options, stdout=asyncio.subprocess.PIPE, env=inherited_environment()
+        )
+        try:
+            import orjson
+
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            if not line:
+                raise MarketError("the simulated venue did not start; `tradebot sim serve` says why")
+            yield str(orjson.loads(line)["url"])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+
+
+class Bot:
+    """One of the two loops with a data folder, an account and a journal of its own."""
+
+    def __init__(self, session: Session, desk: Desk) -> None:
+        self.session, self.desk = session, desk
+
+    async def advance(self, now: int) -> None:
+        """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms)."""
+        assert isinstance(self.session.feed, BinanceClient)
+        await self.session.feed.sim_advance(now)
+        await self.session.feed.time()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, folder: Path, url: str, workload: Workload, connections: int | None = None
+    ) -> AsyncIterator[Bot]:
+        """A bot that trades at `url` and keeps everything below `folder`, with the workload's connections or others."""
+        changed = {
+            "data_dir": str(folder),
+            "venue": settings.venue.model_copy(
+                update={"name": "binance", "base_url": url, "connections": connections or workload.connections}
+            ),
+            "universe": settings.universe.model_copy(update={"symbols": (), "quote": "", "top": workload.symbols}),
+            "market": settings.market.model_copy(update={"bars": workload.bars}),
+            "model": Model(),  # the demo model: the serial loop needs its XGBoost form beside it
+            "sim": settings.sim.model_copy(update={"latency_ms": workload.latency_ms}),
+        }
+        own = settings.model_copy(update=changed)
+        async with open_session(own, trading=True) as session:
+            with Journal(own.data_path / "state.db") as journal:
+                assert session.broker is not None
+                quote = next(iter(session.instruments.values())).quote
+                desk = Desk(
+                    session.broker, journal, session.clock, own, session.instruments, quote, session.account
+                )  # fmt: skip
+                yield cls(session, desk)
+
+
+async def fill(session: Session, store: KlineStore | None = None) -> None:
+    """Bring a store (the session's own unless another is given) up to date over the whole venue."""
+    market = session.settings.market
+    stream = (store or session.store).refresh(
+        session.feed, session.clock.now(), sorted(session.instruments), market.intervals, market.bars
+    )  # fmt: skip
+    async for ready in stream:
+        if ready.error is not None:
+            raise ready.error
+
+
+async def prewarm(session: Session) -> None:
+    """Let the venue make its prices and pages first: its own work is not what is measured.
+
+    The serial loop keeps no store, so its own takes the pages that the pipeline will ask for.
+    """
+    market = session.settings.market
+    await fill(session)
+    pairs = [(symbol, interval) for symbol in session.instruments for interval in market.intervals]
+    await asyncio.gather(*(session.feed.klines(*pair, None, market.bars + 1) for pair in pairs))

@@ -1,0 +1,141 @@
+"""The options of `bench`: what is measured, compared with what, and drawn where."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tradebot.ending import finish
+from tradebot.errors import Regression, UsageError
+
+if TYPE_CHECKING:
+    from tradebot.bench import Bench, Workload
+    from tradebot.cli import Terminal
+    from tradebot.config import Settings
+    from tradebot.documents import Document
+
+MOST = 2000
+
+Symbols = Annotated[
+    str,
+    typer.Option(
+        "--symbols",
+        metavar="N[,N]",
+        help="Symbols of the universe, default 30; several show the growth.",
+        show_default=False,
+    ),
+]
+Bars = Annotated[int, typer.Option("--bars", metavar="N", min=100, max=1000, help="Closed klines of each series.")]
+Latency = Annotated[
+    float | None,
+    typer.Option("--latency", metavar="MS", min=0, help="Delay of every reply, ms; default 20.", show_default=False),
+]
+Cycles = Annotated[
+    int | None,
+    typer.Option("--cycles", metavar="N", min=2, max=13, help="Serial cycles; default 5.", show_default=False),
+]
+Full = Annotated[bool, typer.Option("--full", help="200 symbols at 50 ms, with 100 bars and with 200; takes minutes.")]
+Save = Annotated[
+    Path | None, typer.Option("--save", metavar="FILE", help="Keep the figures as a baseline.", show_default=False)
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline", metavar="FILE", help="Compare with what --save kept; exit 6 if slower.", show_default=False
+    ),
+]
+Limit = Annotated[str, typer.Option("--max-regression", metavar="SHARE", help="By how much a figure may be worse.")]
+Times = Annotated[bool, typer.Option("--times", help="With --baseline: compare wall times too (same machine only).")]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", metavar="FILE", help="Draw the cycles as .svg or .html.", show_default=False),
+]
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """`50,200` as numbers, ascending. `UsageError` for anything else."""
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = [0]
+    if not 1 <= found[0] <= found[-1] <= MOST:
+        raise UsageError(f"--symbols {text}: write it as 50 or 50,200,1000, each from 1 to {MOST}")
+    return tuple(found)
+
+
+def bench(
+    settings: "Settings",
+    terminal: "Terminal",
+    *,
+    symbols: Symbols = "",
+    bars: Bars = 100,
+    latency: Latency = None,
+    cycles: Cycles = None,
+    full: Full = False,
+    picture: Picture = None,
+    save: Save = None,
+    against: Against = None,
+    limit: Limit = "10%",
+    times: Times = False,
+) -> None:
+    """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50,200"""
+    from tradebot.bench import Workload, baseline, timeline
+
+    first, *further = sizes(symbols or ("200" if full else "30"))
+    latency, cycles = latency if latency is not None else 50.0 if full else 20.0, cycles or (3 if full else 5)
+    workload = Workload(first, settings.market.intervals, bars, latency, settings.venue.connections, cycles)
+    share = baseline.share(limit)
+    before = baseline.load(against, asdict(workload)) if against else None
+    if picture:
+        timeline.check(picture)
+    found = _measured(settings, terminal, workload, further)
+    document = found.document
+    if full:
+        other = replace(workload, bars=200, cycles=2)
+        document["also"] = [_measured(settings, terminal, other, ()).document]
+    if before:
+        _compare(document, before, share, times, lambda: _measured(settings, terminal, workload, ()).document)
+    if save:
+        baseline.save(save, document)
+    if picture:
+        timeline.write(picture, found.strips, _caption(workload))
+    terminal.emit("bench", document if terminal.json else document | {"strips": found.strips})
+    if document["regressions"]:
+        raise Regression(_told(document, f"{against}", share))
+
+
+def _compare(
+    document: "Document", before: "Document", limit: float, times: bool, again: "Callable[[], Document]"
+) -> None:
+    """Note what is slower than before, measured again until that is clear of the noise."""
+    from tradebot.bench import baseline
+
+    runs = [document]
+    while slower := baseline.regressions(before, runs, limit, times=times):
+        if len(runs) == baseline.RUNS:
+            break
+        runs.append(again())
+    document["regressions"], document["runs"] = slower, len(runs)
+
+
+def _measured(settings: "Settings", terminal: "Terminal", workload: "Workload", further: "Sequence[int]") -> "Bench":
+    from tradebot.bench import measure
+
+    with terminal.progress() as progress:
+        return finish(measure(settings, workload, further, progress))
+
+
+def _caption(workload: "Workload") -> str:
+    return (
+        f"{workload.symbols} symbols × {', '.join(workload.intervals)} × {workload.bars} bars, "
+        f"{workload.latency_ms:g} ms latency, {workload.connections} connections. Bars are stages, ticks are requests; "
+        f"each cycle has an axis of its own, in ms."
+    )
+
+
+def _told(document: "Document", against: str, limit: float) -> str:
+    slower = document["regressions"]
+    worst = "; ".join(f"{each['name']} {each['before']:g} → {each['now']:g}" for each in slower[:5])
+    return f"slower than {against} by more than {limit:.0%} in each of {document['runs']} runs: {worst}"

@@ -1,0 +1,30 @@
+"""The venue in a process of its own, and the bots on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tradebot.bench.rig import START, Bot, Workload, fill, served_venue
+from tradebot.clock import MINUTE
+from tradebot.config import load
+
+
+async def test_the_served_venue_is_gone_afterwards() -> None:
+    async with served_venue(Workload(2, ("5m",), 100, 0.0, 50, 1)) as url:
+        assert httpx.get(f"{url}/api/v3/ping", trust_env=False).json() == {}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/api/v3/ping", trust_env=False)
+
+
+async def test_a_bot_moves_the_venues_clock_and_fills_its_store(tmp_path: Path) -> None:
+    workload = Workload(3, ("5m", "15m", "1h"), 100, 0.0, 50, 1)
+    settings = load(None, {}, {})
+    async with served_venue(workload) as url, Bot.open(settings, tmp_path, url, workload, 1) as bot:
+        assert bot.session.settings.venue.connections == 1
+        await bot.advance(START + 7 * MINUTE)
+        assert bot.session.clock.now() == START + 7 * MINUTE
+        await fill(bot.session)
+        assert len(bot.session.store.stored()) == 9

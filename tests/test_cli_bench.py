@@ -1,0 +1,60 @@
+"""The options of bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tradebot.cli_bench import sizes
+from tradebot.errors import UsageError
+
+from .test_cli import Run, tradebot
+
+__all__ = ["tradebot"]
+SMALL = ("--symbols", "3", "--latency", "0", "--cycles", "2")
+
+
+def test_sizes_are_numbers_in_order_each_once() -> None:
+    assert sizes("200,50,200") == (50, 200)
+
+
+@pytest.mark.parametrize("text", ["x", "0", "-1", "2001", "50,,60", ""])
+def test_sizes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as 50 or 50,200,1000"):
+        sizes(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--symbols", "many"], "--symbols many: write it as"),
+        (["--picture", "a.png"], "ends in .svg or .html"),
+        (["--baseline", "none.json"], "none.json: No such file or directory; make one with --save"),
+        (["--max-regression", "fast"], "--max-regression fast: write it as 10%"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_measured(tradebot: Run, options: list[str], told: str) -> None:
+    code, _, err = tradebot("bench", *options)
+    assert code == 2
+    assert told in err
+
+
+def test_a_bench_is_kept_drawn_and_compared(tradebot: Run, tmp_path: Path) -> None:
+    base, picture = tmp_path / "base.json", tmp_path / "cycles.svg"
+    code, out, err = tradebot("bench", *SMALL, "--json", "--save", str(base), "--picture", str(picture))
+    assert (code, err) == (0, "")
+    assert json.loads(base.read_text()) == json.loads(out)
+    assert picture.read_text().startswith("<svg")
+    # As if it had been a hundred times faster and asked for nothing: every run is slower than that.
+    quick = json.loads(out)
+    for each in quick["kinds"].values():
+        each |= {"cpu_s": each["cpu_s"] / 100, "requests": each["requests"] / 100}
+    base.write_text(json.dumps(quick))
+    code, out, err = tradebot("bench", *SMALL, "--json", "--baseline", str(base), "--max-regression", "50%")
+    assert code == 6
+    document = json.loads(out)
+    assert document["runs"] == 3
+    assert {"cold: requests", "idle: CPU ms a symbol"} <= {row["name"] for row in document["regressions"]}
+    assert "by more than 50% in each of 3 runs: " in err

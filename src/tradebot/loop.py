@@ -108,7 +108,7 @@ class Loop:
     async def _look(self, cycle: Cycle) -> None:
         try:
             cycle.look = await self.pipeline.look(cycle.watch)
-            cycle.warnings += cycle.look.warnings
+            cycle.warnings += [*cycle.look.warnings, *await self.session.play()]
             await self.pipeline.predict(cycle.look)
         except TradebotError as error:
             cycle.fail(error)

@@ -34,8 +34,8 @@ from tradebot.market.tally import FileTally, Tally
 from tradebot.market.venue import Feed, Instrument
 
 if TYPE_CHECKING:  # 0.05 s that market data of another venue has no use for
+    from tradebot.paper import PaperAccount
     from tradebot.sim.engine import Exchange
-    from tradebot.sim.prices import Marked
 
 log = logging.getLogger(__name__)
 SIM = "sim"
@@ -80,7 +80,7 @@ class Session:
     store: KlineStore
     scout: Scout
     broker: BinanceClient | None = None
-    marked: Marked | None = None
+    paper: PaperAccount | None = None
 
     @property
     def account(self) -> str:
@@ -104,8 +104,12 @@ class Session:
 
     def mark(self, prices: Mapping[str, Decimal]) -> None:
         """Show the paper account the venue's prices."""
-        if self.marked is not None:
-            self.marked.mark(prices)
+        if self.paper is not None:
+            self.paper.mark(prices)
+
+    async def play(self) -> list[str]:
+        """Show the paper account the bars that closed since the last time; trouble with that, a line each."""
+        return [] if self.paper is None else await self.paper.play(self.feed, self.store)
 
 
 def address(settings: Settings) -> str:
@@ -268,14 +272,21 @@ async def _open_remote(
 
 
 async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None) -> None:
-    """The account of a venue over the network: an exchange of our own at the marks that it is shown."""
+    """The account of a venue over the network: an exchange of our own at the prices that it is shown.
+
+    What happened while nobody looked is played before it is asked for anything.
+    """
+    from tradebot.paper import PaperAccount
     from tradebot.sim.prices import Marked
 
     settings, clock = session.settings, session.clock
-    session.marked = Marked(session.instruments)
+    marked = Marked(session.instruments)
     account = _paper_file(settings, session.venue)
-    exchange = sim.paper_exchange(settings, session.marked, clock, account, sim.open_plan(settings))
+    exchange = sim.paper_exchange(settings, marked, clock, account, sim.open_plan(settings))
     stack.callback(exchange.close)
+    session.paper = PaperAccount(exchange, marked, clock, settings.market.intervals)
+    for trouble in await session.play():
+        log.warning("%s", trouble)
     link = _in_process(exchange, settings, wrap)
     session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
 

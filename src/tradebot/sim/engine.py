@@ -85,6 +85,11 @@ class Exchange:
         with self._books.transaction():
             self._books.keep(SEEN, now)
 
+    @property
+    def seen(self) -> int:
+        """Up to when the account has been played, UTC ms."""
+        return self._seen
+
     def close(self) -> None:
         """Release the account file."""
         self._books.close()

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -269,16 +269,17 @@ class Soak:
             time.sleep(luck.uniform(0, 2.5))
             fetcher.kill()
             story.kills += 1
-            self._count(served.ask("/sim/faults"), now, sure=False)
+            self._count(served.ask("/sim/faults"), now, [])
             return
         told = fetcher.ended()
         story.refreshed += 1
         story.revised += told["revised"]
         story.errors.update({kind: number for kind, number in told["told"].items() if kind})
-        self._count(served.ask("/sim/faults"), now, sure=not any(row["kind"] == "latency" for row in passing))
+        late = any(row["kind"] == "latency" for row in passing)  # nobody may have waited for the refusal
+        self._count(served.ask("/sim/faults"), now, [] if late else passing)
 
-    def _count(self, plan: Row, now: int, *, sure: bool) -> None:
-        """Note what was hit; nothing may have been sent while a silence of before lasted."""
+    def _count(self, plan: Row, now: int, passing: Sequence[Row]) -> None:
+        """Note what was hit, and the silence that was heard of; in one of before nothing may have been sent."""
         self.story.requests += plan["requests"]
         if now < self._silent_until:
             self.story.quiet += 1
@@ -286,9 +287,9 @@ class Soak:
                 raise Regression(f"{plan['requests']} requests at {format_time(now)}, in a silence: {plan['hits'][:3]}")
         for hit in plan["hits"]:
             self.story.hits[hit["kind"]] += 1
-        for row in plan["faults"]:
-            if sure and row["struck"] and row["kind"] in ("banned", "limited"):
-                self._silent_until = max(self._silent_until, now + row["seconds"] * SECOND)
+        for made, row in zip(passing, plan["faults"], strict=False):
+            if row["struck"] and made["kind"] in ("banned", "limited"):
+                self._silent_until = max(self._silent_until, now + made["seconds"] * SECOND)
 
     def _end(self, served: Venue, fetcher: Fetcher) -> None:
         """All that passes is over, and so is every silence; then once more."""

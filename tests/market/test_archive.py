@@ -207,6 +207,14 @@ def test_a_folder_gives_its_kline_files_by_name(tmp_path: Path) -> None:
     assert kline_files(tmp_path / "A-1h.parquet")[0].series == ("A", "1h")
 
 
+def test_the_archives_own_folders_are_looked_into(tmp_path: Path) -> None:
+    for name in ("monthly/klines/A/1h/A-1h-2024-01.zip", "daily/klines/A/1h/A-1h-2024-02-01.zip", "A-1m.csv/x"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "monthly/klines/A/1h/A-1h-2024-01.zip.CHECKSUM").touch()
+    assert [file.path.name for file in kline_files(tmp_path)] == ["A-1h-2024-02-01.zip", "A-1h-2024-01.zip"]
+
+
 def test_where_there_is_no_kline_file_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadKlines, match="no such file or folder"):
         kline_files(tmp_path / "nowhere")

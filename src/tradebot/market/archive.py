@@ -51,15 +51,15 @@ def series_of(path: Path) -> Series | None:
 
 
 def kline_files(path: Path) -> list[KlineFile]:
-    """The kline files of a folder, by name, or the one file; `BadKlines` where there is none."""
+    """The kline files of a folder and of those in it, by name, or the one file; `BadKlines` where there is none."""
     if not path.exists():
         raise BadKlines(f"{path}: no such file or folder")
     if not path.is_dir():
         if series := series_of(path):
             return [KlineFile(path, series)]
         raise BadKlines(f"{path}: its name tells no series; call it like ETHBTC-5m.csv, ETHBTC-5m-2024-01.zip")
-    named = [(each, series_of(each)) for each in sorted(path.iterdir()) if each.suffix in SUFFIXES]
-    found = [KlineFile(each, series) for each, series in named if series]
+    named = [(each, series_of(each)) for each in sorted(path.rglob("*")) if each.suffix in SUFFIXES]
+    found = [KlineFile(each, series) for each, series in named if series and each.is_file()]
     if not found:
         raise BadKlines(f"{path}: no kline files in it; they are named like ETHBTC-5m.csv, ETHBTC-5m-2024-01.zip")
     return found

@@ -9,7 +9,7 @@ import pytest
 
 from tradebot.clock import HOUR, MINUTE
 from tradebot.config import Settings
-from tradebot.errors import BadKlines, MarketError, UsageError
+from tradebot.errors import BadKlines, MarketError, UnknownName, UsageError
 from tradebot.keeping import chosen, export, open_store, outside, prune, status, take
 from tradebot.market.archive import kline_files, read_file
 from tradebot.market.bars import Klines, interval_ms
@@ -181,7 +181,9 @@ def test_pruning_drops_named_symbols_and_old_bars(settings: Settings) -> None:
     left = status(settings)["series"][0]
     assert left["interval"] == "5m"
     assert T0 < left["first_open"] <= T0 + 1_100 * 5 * MINUTE
-    assert prune(settings, {"XRPUSDT"}, 0, carry_out=True)["series"] == []
+    assert prune(settings, (), T0, carry_out=True)["series"] == []
+    with pytest.raises(UnknownName, match="nothing is stored of 'BTCUSD'; did you mean 'BTCUSDT'"):
+        prune(settings, {"BTCUSD"}, 0, carry_out=True)
 
 
 def test_symbols_outside_are_those_that_are_not_inside(settings: Settings) -> None:

@@ -36,7 +36,7 @@ Status = Annotated[bool, typer.Option("--status", help="Show what is stored; ask
 Verify = Annotated[bool, typer.Option("--verify", help="Compare with the venue: a sample, or all since/until.")]
 Repair = Annotated[bool, typer.Option("--repair", help="With --verify: take over the venue's klines.")]
 Export = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--export", metavar="PATH", help="Write files to a folder; one series to a file.", show_default=False),
 ]
 Format = Annotated[
@@ -44,7 +44,7 @@ Format = Annotated[
     typer.Option("--format", metavar="csv|parquet", help="Of what --export writes; default csv.", show_default=False),
 ]
 Import = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--import", metavar="PATH", help="Store kline files, the venue's archive too.", show_default=False),
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="Drop symbols outside the universe, or bars before --until.")]
@@ -70,13 +70,16 @@ class Asked:
 
 def mode_of(given: Mapping[str, Any]) -> str:
     """Which of the modes is asked for; `UsageError` for options that do not go together."""
+    if empty := [name for name, value in given.items() if value == ""]:
+        raise UsageError(f"--{empty[0]} names nothing; leave it out or write what it is about")
     modes = [name for name in MODES if given[name]]
     if len(modes) > 1:
         raise UsageError(f"--{modes[0]} and --{modes[1]} exclude each other; leave one of them out")
     mode = modes[0] if modes else "since" if given["since"] else "refresh"
     for option, fitting in BELONGS.items():
         if given[option] and mode not in fitting:
-            raise UsageError(f"--{option} goes with {' or '.join(f'--{name}' for name in fitting)} only")
+            others = " or ".join(f"--{name}" for name in fitting if name != option)
+            raise UsageError(f"--{option} goes {'alone or ' * (option in fitting)}with {others} only")
     if given["format"] not in (None, "csv", "parquet"):
         raise UsageError(f"--format {given['format']}: write csv or parquet")
     return mode
@@ -91,7 +94,9 @@ def _asked(given: Mapping[str, Any]) -> Asked:
         raise UsageError(f"--since {given['since']} is not before --until {given['until']}")
     symbols = frozenset(name.strip().upper() for name in (given["drop"] or "").split(",") if name.strip())
     path = given["export"] or given["import"]
-    return Asked(mode, since, until, given["format"], path, symbols, given["repair"], given["yes"])
+    return Asked(
+        mode, since, until, given["format"], Path(path) if path else None, symbols, given["repair"], given["yes"]
+    )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from tradebot.clock import wall_ms
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
-from tradebot.errors import BadKlines, MarketError, UsageError
+from tradebot.errors import BadKlines, MarketError, UnknownName, UsageError, suggestion
 from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Series
@@ -40,7 +40,7 @@ def chosen(settings: Settings, stored: Iterable[Stored]) -> list[Stored]:
     found = [each for each in stored if _named(settings, each.symbol) and each.interval in settings.market.intervals]
     if not found:
         there = ",".join(sorted({each.interval for each in stored}, key=interval_ms))
-        wanted = ",".join(settings.market.intervals)
+        wanted = " ".join(",".join(names) for names in (settings.universe.symbols, settings.market.intervals) if names)
         hint = f"stored are {there}; see --intervals and --symbols" if stored else "nothing is; `tradebot fetch` first"
         raise MarketError(f"nothing is stored of what is asked for ({wanted}): {hint}")
     return found
@@ -162,10 +162,12 @@ def prune(settings: Settings, gone: Collection[str], before: int, *, carry_out: 
     """Drop the symbols `gone` whole and of all others the bars before `before` (UTC ms; 0: none).
 
     Without `carry_out` it only says what would go: bars and bytes by series, about so many where a
-    part of a series goes.
+    part of a series goes. `UnknownName` for a symbol of which nothing is stored.
     """
     with open_store(settings) as store:
         stored = sorted(store.status(), key=_fine_first)
+        if unknown := sorted(set(gone) - (there := {each.symbol for each in stored})):
+            raise UnknownName(f"nothing is stored of '{unknown[0]}'{suggestion(unknown[0], there)}")
         going = [row for each in stored if (row := _going(each, gone, before))["bars"]]
         done = None
         if carry_out and going:

@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,9 @@ def test_options_say_what_is_asked_for(given: tuple[str, ...], mode: str) -> Non
         (("--status", "--watch"), "--watch and --status exclude each other; leave one of them out"),
         (("--export", "x", "--import", "y"), "--export and --import exclude each other"),
         (("--until", "2023-01-01"), "--until goes with --since or --verify or --export or --prune only"),
-        (("--status", "--since", "2023-01-01"), "--since goes with"),
+        (("--status", "--since", "2023-01-01"), "--since goes alone or with --verify or --export only"),
+        (("--since", ""), "--since names nothing"),
+        (("--export", ""), "--export names nothing"),
         (("--repair",), "--repair goes with --verify only"),
         (("--yes",), "--yes goes with --prune or --drop only"),
         (("--export", "x", "--format", "xls"), "--format xls: write csv or parquet"),
@@ -98,6 +102,7 @@ def test_the_format_may_not_stand_alone() -> None:
         (("--import", "nowhere"), "nowhere: no such file or folder"),
         (("--verify",), "nothing is stored of what is asked for"),
         (("--export", "out"), "nothing is stored of what is asked for"),
+        (("--export", "out", "--symbols", "ABC,DEF"), "nothing is stored of what is asked for (ABC,DEF 5m,15m,1h)"),
     ],
 )
 def test_what_is_not_there_is_no_market_data(tradebot: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -121,7 +126,7 @@ def test_a_whole_round_through_the_command_line(tradebot: Run, tmp_path: Path) -
     assert document("--verify")["remaining"] == 0
     assert len(document("--export", "out")["files"]) == 6
     assert document("--prune")["series"] == []
-    assert document("--drop", "ETHUSDT, XRPUSDT")["done"] is False
+    assert document("--drop", "ETHUSDT, BTCUSDT")["done"] is False
     assert document("--drop", "ETHUSDT", "--yes")["bars"] == 576 + 192 + 48
     brought = {(row["symbol"], row["interval"]): row["new"] for row in document("--import", "out")["files"]}
     assert (brought["BTCUSDT", "5m"], brought["ETHUSDT", "5m"]) == (0, 576)
@@ -184,76 +189,129 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def served(start: Start, *arguments: str) -> tuple[str, ...]:
-    """A simulated exchange on a socket; the options that lead to it."""
-    venue = start("sim", "serve", "--port", "0", "--json", "--symbols", "2", "--at", AT, *arguments)
-    assert venue.stdout is not None
-    return "--venue", "binance", "--base-url", json.loads(venue.stdout.readline())["url"]
+class Exchange:
+    """A simulated exchange on a socket, whose clock stands until it is stepped."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.options = ("--venue", "binance", "--base-url", url)
+
+    def ask(self, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data)) as reply:
+            return json.load(reply)
+
+    def step(self, ms: int) -> None:
+        self.ask("/sim/clock", {"advance": ms})
+
+    def under(self, *faults: dict[str, Any]) -> None:
+        self.ask("/sim/faults", {"seed": 1, "fault": faults})
+
+    def asked(self, requests: int) -> None:
+        """Wait until so many requests have come under the present faults."""
+        until(lambda: self.ask("/sim/faults")["requests"] >= requests)
+
+    def stored(self, folder: Path) -> int:
+        """How many of its bars are stored."""
+        name = venue_key(load(None, {"venue.name": ("test", "binance"), "venue.base_url": ("test", self.url)}, {}))
+        with KlineStore(folder / "klines", name) as store:
+            return sum(each.bars for each in store.status())
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> dict[str, Any]:
-    out, err = process.communicate(timeout=seconds)
-    assert process.returncode == 0, err
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Exchange]:
+    command = [sys.executable, "-m", "tradebot", "sim", "serve", "--port", "0", "--json", "--symbols", "2"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [*command, "--at", AT, "--clock", "stepped", "--data-dir", folder], stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        yield Exchange(json.loads(process.stdout.readline())["url"])
+        process.kill()
+
+
+@pytest.fixture
+def exchange(serving: Exchange) -> Iterator[Exchange]:
+    yield serving
+    serving.under()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that must happen."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def told(ended: tuple[int, str, str]) -> dict[str, Any]:
+    code, out, err = ended
+    assert code == 0, err
     found: dict[str, Any] = json.loads(out)
     return found
 
 
-def until_stored(folder: Path) -> None:
-    """Wait until a part of a history has been written."""
-    database, deadline = folder / "klines" / "cache.db-wal", time.monotonic() + 30
-    while not (database.exists() and database.stat().st_size > 300_000) and time.monotonic() < deadline:
-        time.sleep(0.02)
+def in_order(process: subprocess.Popen[str], code: int) -> None:
+    """It ends soon, with this exit code and without a traceback."""
+    begun = time.monotonic()
+    assert process.wait(10) == code
+    assert time.monotonic() - begun < 5
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
 
 
-def test_killed_outright_it_goes_on_where_it_was(start: Start, tmp_path: Path) -> None:
-    there = served(start, "--clock", "scaled", "--speed", "60", "--latency", "30")
-    since = ("--since", "2025-04-01", "--until", "2025-06-01", "--intervals", "1m,5m", "--json")
-    process = start("fetch", *there, *since, "--set", "venue.connections=1")
-    until_stored(tmp_path / "data")
+DAYS = ("--since", "2025-05-28", "--until", "2025-06-01", "--intervals", "1m,5m", "--json")
+WHOLE = 4 * 1440
+
+
+def test_killed_outright_it_goes_on_where_it_was(
+    tradebot: Run, start: Start, exchange: Exchange, tmp_path: Path
+) -> None:
+    exchange.under({"kind": "limited", "path": "*klines", "nth": 6, "seconds": 60})
+    process = start("fetch", *exchange.options, *DAYS, "--set", "venue.connections=1")
+    exchange.asked(6)
+    until(lambda: exchange.stored(tmp_path / "data") > 0)  # it waits for a clock that stands
     process.kill()
     process.wait()
-    again = ended(start("fetch", *there, *since))
-    whole = 61 * 1440
+    before = exchange.stored(tmp_path / "data")
+    exchange.under()
+    exchange.step(60_000)
+    again = told(tradebot(*exchange.options, *DAYS))
     fine = [row for row in again["series"] if row["interval"] == "1m"]
-    assert [(row["rows"], row["gaps"], row["missing"]) for row in fine] == [(whole, [], [])] * 2
-    fetched = sum(row["new"] for row in fine)
-    assert 0 < fetched < 2 * whole, "the rest, and only that"
-    assert ended(start("fetch", "--verify", *there, "--intervals", "1m,5m", "--json"))["remaining"] == 0
+    assert [(row["rows"], row["gaps"], row["missing"]) for row in fine] == [(WHOLE, [], [])] * 2
+    assert sum(row["new"] for row in fine) == 2 * WHOLE - before, "the rest, and only that"
+    assert told(tradebot("--verify", *exchange.options, "--intervals", "1m,5m", "--json"))["remaining"] == 0
 
 
-def test_a_signal_ends_history_and_what_came_is_kept(start: Start, tmp_path: Path) -> None:
-    there = served(start, "--latency", "100")
-    slow = ("--set", "venue.connections=2")
-    process = start("fetch", *there, "--since", "2025-01-01", "--intervals", "1m", "--json", *slow)
-    until_stored(tmp_path / "data")
+def test_a_signal_ends_history_and_what_came_is_kept(start: Start, exchange: Exchange, tmp_path: Path) -> None:
+    exchange.under({"kind": "latency", "path": "*klines", "nth": 3, "ms": 60_000})
+    process = start("fetch", *exchange.options, *DAYS, "--set", "venue.connections=1")
+    exchange.asked(3)
+    until(lambda: exchange.ask("/sim/faults")["faults"][0]["struck"] == 1)
     process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    assert process.wait(10) == 130
-    assert time.monotonic() - begun < 5
-    assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
-    assert ended(start("fetch", "--status", *there, "--json"))["bars"] > 1_000
+    in_order(process, 130)
+    assert exchange.stored(tmp_path / "data") == 2_000
 
 
-def test_a_watch_follows_a_clock_that_others_move_and_ends_in_order(start: Start) -> None:
-    there = served(start, "--clock", "scaled", "--speed", "1000")
-    process = start("fetch", "--watch", *there, "--json")
+def test_a_watch_follows_a_clock_that_others_move_and_ends_in_order(start: Start, exchange: Exchange) -> None:
+    process = start("fetch", "--watch", *exchange.options, "--json")
     assert process.stdout is not None
-    rounds = [json.loads(process.stdout.readline()) for _ in range(3)]
+    rounds = [json.loads(process.stdout.readline())]
+    exchange.step(300_000)
+    rounds.append(json.loads(process.stdout.readline()))
     assert rounds[1]["now"] >= rounds[0]["next"]
-    assert all(row["errors"] == [] for row in rounds)
+    assert [row["errors"] for row in rounds] == [[], []]
+    assert [sum(row["new"] for row in each["series"]) >= 2 for each in rounds] == [True, True]
     process.terminate()
-    begun = time.monotonic()
-    assert process.wait(10) == 143
-    assert time.monotonic() - begun < 5
-    assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
+    in_order(process, 143)
 
 
-def test_two_fetches_at_once_leave_one_whole_store(start: Start) -> None:
-    there = served(start, "--clock", "scaled", "--speed", "60", "--latency", "5")
-    since = ("--since", "2025-05-25", "--until", "2025-06-01", "--intervals", "1m", "--json")
-    both = [start("fetch", *there, *since) for _ in range(2)]
+def test_two_fetches_at_once_leave_one_whole_store(tradebot: Run, start: Start, exchange: Exchange) -> None:
+    both = [start("fetch", *exchange.options, *DAYS) for _ in range(2)]
     for process in both:
-        assert [(row["rows"], row["missing"]) for row in ended(process)["series"]] == [(7 * 1440, [])] * 2
-    assert ended(start("fetch", "--verify", *there, *since))["remaining"] == 0
+        out, err = process.communicate(timeout=60)
+        fine = [row for row in told((process.returncode, out, err))["series"] if row["interval"] == "1m"]
+        assert [(row["rows"], row["missing"]) for row in fine] == [(WHOLE, [])] * 2
+    assert told(tradebot("--verify", *exchange.options, *DAYS))["remaining"] == 0

@@ -13,11 +13,12 @@ from tradebot import fetching
 from tradebot.clock import DAY, HOUR, MINUTE, parse_time
 from tradebot.config import Settings
 from tradebot.documents import Document
-from tradebot.errors import MarketError, UsageError
+from tradebot.errors import MarketError, UsageError, VenueUnreachable
 from tradebot.keeping import open_store
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Stretch
 from tradebot.market.history import Tally
+from tradebot.market.store import Ready
 from tradebot.session import open_session
 
 from .conftest import AT, MakeSettings
@@ -200,3 +201,26 @@ async def test_a_watch_waits_for_a_venue_in_trouble(planned: Plan) -> None:
     assert trouble["again_ms"] == 1_000
     assert good["errors"] == []
     assert len(good["series"]) == 6
+
+
+async def test_series_are_told_by_symbol_and_from_fine_to_coarse(make_settings: MakeSettings) -> None:
+    document = await fetching.fetch(make_settings(sim__symbols=2))
+    assert [(row["symbol"], row["interval"]) for row in document["series"]] == [
+        (symbol, interval) for symbol in ("BTCUSDT", "ETHUSDT") for interval in ("5m", "15m", "1h")
+    ]
+
+
+async def test_a_fetch_takes_any_intervals_and_needs_no_model(make_settings: MakeSettings) -> None:
+    document = await fetching.fetch(make_settings(market__intervals=("4h",), model__path="none.onnx", sim__symbols=1))
+    assert [row["interval"] for row in document["series"]] == ["4h"]
+
+
+async def test_a_series_that_failed_is_an_error_beside_the_others(make_settings: MakeSettings) -> None:
+    async with open_session(make_settings()) as session:
+        good = Ready("BTCUSDT", "5m", Klines.empty())
+        bad = Ready("ETHUSDT", "5m", Klines.empty(), error=VenueUnreachable("timed out"))
+        document = fetching.fetched(session, 0, [good, bad], 1.0)
+        assert [row["symbol"] for row in document["series"]] == ["BTCUSDT"]
+        assert document["errors"] == [{"symbol": "ETHUSDT", "interval": "5m", "error": "timed out"}]
+        with pytest.raises(VenueUnreachable):
+            fetching.fetched(session, 0, [bad], 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tradebot import commands, holding
+from tradebot import fetching, holding
 from tradebot.clock import MINUTE
 from tradebot.config import Settings
 from tradebot.documents import Document
@@ -52,7 +52,7 @@ async def test_the_store_equals_the_files_to_the_last_digit(
 ) -> None:
     async with served(playback) as url:
         settings = make_settings(venue__name="binance", venue__base_url=url)
-        await commands.fetch(settings)
+        await fetching.fetch(settings)
         async with open_session(settings) as session:
             stored = {symbol: session.store.read(symbol, interval) for symbol in PAIRS}
     for symbol, klines in stored.items():

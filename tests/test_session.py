@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tradebot import commands
+from tradebot import commands, fetching, holding
 from tradebot.clock import MINUTE, RealClock, SteppedClock, parse_time
 from tradebot.config import Settings
 from tradebot.errors import (
@@ -230,7 +230,7 @@ def test_limits_are_counted_by_venue_and_address(
 async def test_futures_are_market_data_for_signals_and_no_venue_for_orders(make_settings: MakeSettings) -> None:
     async with served(make_settings()) as url:
         settings = make_settings(venue__name="binance-usdm", venue__base_url=url, strategy__min_score=0)
-        document = await commands.fetch(settings)
+        document = await fetching.fetch(settings)
         assert (len(document["series"]), document["errors"]) == (18, [])
         assert document["weight"] == 1 + 18 * 2, "the rules, and 200 bars of each series"
         assert (await commands.predict(settings))["predictions"]
@@ -244,4 +244,4 @@ async def test_futures_are_market_data_for_signals_and_no_venue_for_orders(make_
             with pytest.raises(VenueRejected, match="balances is not supported"):
                 await session.feed.balances()
         with pytest.raises(UsageError, match="orders on binance-usdm are not built yet"):
-            await commands.run(settings, 1, lambda _: None)
+            await holding.run(settings, 1, lambda _: None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tradebot import commands
+from tradebot import fetching
 from tradebot.errors import MarketError, ModelError, TradebotError, UnknownName
 from tradebot.market.bars import FIELDS, aggregate
 from tradebot.market.chunks import Stretch
@@ -143,7 +143,7 @@ class TestFromTheStore:
             train(make_settings(venue__name="binance"))
 
     async def test_what_a_cycle_fetched_is_too_little(self, make_settings: MakeSettings) -> None:
-        await commands.fetch(make_settings(sim__symbols=2))
+        await fetching.fetch(make_settings(sim__symbols=2))
         with pytest.raises(ModelError, match="too few signals"):
             await asyncio.to_thread(train, make_settings(sim__symbols=2), "2025-06-02T10:00", None)
 

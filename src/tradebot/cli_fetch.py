@@ -195,10 +195,10 @@ def fetch(
 
 
 def _refresh(settings: "Settings", terminal: "Terminal") -> None:
-    from tradebot import commands
+    from tradebot import fetching
 
     with terminal.progress() as progress:
-        document = finish(commands.fetch(settings, progress))
+        document = finish(fetching.fetch(settings, progress))
     terminal.emit("fetch", document)
 
 

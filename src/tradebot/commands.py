@@ -12,7 +12,6 @@ from tradebot.analysis import explain as explanation
 from tradebot.analysis import plugins
 from tradebot.analysis.analyze import Analysis
 from tradebot.analysis.pool import WorkerPool
-from tradebot.clock import monotonic_ms
 from tradebot.config import Settings
 from tradebot.documents import (
     SCHEMA,
@@ -20,15 +19,11 @@ from tradebot.documents import (
     analysis_table,
     explanation_document,
     prediction_rows,
-    series_document,
     signal_document,
     skipped_document,
 )
 from tradebot.errors import MarketError, TradingError
-from tradebot.intake import fetch_all
 from tradebot.loop import Emit
-from tradebot.market.bars import interval_ms
-from tradebot.market.store import Ready
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of
 from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
@@ -54,35 +49,6 @@ async def _pipeline(settings: Settings, progress: Progress = unseen) -> AsyncIte
 
 def _head(session: Session, look: Look) -> Document:
     return {"schema": SCHEMA, "venue": session.venue, "now": look.now}
-
-
-async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
-    """Bring the store up to date; what each series holds. The first error is raised if all failed."""
-    start = monotonic_ms()
-    async with open_session(settings) as session:
-        universe = await session.scout.current()
-        series = await fetch_all(session, universe.symbols, progress)
-        if session.store.trouble is not None:
-            raise session.store.trouble
-        return fetched(session, session.clock.now(), series, monotonic_ms() - start)
-
-
-def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
-    """The document of a fetch; raises the first error if every series failed."""
-    failed = [ready for ready in series if ready.error is not None]
-    if failed and len(failed) == len(series) and failed[0].error:
-        raise failed[0].error
-    good = sorted((r for r in series if r.error is None), key=lambda r: (r.symbol, interval_ms(r.interval)))
-    return {
-        "schema": SCHEMA,
-        "venue": session.venue,
-        "now": now,
-        "elapsed_ms": round(elapsed_ms, 3),
-        "requests": session.feed.requests,
-        "weight": session.feed.weight,
-        "series": [series_document(ready) for ready in good],
-        "errors": [{"symbol": r.symbol, "interval": r.interval, "error": str(r.error)} for r in failed],
-    }
 
 
 async def analyze(settings: Settings, output: Path | None = None, progress: Progress = unseen) -> Document:

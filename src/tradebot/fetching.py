@@ -1,4 +1,4 @@
-"""What `fetch` does with the venue beyond one refresh: history, checks against the venue, a store kept warm.
+"""What `fetch` does with the venue: one refresh, history, checks against the venue, a store kept warm.
 
 Settings in, document out. Nothing here prints or parses a command line.
 """
@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from tradebot.clock import SECOND, monotonic_ms
-from tradebot.commands import fetched
 from tradebot.config import Settings
-from tradebot.documents import SCHEMA, Document
+from tradebot.documents import SCHEMA, Document, series_document
 from tradebot.errors import MarketError, UsageError, VenueBusy
 from tradebot.intake import fetch_all, ttl_bounds
 from tradebot.keeping import chosen
@@ -21,12 +20,43 @@ from tradebot.market.chunks import Series
 from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
 from tradebot.market.history import History, Tally, span_of
+from tradebot.market.store import Ready
 from tradebot.market.verify import Check, Difference, covered, sample
+from tradebot.progress import Progress, unseen
 from tradebot.session import Session, open_session
 
 Show: TypeAlias = Callable[[Tally], None]
 Emit: TypeAlias = Callable[[Document], None]
 LONGEST_PAUSE_S = 60.0
+
+
+async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
+    """Bring the store up to date; what each series holds. The first error is raised if all failed."""
+    start = monotonic_ms()
+    async with open_session(settings) as session:
+        universe = await session.scout.current()
+        series = await fetch_all(session, universe.symbols, progress)
+        if session.store.trouble is not None:
+            raise session.store.trouble
+        return fetched(session, session.clock.now(), series, monotonic_ms() - start)
+
+
+def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
+    """The document of a fetch; raises the first error if every series failed."""
+    failed = [ready for ready in series if ready.error is not None]
+    if failed and len(failed) == len(series) and failed[0].error:
+        raise failed[0].error
+    good = sorted((r for r in series if r.error is None), key=lambda r: (r.symbol, interval_ms(r.interval)))
+    return {
+        "schema": SCHEMA,
+        "venue": session.venue,
+        "now": now,
+        "elapsed_ms": round(elapsed_ms, 3),
+        "requests": session.feed.requests,
+        "weight": session.feed.weight,
+        "series": [series_document(ready) for ready in good],
+        "errors": [{"symbol": r.symbol, "interval": r.interval, "error": str(r.error)} for r in failed],
+    }
 
 
 def _head(session: Session, started: float) -> Document:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MakeSettings, served
-from tradebot import commands, holding
+from tradebot import commands, fetching, holding
 from tradebot.clock import DAY, MINUTE, SteppedClock
 from tradebot.config import Settings
 from tradebot.documents import Document
@@ -313,7 +313,7 @@ async def test_rules_and_statistics_by_ccxt_are_the_exchanges_own(make_settings:
 
 async def test_fetch_analyze_and_a_cycle_on_paper(make_settings: MakeSettings) -> None:
     async with there(make_settings, strategy__min_score=0.05, model__threshold=0.0, universe__top=4) as settings:
-        fetched = await commands.fetch(settings)
+        fetched = await fetching.fetch(settings)
         assert fetched["errors"] == []
         assert {(each["symbol"].count("-"), each["rows"]) for each in fetched["series"]} == {(1, 200)}
         analyzed = await commands.analyze(settings)
@@ -330,7 +330,7 @@ async def test_fetch_analyze_and_a_cycle_on_paper(make_settings: MakeSettings) -
 async def test_an_unknown_symbol_is_answered_with_the_nearest(make_settings: MakeSettings) -> None:
     async with there(make_settings, universe__symbols=("ETH/USDC",)) as settings:
         with pytest.raises(UnknownName, match="unknown symbol 'ETH-USDC'; did you mean 'ETH-USDT'"):
-            await commands.fetch(settings)
+            await fetching.fetch(settings)
 
 
 async def test_an_exchange_that_is_not_there_is_unreachable(make_settings: MakeSettings) -> None:

@@ -5,11 +5,15 @@ Imported only when a real venue is asked, because aiohttp takes 0.2 s to import.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 
-import aiohttp
 import httpx
 from yarl import URL
+
+# Names are the system's to resolve. Where some package has brought aiodns, aiohttp would take 0.05 s to load it.
+sys.modules.setdefault("aiodns", None)  # type: ignore[arg-type]
+import aiohttp  # noqa: E402
 
 RESERVE = 8  # connections that bulk reads leave to orders
 KEEPALIVE_S = 60.0

@@ -174,9 +174,11 @@ def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[
         own = list(inspect.signature(function).parameters.values())[2:]
 
         def call(**given: Any) -> None:
+            from tradebot.logs import log_to_stderr
+
             terminal = Terminal(given.pop("json"))
             settings = _settings(keys, given)
-            _log_to_stderr(settings.log_level)
+            log_to_stderr(settings.log_level)
             function(settings, terminal, **given)
 
         call.__doc__ = function.__doc__
@@ -187,16 +189,6 @@ def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[
         return function
 
     return file
-
-
-def _log_to_stderr(level: str) -> None:
-    import logging
-
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for chatty in ("httpx", "httpcore", "asyncio", "filelock"):  # httpx logs whole URLs, signatures included
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
@@ -346,8 +338,18 @@ def _have_streams() -> None:
 
 def _say(message: str) -> None:
     """One line on stderr, whatever the message holds."""
+    from tradebot.logs import redacted
+
     with contextlib.suppress(OSError):
-        print(f"tradebot: {' '.join(message.split())}", file=sys.stderr)
+        print(f"tradebot: {redacted(' '.join(message.split()))}", file=sys.stderr)
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    from tradebot.logs import redacted
+
+    print(redacted(traceback.format_exc()), file=sys.stderr)
 
 
 def _usage(error: TyperException) -> str:
@@ -392,7 +394,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _carry_out(arguments)
     except Exception as error:
         if "--debug" in arguments:
-            raise
-        _say(f"a bug: {type(error).__name__}: {error}; run again with --debug for the traceback and report it")
+            _show_traceback()
+        else:
+            _say(f"a bug: {type(error).__name__}: {error}; run again with --debug for the traceback and report it")
         code = 1
     sys.exit(code)

@@ -1,0 +1,168 @@
+"""Loops and commands as processes beside each other, on one data folder and on one account."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tradebot.config import SECRETS
+from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
+
+from .conftest import AT
+
+Process = subprocess.Popen[str]
+Start = Callable[..., Process]
+EAGER = ("--set", "strategy.min_score=0.05", "--set", "model.threshold=0")
+SMALL = ("--set", "sim.symbols=6")
+LIVE = ("--set", "trading.mode=live", "--set", "run.step=true", "--live")
+KEYS = dict(zip(SECRETS, (PAPER_KEY, PAPER_SECRET), strict=True))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start the program; its data folder is named, its environment holds the keys that are given."""
+    started: list[Process] = []
+
+    def run(*arguments: str, folder: str = "data", **environment: str) -> Process:
+        command = [sys.executable, "-m", "tradebot", *arguments, "--data-dir", str(tmp_path / folder)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env=os.environ | environment,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def line(process: Process) -> dict[str, Any]:
+    """The next document that it prints."""
+    assert process.stdout is not None
+    found: dict[str, Any] = json.loads(process.stdout.readline())
+    return found
+
+
+def done(process: Process) -> tuple[int, Any, str]:
+    """Exit code, last document and errors, once it has ended."""
+    out, errors = process.communicate(timeout=60)
+    return process.returncode, json.loads(out.splitlines()[-1]) if out else None, errors
+
+
+def venue(start: Start) -> tuple[str, ...]:
+    """A stepped venue on a socket, and the options that lead there."""
+    served = start("sim", "serve", "--port", "0", "--json", "--clock", "stepped", "--at", AT, *SMALL, folder="venue")
+    return "--venue", "binance", "--base-url", str(line(served)["url"])
+
+
+def test_commands_beside_a_running_loop_read_ask_it_or_are_told_to_come_back(start: Start) -> None:
+    loop = start("run", "--json", *SMALL, *EAGER)
+    held = {row["symbol"] for row in line(loop)["positions"]}
+    assert held
+    code, seen, _ = done(start("positions", "--json"))
+    assert (code, {row["symbol"] for row in seen["positions"]}) == (0, held)
+    first = min(held)
+    code, closed, errors = done(start("positions", "close", first, "--json"))
+    assert (code, closed["by"]) == (0, "loop"), errors
+    sold = [order for order in closed["orders"] if order["status"] == "FILLED"]
+    assert [(order["symbol"], order["intent"]) for order in sold] == [(first, "close")]
+    code, closed, _ = done(start("positions", "close", "all", "--json"))
+    assert {row["state"] for row in closed["positions"]} <= {"dust"}
+    code, _, errors = done(start("positions", "close", "NONE", "--json"))
+    assert (code, "no position in NONE" in errors) == (2, True)
+    code, history, _ = done(start("positions", "--history", "--json"))
+    assert (code, {row["symbol"] for row in history["results"]}) == (0, held)
+    for refused in (("positions", "--rebuild"), ("run", "--once", *SMALL)):
+        assert done(start(*refused))[0] == 75
+    assert loop.poll() is None, "the loop goes on"
+    loop.terminate()
+    assert loop.wait(10) == 143
+    code, rebuilt, _ = done(start("positions", "--rebuild", "--json"))
+    assert (code, rebuilt["positions"], rebuilt["changed"]) == (0, len(held), 0)
+
+
+def test_of_two_folders_on_one_account_the_second_leaves_the_firsts_symbols_alone(start: Start) -> None:
+    where = venue(start)
+    few = ("--set", "trading.max_positions=2")
+    code, first, errors = done(
+        start("run", "--once", "--json", *where, *LIVE, *EAGER, *few, "--debug", folder="one", **KEYS)
+    )
+    assert code == 0, errors
+    ours = {row["symbol"] for row in first["positions"]}
+    assert len(ours) == 2
+    code, second, errors = done(start("run", "--once", "--json", *where, *LIVE, *EAGER, folder="two", **KEYS))
+    assert code == 0, errors
+    assert {row["symbol"] for row in second["external"]} == ours
+    reasons = {row["symbol"]: row["reason"] for row in second["skipped"]}
+    assert all("another tradebot" in reasons[symbol] for symbol in ours & reasons.keys())
+    assert ours & reasons.keys()
+    theirs = {order["symbol"] for order in second["orders"]}
+    assert theirs
+    assert not theirs & ours
+    code, seen, _ = done(start("positions", "--json", *where, *LIVE[:2], folder="two"))
+    assert {row["symbol"] for row in seen["external"]} == ours
+    code, closed, errors = done(start("positions", "close", "all", "--json", *where, *LIVE, folder="one", **KEYS))
+    assert code == 0, errors
+    assert {order["symbol"] for order in closed["orders"]} == ours
+
+
+def test_a_closed_account_needs_the_word_live_and_keys_again(start: Start) -> None:
+    where = ("--venue", "binance", "--base-url", "http://127.0.0.1:9")
+    code, _, errors = done(start("positions", "close", "all", *where, "--set", "trading.mode=live"))
+    assert (code, "--live on the command line" in errors, "an API key" in errors) == (2, True, True)
+    code, _, errors = done(start("run", "--once", *where, "--live"))
+    assert (code, 'trading.mode = "live" in the configuration' in errors, errors.count("\n")) == (2, True, 1)
+
+
+def everything(folder: Path) -> bytes:
+    return b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_no_key_secret_or_signature_is_in_any_output_file_or_list_of_processes(start: Start, tmp_path: Path) -> None:
+    where = venue(start)
+    url = where[-1]
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'key = "{PAPER_KEY}"\nsecret = "{PAPER_SECRET}"\n')
+    keys.chmod(0o600)
+    by_file = ("--set", f"keys.file={keys}")
+    told = []
+    faults = [
+        {"kind": "html", "path": "*", "rate": 0.1},
+        {"kind": "executed-dropped", "path": "order", "method": "POST", "rate": 0.3},
+        {"kind": "backend-timeout", "path": "order*", "rate": 0.3},
+    ]
+    httpx.post(f"{url}/sim/faults", json={"seed": 1, "fault": faults}, trust_env=False).raise_for_status()
+    running = start("run", "--cycles", "3", "--json", "--debug", *where, *LIVE, *EAGER, **KEYS)
+    if Path("/proc").is_dir():
+        command = Path(f"/proc/{running.pid}/cmdline").read_bytes()
+        assert PAPER_KEY.encode() not in command
+        assert PAPER_SECRET.encode() not in command
+    told += running.communicate(timeout=60)
+    httpx.post(f"{url}/sim/faults", json={}, trust_env=False).raise_for_status()
+    for command in (
+        ("positions", "close", "all", *LIVE, *by_file),
+        ("run", "--once", *LIVE, *EAGER, *by_file),
+        ("positions", "--history"),
+        ("run", "--once", *LIVE, *by_file, "--set", "keys.kind=ed25519"),
+        ("run", "--once", "--live", *by_file),
+        ("run", "--once", *LIVE, *by_file, "--base-url", "http://127.0.0.1:9"),
+    ):
+        told += start(*command, "--json", "--debug", *where).communicate(timeout=60)
+    keys.unlink()
+    text = "\n".join(told).encode() + everything(tmp_path / "data")
+    assert b"DEBUG" in text
+    assert b"orders" in text
+    assert PAPER_KEY.encode() not in text
+    assert PAPER_SECRET.encode() not in text
+    assert not re.search(rb"signature=[^\xe2]", text)

@@ -232,7 +232,7 @@ async def test_closing_waits_for_nobody_for_long() -> None:
     await asyncio.sleep(0.1)
     begun = time.monotonic()
     await asyncio.to_thread(pool.close)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 30, "the work would have taken a minute"
     with pytest.raises((PoolError, BrokenExecutor)):
         await task
 

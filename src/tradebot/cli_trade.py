@@ -67,6 +67,8 @@ def asked(words: list[str], given: Mapping[str, Any]) -> tuple[str, tuple[str, .
     if words and len(words) == 1:
         raise UsageError(f"positions {mode}: name the symbols, or all")
     symbols = tuple(dict.fromkeys(word.upper() for word in words[1:]))
+    if "ALL" in symbols and len(symbols) > 1:
+        raise UsageError(f"positions {mode}: all is all: name no other symbol beside it")
     return mode, () if symbols == ("ALL",) else symbols
 
 

@@ -211,7 +211,7 @@ class TestRelease:
         compared.office.broker.script.append("open")
         await compared.office.desk.close("AUSDT", compared.office.marks)
         compared.office.broker.held["A"] = Decimal(0)  # type: ignore[assignment]
-        with pytest.raises(TradingError, match="the venue knows order tb-.*; close the position, or cancel it there"):
+        with pytest.raises(TradingError, match=r"the venue knows order tb-.*; close the position, or cancel it there"):
             await compared.reconciliation.release("AUSDT")
         assert compared.office.journal.unresolved(ACCOUNT) != []
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tradebot.analysis.pool import WorkerPool
-from tradebot.clock import HOUR, MINUTE, parse_time
+from tradebot.clock import HOUR, MINUTE, Moments, parse_time
 from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import VenueUnreachable
@@ -150,6 +150,7 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
         """A desk whose first entry hangs until the second cycle has looked."""
 
         doubts: ClassVar[list[str]] = []
+        moments = Moments()
 
         def __init__(self, broker: Broker, journal: Journal) -> None:
             self.broker, self.journal = broker, journal
@@ -366,7 +367,7 @@ async def priced(settings: Settings, cycles: int) -> list[tuple[int, bool]]:
 
 
 async def test_with_closed_klines_only_marks_are_fresh_in_each_cycle(make_settings: MakeSettings) -> None:
-    assert [requests for requests, _ in await priced(make_settings(), 4)] == [1, 1, 1, 1]
+    assert [requests for requests, _ in await priced(make_settings(run__monitor_every_s=0), 4)] == [1, 1, 1, 1]
 
 
 async def test_with_open_klines_who_holds_nothing_needs_no_marks(make_settings: MakeSettings) -> None:

@@ -48,6 +48,7 @@ def _split(value: object) -> object:
     return parts
 
 
+Stage: TypeAlias = Literal["scan", "fetch", "analyze", "predict", "execute", "monitor", "total"]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
@@ -361,6 +362,24 @@ class Run(Section):
     fetch_deadline_s: float = Field(
         20.0, gt=0, description="Real seconds after which a cycle goes on without missing series."
     )
+    monitor_every_s: float = Field(
+        10.0, ge=0, description="Venue seconds from one look at what is held to the next; 0: once a cycle."
+    )
+    execute: Literal["batch", "eager"] = Field(
+        "batch", description="batch: entries when all symbols have been looked at, the best first; eager: as each "
+        "batch of symbols is done, first come, first served, for strategies that look at each symbol by itself."
+    )  # fmt: skip
+    max_bar_age_s: float = Field(
+        0.0, ge=0, description="Venue seconds after a bar's close in which it may be entered; 0: its own length."
+    )
+    budget_ms: dict[Stage, float] = Field(
+        {}, description="Most real milliseconds for stages (scan, fetch, analyze, predict, execute, monitor) and for "
+        "the total of a cycle, as { fetch = 2000, total = 5000 }; one that is not named has no limit."
+    )  # fmt: skip
+    on_slow: Literal["warn", "skip-entries", "stop"] = Field(
+        "warn", description="What a cycle over its budget does, beside managing its exits: warn, enter nothing, or "
+        "end the run."
+    )  # fmt: skip
 
 
 class Settings(Section):

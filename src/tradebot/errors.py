@@ -16,6 +16,7 @@
     ├── TradingError          5   state, orders, balances
     │   ├── OrderRejected     5   refused, certainly not executed
     │   ├── OrderUnknown      5   sent, outcome not known: query before anything else
+    │   ├── TooSlow           5   a cycle was over its budget, and the settings end the run for that
     │   ├── ImpossibleTransition 5
     │   └── JournalError      5   the state cannot be written or read
     ├── PoolError             1   workers die whatever is tried
@@ -140,6 +141,10 @@ class OrderRejected(TradingError):
 
 class OrderUnknown(TradingError):
     """The order was sent and its outcome is not known; it must be queried, never sent again."""
+
+
+class TooSlow(TradingError):
+    """A cycle took longer than `run.budget_ms` allows, and `run.on_slow` is stop."""
 
 
 class ImpossibleTransition(TradingError):

@@ -19,7 +19,7 @@ from tradebot.analysis import plugins
 from tradebot.analysis.analyze import Analysis, featured, judged, own_features
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy
-from tradebot.clock import monotonic_ms
+from tradebot.clock import SECOND, Moments, monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
 from tradebot.intake import fetch, revisions
@@ -78,6 +78,10 @@ class Look:
     predictions: list[Prediction] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    moments: Moments = field(default_factory=Moments)
+    """When each symbol was `received`, had its `features` and its `prediction`."""
+    fresh: set[str] = field(default_factory=set)
+    """Symbols whose newest bar of the finest interval came in with this look, less than a cycle after its close."""
     joined: tuple[str, ...] = ()
     left: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +92,12 @@ class Look:
         self.skipped |= new.left
 
     @property
+    def arrivals(self) -> dict[str, float]:
+        """Real ms from the look's beginning to the last reply about each symbol that was asked for."""
+        steps = {ready.symbol: self.moments.of(ready.symbol).get("received") for ready in self.series if ready.requests}
+        return {symbol: at - self.watch.started for symbol, at in steps.items() if at is not None}
+
+    @property
     def signals(self) -> list[Signal]:
         """The strategy's, strongest first."""
         return self.analysis.signals if self.analysis else []
@@ -96,21 +106,30 @@ class Look:
 class Arrivals:
     """Collects series as they come and hands out batches of symbols whose series are all there."""
 
-    def __init__(self, look: Look, intervals: Sequence[str], bars: int) -> None:
-        self.look, self.intervals, self.bars = look, intervals, bars
+    def __init__(self, look: Look, intervals: Sequence[str], bars: int, recent: int) -> None:
+        self.look, self.intervals, self.bars, self.recent = look, intervals, bars, recent
         self._klines: dict[str, dict[str, Klines]] = {}
         self._complete: list[str] = []
 
     def add(self, ready: Ready) -> None:
         """Take in one series; one that failed takes its symbol out of the cycle with the reason."""
         self.look.series.append(ready)
+        if ready.requests:
+            self.look.moments.note("received", [ready.symbol])
         if ready.error is not None:
             self.look.skipped.setdefault(ready.symbol, f"{ready.interval} klines: {ready.error}")
             return
         mine = self._klines.setdefault(ready.symbol, {})
         mine[ready.interval] = ready.klines
+        if ready.new and ready.interval == self.intervals[0] and self._just_closed(ready):
+            self.look.fresh.add(ready.symbol)
         if len(mine) == len(self.intervals):
             self._complete.append(ready.symbol)
+
+    def _just_closed(self, ready: Ready) -> bool:
+        """Whether the series ends with the bar that has closed within the last cycle's time."""
+        newest, step = last_closed(ready.interval, self.look.now), interval_ms(ready.interval)
+        return ready.klines.open_time[-1] == newest and self.look.now - newest - step < self.recent
 
     def batch(self, least: int) -> tuple[Panel, ...] | None:
         """Panels of the waiting symbols, one for each interval, once there are at least so many."""
@@ -171,7 +190,7 @@ class Pipeline:
             universe = await self.scan()
         now = self.session.clock.now()
         look = Look(now, universe, watch, skipped=dict(universe.skipped))
-        arrivals = Arrivals(look, self.intervals, self.settings.market.bars)
+        arrivals = Arrivals(look, self.intervals, self.settings.market.bars, self.settings.run.every_s * SECOND)
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         async with self._scouting(look):
             with watch("fetch"):
@@ -218,6 +237,7 @@ class Pipeline:
         own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
         features = featured(panels, own)
         scores, deadly = await plugins.scores(self.pool, self.strategy, features)
+        look.moments.note("features", features.symbols)
         look.analysis = judged(features, scores, self.settings.strategy.min_score, self.settings.market.max_filled)
         look.skipped = {**look.analysis.skipped, **look.skipped, **deadly}
 
@@ -235,6 +255,7 @@ class Pipeline:
                     Prediction(signal.symbol, signal.side, signal.bar_time, float(chance), signal.score)
                     for signal, chance in zip(signals, chances, strict=True)
                 ]
+                look.moments.note("prediction", [signal.symbol for signal in signals])
         return look
 
     @property

@@ -43,6 +43,7 @@ class Scout:
         self._listed: dict[str, int] = {}
         self._rules_at = self._chosen_at = NEVER
         self._again = NEVER
+        self._choosing = asyncio.Lock()
         self._failures = 0
         self._doubted = False
         self._unsettled = False  # the universe was chosen by other rules
@@ -77,9 +78,8 @@ class Scout:
 
         One that is older than its schedule stays in force until `refresh`.
         """
-        if self._universe is None:
-            return await self._follow(None)
-        return self._universe
+        async with self._choosing:  # once, though several ask
+            return self._universe or await self._follow(None)
 
     async def current(self) -> Universe:
         """The universe in force, refreshed before if that is due; the old one if that fails."""

@@ -1,0 +1,98 @@
+"""One pass of the loop, as far as it has come, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tradebot import latency
+from tradebot.clock import Clock
+from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
+from tradebot.errors import TradebotError
+from tradebot.guard import Seen
+from tradebot.market.bars import interval_ms
+from tradebot.pipeline import Look, Watch
+from tradebot.trading.desk import Outcome
+from tradebot.trading.orders import ENTER
+
+
+@dataclass(eq=False)
+class Cycle:
+    """One pass. `missed` are the cycles that should have been between this one and the one before."""
+
+    number: int
+    started: int
+    watch: Watch
+    requests: int
+    weight: int
+    missed: int = 0
+    look: Look | None = None
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+    latency: list[Document] = field(default_factory=list)
+    error: TradebotError | None = None
+
+    def fail(self, error: TradebotError) -> None:
+        """Note what kept the cycle from doing all of its work; the first cause counts."""
+        self.error = self.error or error
+        self.warnings.append(str(error))
+
+    def guarded(self, seen: Seen) -> None:
+        """Take over what a pass over the positions has found and done."""
+        self.outcomes += seen.outcomes
+        self.warnings += [each for each in seen.warnings if each not in self.warnings]
+        self.error = self.error or seen.error
+
+    def follow(self, clock: Clock, orders: Mapping[str, Mapping[str, float]]) -> None:
+        """Work out `latency`: the way of every signal whose bar has come in with this cycle.
+
+        `orders` are the moments of orders by client id.
+        """
+        look = self.look
+        if look is None or look.analysis is None or not look.fresh:
+            return
+        step = interval_ms(look.analysis.features.panels[0].interval)
+        first = min(look.moments.of(symbol)["received"] for symbol in look.fresh)
+        entered = {each.symbol: orders.get(each.client_id, {}) for each in self.outcomes if each.intent == ENTER}
+        self.latency = [
+            latency.row(
+                each.symbol, each.bar_time, clock.real_ms(each.bar_time + step),
+                {"available": first, **look.moments.of(each.symbol), **entered.get(each.symbol, {})},
+            )
+            for each in look.signals if each.symbol in look.fresh
+        ]  # fmt: skip
+
+    def document(self) -> Document:
+        """What the cycle itself knows of the document in docs/reference.md."""
+        return {
+            "schema": SCHEMA,
+            "cycle": self.number,
+            "missed": self.missed,
+            "started": self.started,
+            "total_ms": self.watch.total_ms,
+            "stages": self.watch.stages,
+            "slow": self.slow,
+            **_seen(self.look),
+            "latency": self.latency,
+            "orders": [outcome.document() for outcome in self.outcomes],
+            "skipped": skipped_document({**(self.look.skipped if self.look else {}), **self.skipped}),
+            "warnings": self.warnings,
+        }
+
+
+def _seen(look: Look | None) -> Document:
+    """The part of a cycle's document that its look gives; empty where there was none."""
+    if look is None or look.analysis is None:
+        return {"symbols": 0, "joined": [], "left": [], "signals": [], "predictions": []}
+    names = look.analysis.features.names
+    return {
+        "symbols": len(look.universe.symbols),
+        "joined": list(look.joined),
+        "left": skipped_document(look.left),
+        "signals": [signal_document(signal, names) for signal in look.signals],
+        "predictions": [prediction.document() for prediction in look.predictions],
+    }

@@ -29,6 +29,8 @@ SIGNATURE = hashlib.sha256(b"x").hexdigest()
         (f"could not read {PEM} from the file", PEM.splitlines()[1]),
         (f"could not read {PEM[:60]}", PEM.splitlines()[1][:20]),
     ],
+    # Not by their text: a key made anew in every process would give every process other tests.
+    ids=["signature", "encoded signature", "key", "secret", "whole key file", "cut key file"],
 )
 def test_what_a_stranger_could_use_is_hidden(text: str, secret: str) -> None:
     assert secret not in redacted(text)

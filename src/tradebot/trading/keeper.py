@@ -72,6 +72,7 @@ class Keeper:
     async def protect(self, held: Position, mark: Decimal | None) -> list[Outcome]:
         """See that it is protected, right after its entry was sent; the orders that moved."""
         async with self._locks[held.symbol]:
+            self.judge(held, mark)
             moved = await self._guard(held, mark, None)
             self.judge(held, mark)
             return moved
@@ -158,19 +159,24 @@ class Keeper:
         if position.state is not PositionState.OPEN:
             return moved
         plan = self._sale(position, leave, mark, balances)
-        if isinstance(plan, Judged):
+        if isinstance(plan, Intended):
+            return moved + await self._placement.place([plan])
+        if plan is not None:
             self._placement.record(plan)
-            return moved
-        return moved + await self._placement.place([plan])
+        return moved
 
     def _sale(
         self, position: Position, leave: Exit, mark: Decimal | None, balances: Mapping[str, Balance] | None
-    ) -> Intended | Judged:
-        """The intent to leave, for no more than is there; doubt if the account has too little to sell."""
+    ) -> Intended | Judged | None:
+        """The intent to leave, for no more than is there; doubt if the account has too little to sell.
+
+        None if it is the position that is too little.
+        """
         rules, price = self.rules(position), position.entry if mark is None else mark
-        there = min(leave.quantity, position.quantity)
-        if balances is not None:
-            there = min(there, balances.get(position.base, Balance()).free)
+        ours = min(leave.quantity, position.quantity)
+        if refusal(rules, quantize(rules, ours, price), price):
+            return None
+        there = ours if balances is None else min(ours, balances.get(position.base, Balance()).free)
         quantity = quantize(rules, there, price)
         if refusal(rules, quantity, price):
             return Judged(position.id, PositionEvent.DOUBT)

@@ -1,0 +1,353 @@
+"""Orders and positions under every fault that is known: `python scripts/soak_trading.py [--runs N] [--seed N]`.
+
+A desk trades three symbols at the simulated exchange, in process, for 20 cycles of a stepped clock. Prices
+wander, requests of orders and of the account meet faults, somebody else on the account takes orders
+away, and in some cycles the process dies: at a write of the journal, or before or after a request was
+carried out; another one then opens the file. The settings are drawn too: how positions are entered,
+protected and left.
+
+All along no more may be sold than was bought (the account holds coins that are not the bot's), no order
+may be taken twice, and no position may be without a stop for more than two cycles in a row, a minute or
+more apart, in which the venue answered everything and nobody died. In the end the faults stop, and
+within four more cycles the journal must agree with the exchange to the last digit: trades, positions
+and money; its rows must follow from its facts. Anything else, or an error that is none of ours, ends
+it with 6 and names the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from tradebot.clock import MINUTE, SECOND, SteppedClock
+from tradebot.config import Settings
+from tradebot.errors import MarketError, Regression, TradebotError
+from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.venue import ZERO, Instrument, OrderType, Side
+from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
+from tradebot.sim.books import Entry, Slice
+from tradebot.sim.engine import Exchange
+from tradebot.sim.fault_plan import Plan, parse_spec
+from tradebot.sim.fault_prices import FaultyPrices
+from tradebot.sim.fault_transport import FaultTransport
+from tradebot.sim.prices import Marked
+from tradebot.trading.desk import Desk
+from tradebot.trading.journal import Journal
+from tradebot.trading.orders import quantize, refusal
+from tradebot.trading.positions import PositionState
+from tradebot.trading.risk import Prediction
+
+D = Decimal
+CYCLES, QUIET = 20, 4
+BARE = 2  # cycles without a stop that are allowed
+START = 1_516_406_400_000  # 2018-01-20
+THEIRS = D(7)  # of each coin, held by somebody else on the account
+ACCOUNT = "soak"
+SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
+STOPS = (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
+SPECS = (
+    "executed-dropped", "executed-dropped how=reset", "dropped", "dropped how=reset", "refused", "limited seconds=5",
+    "limited what=orders seconds=5", "backend-timeout", "backend-timeout executed=true", "html", "html executed=true",
+    "server-error executed=true", "server-error status=502 code=0", "unavailable says=unknown executed=true",
+    "unavailable", "truncated", "truncated clean=true", "unknown-status", "unknown-fields", "duplicated-trades",
+)  # fmt: skip
+SETTINGS: dict[str, tuple[Any, ...]] = {
+    "entry": ("market", "market", "limit"),
+    "entry_seconds": (60, 180),
+    "reprice": (0, 2),
+    "trail": ("0", "0", "0.01"),
+    "break_even_after": ("0", "0.01"),
+    "ladder": ((), (), ("0.01:0.5", "0.02:0.5")),
+    "max_hold_s": (180, 600, 14_400),
+    "fraction": ("0.1", "0.02"),
+}
+
+
+class Death(BaseException):
+    """The process ends here, whatever it was about to do."""
+
+
+@dataclass
+class Reaper:
+    """Counts steps down to a death; what is dead stays so until `rise`."""
+
+    left: int | None = None
+    dead: bool = False
+
+    def step(self) -> None:
+        """One more write or request."""
+        if self.left is not None:
+            self.left -= 1
+            self.dead = self.dead or self.left < 0
+        if self.dead:
+            raise Death
+
+    def rise(self) -> None:
+        """Another process begins."""
+        self.left, self.dead = None, False
+
+
+class Mortal(httpx.AsyncBaseTransport):
+    """A transport at which the process may die, before a request is carried out or after; `before` comes first."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, reaper: Reaper, before: Callable[[], None]) -> None:
+        self._inner, self._reaper, self._before = inner, reaper, before
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The reply, if anybody is there to read it."""
+        self._before()
+        self._reaper.step()
+        response = await self._inner.handle_async_request(request)
+        self._reaper.step()
+        return response
+
+
+class MortalJournal(Journal):
+    """A journal at whose writes the process may die."""
+
+    reaper: Reaper
+
+    def record(self, account: str, time: int, *facts: Any) -> None:
+        """Write, if somebody is there to do it."""
+        self.reaper.step()
+        super().record(account, time, *facts)
+        self.reaper.step()
+
+
+@dataclass
+class Story:
+    """What happened in a run, in words, and how often what."""
+
+    lines: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def instrument(symbol: str, luck: Random) -> Instrument:
+    """Rules as venues have them: step and tick multiply to no more than eight places."""
+    step, tick = luck.choice((("0.1", "0.0001"), ("0.001", "0.01"), ("0.001", "0.0001"), ("0.00001", "0.1")))
+    bounds = {"step": D(step), "min_quantity": D(step), "tick": D(tick), "min_notional": D(5), "max_quantity": D(9000)}
+    return Instrument(symbol, symbol.removesuffix("USDT"), "USDT", **bounds)
+
+
+class World:
+    """An exchange that goes on, and a desk that may die and come back."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.luck = Random(seed)  # noqa: S311
+        self.story = Story()
+        self.clock = SteppedClock(START)
+        self.rules = {symbol: instrument(symbol, self.luck) for symbol in SYMBOLS}
+        self.marks = {symbol: D(100) for symbol in SYMBOLS}
+        self.source = Marked(self.rules)
+        self.source.mark(self.marks)
+        self.plan = Plan(seed=seed)
+        coins = {rules.base: THEIRS for rules in self.rules.values()}
+        self.exchange = Exchange(
+            FaultyPrices(self.source, self.plan, self.clock), self.clock, None,
+            fee=D("0.001"), spread=D(self.luck.choice(("0", "0.0005"))), start={"USDT": D(10_000), **coins},
+        )  # fmt: skip
+        self.reaper = Reaper()
+        faulty = FaultTransport(httpx.ASGITransport(create_app(self.exchange)), self.plan, self.clock)
+        self.transport = Mortal(faulty, self.reaper, self.jump)
+        chosen = {key: self.luck.choice(choices) for key, choices in SETTINGS.items()}
+        self.settings = Settings.model_validate({"trading": chosen})
+        self.path = folder / f"{seed}.db"
+        self.bare: Counter[str] = Counter()
+        self.whole = True
+        self.journal: Journal | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """A process with nothing but the file."""
+        if self.journal is not None:
+            self.journal.close()
+        self.reaper.rise()
+        journal = MortalJournal(self.path)
+        journal.reaper = self.reaper
+        self.journal = journal
+        client = BinanceClient(
+            VENUES["binance"], clock=self.clock, base_url="http://sim", transport=self.transport, retries=0,
+            credentials=Credentials(PAPER_KEY, PAPER_SECRET),
+        )  # fmt: skip
+        self.desk = Desk(client, journal, self.clock, self.settings, dict(self.rules), "USDT", ACCOUNT)
+
+    # -- what happens
+
+    def wander(self) -> None:
+        """Time goes on, and prices with it."""
+        passed = self.luck.choice((MINUTE, MINUTE, MINUTE, 5 * SECOND, 5 * MINUTE))
+        self.whole = passed >= MINUTE
+        self.clock.advance(self.clock.now() + passed)
+        for symbol, rules in self.rules.items():
+            move = D(str(round(self.luck.gauss(0, 0.012), 4)))
+            self.marks[symbol] = max(rules.tick, (self.marks[symbol] * (1 + move)).quantize(rules.tick))
+        self.source.mark(self.marks)
+
+    def jump(self) -> None:
+        """Now and then a price is another one by the time a request arrives, and the desk does not know."""
+        if self.luck.random() < 0.03:
+            symbol = self.luck.choice(SYMBOLS)
+            move = 1 + D(str(round(self.luck.gauss(0, 0.02), 4)))
+            self.clock.advance(self.clock.now() + 50)
+            self.source.mark({symbol: (self.marks[symbol] * move).quantize(self.rules[symbol].tick)})
+
+    def mischief(self) -> None:
+        """Faults of this cycle, and somebody who takes orders away."""
+        specs = []
+        for spec in self.luck.sample(SPECS, self.luck.choice((0, 0, 1, 2, 3))):
+            where = self.luck.choice(("", " path=*order*", " method=POST", " method=DELETE", " method=GET"))
+            specs.append(f"{spec}{where} rate={self.luck.choice((0.2, 0.5, 1))}")
+        if self.luck.random() < 0.2:
+            specs.append(f"partial-fill share={self.luck.choice((0.001, 0.3, 0.7))}")
+        self.plan.replace([parse_spec(spec) for spec in specs], seed=self.luck.randrange(2**32))
+        if self.luck.random() < 0.05:
+            with suppress(Exception):
+                self.exchange.cancel_all(self.luck.choice(SYMBOLS))
+        if self.luck.random() < 0.25:
+            self.reaper.left = self.luck.randrange(40)
+        self.story.lines.append(f"{self.clock.now()}: {specs}, dies after {self.reaper.left}, {self.marks}")
+
+    async def cycle(self) -> None:
+        """What the loop does once a minute."""
+        try:
+            with suppress(TradebotError):
+                await self.desk.monitor(dict(self.marks))
+            bar = self.clock.now() // (5 * MINUTE) * 5 * MINUTE
+            symbols = self.luck.sample(SYMBOLS, self.luck.choice((0, 1, 2)))
+            predictions = [Prediction(symbol, Side.BUY, bar, 0.9, 0.5) for symbol in symbols]
+            await self.desk.enter(predictions, dict(self.marks), 0.5)
+            self.reaper.left = None
+        except Death:
+            self.whole = False
+            self.story.counts["deaths"] += 1
+            self.begin()
+            await self.desk.reconcile()
+
+    # -- what must be so
+
+    def ours(self, symbol: str) -> list[Entry]:
+        """What the exchange has of us."""
+        return [e for e in self.exchange.orders(Slice(symbol, limit=1000)) if e.client_id.startswith("tb-")]
+
+    def judge(self) -> None:
+        """What holds at any time."""
+        for symbol, rules in self.rules.items():
+            orders = self.ours(symbol)
+            if len({order.client_id for order in orders}) != len(orders):
+                raise Regression(f"{symbol}: an order was taken twice")
+            held = self.exchange.balances()[rules.base].total - THEIRS
+            if held < 0:
+                raise Regression(f"{symbol}: {-held} sold that were not bought")
+            guarded = sum((e.left for e in orders if e.open and e.type in STOPS), ZERO)
+            safe = self._safe(symbol, held, guarded)
+            self.bare[symbol] = 0 if safe or self.plan.hits else self.bare[symbol] + self.whole
+            self.story.counts["cycles without a stop"] += not safe
+            if self.bare[symbol] > BARE:
+                raise Regression(f"{symbol}: {held} held, {guarded} of it with a stop")
+
+    def _safe(self, symbol: str, held: Decimal, guarded: Decimal) -> bool:
+        """Whether what is held has a stop, or is too little for one."""
+        rules, price = self.rules[symbol], self.marks[symbol] * D("0.9")
+        least = quantize(rules, held - guarded, price)
+        return guarded >= quantize(rules, held, price) or bool(refusal(rules, least, price))
+
+    async def settle(self) -> None:
+        """The venue answers again; a new process comes to terms with what it finds."""
+        self.plan.replace([])
+        self.begin()
+        await self.desk.reconcile()
+        for _ in range(QUIET):
+            self.whole = True
+            self.clock.advance(self.clock.now() + MINUTE)
+            await self.desk.monitor(dict(self.marks))
+            self.judge()
+
+    def agree(self) -> None:
+        """The journal tells what the exchange did, all of it and no more."""
+        journal = self.journal
+        assert journal is not None
+        for symbol, rules in self.rules.items():
+            held = sum((p.quantity for p in journal.positions(ACCOUNT) if p.symbol == symbol), ZERO)
+            there = self.exchange.balances()[rules.base].total - THEIRS
+            if held != there:
+                raise Regression(f"{symbol}: {held} by the journal, {there} by the exchange")
+            numbers = {order.order_id for order in self.ours(symbol)}
+            trades = {f.trade_id for f in self.exchange.trades(Slice(symbol, limit=1000)) if f.order_id in numbers}
+            if journal.booked(ACCOUNT, symbol) != trades:
+                raise Regression(f"{symbol}: trades are lost or booked twice")
+        every = journal.positions(ACCOUNT) + journal.history(ACCOUNT)
+        spent = sum((p.cost - p.proceeds for p in every), ZERO)
+        if 10_000 - self.exchange.balances()["USDT"].total != spent:
+            raise Regression("the money does not add up")
+        for order in journal.unresolved(ACCOUNT):
+            if not order.resting:
+                raise Regression(f"{order.client_id} is {order.state} for ever: {order.reason}")
+        if doubted := [p.symbol for p in journal.positions(ACCOUNT) if p.state is PositionState.IN_DOUBT]:
+            raise Regression(f"{doubted}: in doubt for ever")
+        rows = journal.rows()
+        journal.rebuild()
+        if journal.rows() != rows:
+            raise Regression("the rows do not follow from the facts")
+
+
+async def live(folder: Path, seed: int) -> Story:
+    """One run; `Regression` if anything is not as it must be."""
+    world = World(folder, seed)
+    try:
+        for _ in range(CYCLES):
+            world.wander()
+            world.mischief()
+            await world.cycle()
+            world.judge()
+        await world.settle()
+        world.agree()
+    except (Regression, TradebotError, ArithmeticError, LookupError, MarketError) as error:
+        raise Regression(
+            f"run {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.story.lines[-4:])
+        ) from error
+    assert world.journal is not None
+    for order in world.journal.orders(ACCOUNT):
+        world.story.counts[f"{order.intent} {order.state}"] += 1
+    world.story.counts["trades"] += sum(len(world.journal.booked(ACCOUNT, symbol)) for symbol in SYMBOLS)
+    world.journal.close()
+    world.path.unlink()
+    return world.story
+
+
+def main() -> int:
+    """The whole; 0, or 6 with the run that failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2_000, help="how many runs of 20 cycles")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first run")
+    asked = parser.parse_args()
+    counts: Counter[str] = Counter()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(asked.runs):
+            try:
+                counts += asyncio.run(live(Path(folder), asked.seed + number)).counts
+            except Regression as error:
+                print(error, file=sys.stderr)
+                return error.exit_code
+            if (number + 1) % 100 == 0:
+                print(f"{number + 1} runs, {time.monotonic() - begun:.0f} s", flush=True)
+    for what, often in sorted(counts.items()):
+        print(f"  {what}: {often}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,7 +30,7 @@ from tradebot.errors import (
 )
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
 from tradebot.market.usage import WEIGHT
-from tradebot.market.venue import Order, Side
+from tradebot.market.venue import Order, OrderPair, OrderType, Side
 
 T0 = 1_516_406_400_000
 KEY = Credentials("vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YN")
@@ -362,6 +363,27 @@ async def test_an_order_is_sent_once_and_reported() -> None:
     assert script.asked[0].method == "POST"
     assert script.sent()["newClientOrderId"] == "tb-1"
     assert script.asked[0].extensions["timeout"]["read"] > 10  # the venue's own limit
+
+
+LEG = Order("BTCUSDT", Side.SELL, "tb-2", OrderType.STOP_LOSS, Decimal(1), stop_price=Decimal(90))
+PAIR = OrderPair("tb-l", replace(LEG, type=OrderType.LIMIT_MAKER, price=Decimal(110), stop_price=None), LEG)
+
+
+async def test_a_pair_is_sent_in_one_request_and_each_leg_reported() -> None:
+    legs = [{**REPORT, "clientOrderId": name, "orderListId": 7} for name in ("tb-1", "tb-2")]
+    venue, script = client(reply({"orderListId": 7, "orderReports": legs}))
+    reports = await venue.submit_pair(PAIR)
+    assert [(each.client_id, each.list_id) for each in reports] == [("tb-1", 7), ("tb-2", 7)]
+    assert len(script.asked) == 1
+    assert script.asked[0].url.path == "/api/v3/orderList/oco"
+    assert script.sent()["listClientOrderId"] == "tb-l"
+
+
+@pytest.mark.parametrize("fault", [httpx.ReadTimeout("x"), reply({"orderListId": 7}), refusal(-1007, 504)], ids=str)
+async def test_a_pair_in_doubt_is_never_sent_again(fault: Step) -> None:
+    venue, script = client(fault, retries=5)
+    assert isinstance(await failure(venue.submit_pair(PAIR)), OrderUnknown)
+    assert len(script.asked) == 1
 
 
 IN_DOUBT: list[Step] = [

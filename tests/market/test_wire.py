@@ -15,7 +15,7 @@ from tradebot.errors import BadReply
 from tradebot.market import wire
 from tradebot.market.bars import Klines
 from tradebot.market.usage import ORDERS, REQUESTS, WEIGHT, Window
-from tradebot.market.venue import Balance, Order, OrderType, Side
+from tradebot.market.venue import Balance, Instrument, Order, OrderPair, OrderType, Side
 
 T0 = 1_516_406_400_000
 SYMBOL: dict[str, Any] = {
@@ -339,6 +339,45 @@ def test_resting_orders_carry_the_parameters_of_their_type(
     sent = dict(wire.order_parameters(order))
     assert needed <= sent.keys()
     assert not excluded & sent.keys()
+
+
+def test_a_pair_names_both_legs_and_shares_what_they_have_in_common() -> None:
+    above = Order("BTCUSDT", Side.SELL, "tb-t", OrderType.LIMIT_MAKER, Decimal("1.50"), price=Decimal(12))
+    kind = OrderType.STOP_LOSS_LIMIT
+    below = Order("BTCUSDT", Side.SELL, "tb-s", kind, Decimal("1.50"), price=Decimal(8), stop_price=Decimal(9))
+    assert wire.pair_parameters(OrderPair("tb-l", above, below)) == [
+        ("symbol", "BTCUSDT"),
+        ("listClientOrderId", "tb-l"),
+        ("side", "SELL"),
+        ("quantity", "1.5"),
+        ("aboveType", "LIMIT_MAKER"),
+        ("abovePrice", "12"),
+        ("aboveClientOrderId", "tb-t"),
+        ("belowType", "STOP_LOSS_LIMIT"),
+        ("belowTimeInForce", "GTC"),
+        ("belowPrice", "8"),
+        ("belowStopPrice", "9"),
+        ("belowClientOrderId", "tb-s"),
+        ("newOrderRespType", "RESULT"),
+    ]
+
+
+def test_bounds_of_prices_and_stops_are_read_from_either_filter() -> None:
+    def read(*filters: dict[str, object]) -> Instrument:
+        row = {"symbol": "AB", "baseAsset": "A", "quoteAsset": "B", "filters": list(filters)}
+        return wire.instruments({"symbols": [row]})["AB"]
+
+    sides = {"bidMultiplierUp": "1.3", "bidMultiplierDown": "0.2", "askMultiplierUp": "5", "askMultiplierDown": "0.8"}
+    both = read(
+        {"filterType": "PERCENT_PRICE_BY_SIDE", **sides},
+        {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "9000", "tickSize": "0.01"},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+    )
+    assert (both.buy_up, both.buy_down, both.sell_up, both.sell_down) == tuple(map(Decimal, ("1.3", "0.2", "5", "0.8")))
+    assert (both.min_price, both.max_price, both.max_stops) == (Decimal("0.01"), 9000, 5)
+    one = read({"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2"})
+    assert (one.buy_up, one.sell_down) == (5, Decimal("0.2"))
+    assert read().sell_up == 0
 
 
 def test_the_time_in_force_can_be_chosen() -> None:

@@ -19,7 +19,7 @@ from tradebot.market.venue import ZERO, Balance, Broker, Instrument
 from tradebot.trading import entries
 from tradebot.trading.journal import Intended, Journal, Judged
 from tradebot.trading.keeper import Keeper
-from tradebot.trading.orders import ENTER, Outcome, client_id, figure, quantize, refusal
+from tradebot.trading.orders import ENTER, Duty, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
@@ -213,7 +213,7 @@ class Desk:
             equity=equity,
             free=purse.free,
             held=frozenset(p.symbol for p in held if p.state in BUSY),
-            unresolved=frozenset(order.symbol for order in unresolved),
+            unresolved=frozenset(o.symbol for o in unresolved if not (o.duty is Duty.GUARD and o.resting)),
             acted=self.journal.known(self.account, [self._entry_id(p) for p in predictions]),
             threshold=threshold,
             limits=self.settings.trading,
@@ -244,8 +244,11 @@ class Desk:
             symbol, candidate = prediction.symbol, self._candidate(prediction, marks)
             reason = refused(candidate, account)
             if reason is None:
-                intents[symbol] = self._entry(candidate, sized(candidate, account))
-                account = account.after(candidate, intents[symbol].order.worth)
+                intent = self._entry(candidate, sized(candidate, account))
+                reason = entries.refused(intent.order, candidate.rules)
+            if reason is None:
+                intents[symbol] = intent
+                account = account.after(candidate, intent.order.worth)
             else:
                 skipped.setdefault(symbol, reason)
         return list(intents.values()), {symbol: why for symbol, why in skipped.items() if symbol not in intents}

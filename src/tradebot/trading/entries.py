@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from tradebot.clock import SECOND
 from tradebot.config import Trading
 from tradebot.market.venue import Instrument, OrderType, Side
-from tradebot.trading.orders import ENTER, Outcome, quantize, refusal
+from tradebot.trading.orders import ENTER, Outcome, plain, quantize, refusal
 from tradebot.trading.positions import Position
 from tradebot.trading.protection import on_tick
 
@@ -20,6 +20,16 @@ def made(order: Outcome, rules: Instrument, settings: Trading) -> Outcome:
         return order
     rounding = ROUND_FLOOR if order.side is Side.BUY else ROUND_CEILING
     return replace(order, type=OrderType.LIMIT, price=on_tick(order.price, rules.tick, rounding))
+
+
+def refused(order: Outcome, rules: Instrument) -> str | None:
+    """Why the venue would not take an entry at its limit, or None; an entry at the market is judged by the mark."""
+    if order.type is not OrderType.LIMIT:
+        return None
+    within = max(rules.min_price, rules.tick) <= order.price and not 0 < rules.max_price < order.price
+    return (
+        refusal(rules, order.quantity, order.price) if within else f"a limit of {plain(order.price)} is out of bounds"
+    )
 
 
 def expired(position: Position, now: int, settings: Trading) -> bool:

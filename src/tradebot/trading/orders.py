@@ -40,6 +40,12 @@ LOOKUP_GAP = SECOND
 NOTIONAL_MARGIN = Decimal("0.05")
 """Share by which an entry stays above the least notional: the venue weighs with an average price, not the last."""
 
+FINEST = Decimal("1e-8")
+"""Step and tick where a symbol names none: venues keep eight places."""
+
+MOST = Decimal("92233720368.54775807")
+"""The largest quantity that a venue can keep: 63 bits of eight places."""
+
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _FIGURE = Context(prec=12)
 
@@ -176,10 +182,10 @@ def quantize(instrument: Instrument, quantity: Decimal, price: Decimal) -> Decim
 
     Never more than `quantity`. Minima are `refusal`'s: a quantity is not rounded up to them.
     """
-    limits = [limit for limit in (instrument.max_quantity, instrument.max_market_quantity) if limit]
+    limits = [limit for limit in (instrument.max_quantity, instrument.max_market_quantity, MOST) if limit]
     if instrument.max_notional and price > 0:
         limits.append(_EXACT.divide(instrument.max_notional, price))
-    return floor_to(min([quantity, *limits]), instrument.step)
+    return floor_to(min([quantity, *limits]), instrument.step or FINEST)
 
 
 def refusal(instrument: Instrument, quantity: Decimal, price: Decimal, margin: Decimal = ZERO) -> str | None:

@@ -14,7 +14,17 @@ from itertools import takewhile
 from tradebot.clock import HOUR, MINUTE
 from tradebot.config import Trading
 from tradebot.market.venue import ZERO, Instrument, OrderType
-from tradebot.trading.orders import GUARD_STOP, GUARD_TARGET, OrderState, Outcome, client_id, plain, quantize, refusal
+from tradebot.trading.orders import (
+    FINEST,
+    GUARD_STOP,
+    GUARD_TARGET,
+    OrderState,
+    Outcome,
+    client_id,
+    plain,
+    quantize,
+    refusal,
+)
 from tradebot.trading.positions import Position
 
 SLIP = Decimal("0.01")
@@ -39,9 +49,8 @@ class Guard:
 
 
 def on_tick(price: Decimal, tick: Decimal, rounding: str) -> Decimal:
-    """The multiple of `tick` next to a price; the price to 12 digits where the tick is 0."""
-    if not tick:
-        return price.normalize(Context(prec=12, rounding=rounding))
+    """The multiple of `tick` (of `FINEST` where that is 0) next to a price."""
+    tick = tick or FINEST
     return _EXACT.multiply(_EXACT.divide(price, tick).to_integral_value(rounding), tick)
 
 

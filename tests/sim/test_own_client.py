@@ -105,12 +105,12 @@ async def test_a_read_that_fails_in_passing_is_asked_again_and_one_that_fails_on
 
 @pytest.mark.parametrize("spec", ["slow-body pieces=50 pause_ms=100", "latency ms=5000"])
 async def test_what_takes_too_long_is_given_up(rig: Rig, spec: str) -> None:
-    async with rig.client(timeout_s=0.2, retries=1) as client:
+    async with rig.client(timeout_s=0.6, retries=0) as client:
         await rig.under(f"{spec} path=klines")
         error = await failure(client.klines(SYMBOL, "5m", None, 3))
         assert isinstance(error, VenueUnreachable)
         assert "no answer in time" in str(error)
-        assert rig.requests == 2
+        assert rig.requests == 1
 
 
 async def test_what_is_merely_slow_is_waited_for(rig: Rig) -> None:
@@ -247,11 +247,10 @@ async def test_an_order_that_was_refused_is_sent_once_and_was_not_executed(
 
 async def test_an_order_that_never_left_is_not_called_one_in_doubt(rig: Rig) -> None:
     async with rig.client(retries=5) as client:
-        await rig.under("refused ms=300")
+        await rig.under("refused")
         error = await failure(client.submit(order("one")))
         assert isinstance(error, VenueUnreachable)
         assert not error.sent
-        await rig.venue.reached()
         assert not rig.venue.executed("one")
 
 

@@ -19,7 +19,6 @@ import respx
 from tradebot.clock import MINUTE, SteppedClock
 from tradebot.errors import (
     BadReply,
-    ConfigError,
     MarketError,
     OrderRejected,
     OrderUnknown,
@@ -83,19 +82,6 @@ async def failure(call: Any) -> TradebotError:
     with pytest.raises(TradebotError) as caught:
         await call
     return caught.value
-
-
-# --- addresses
-
-
-def test_without_an_address_the_profiles_own_holds() -> None:
-    assert BinanceClient(VENUES["binance"], clock=SteppedClock(T0)).where == "binance at api.binance.com"
-
-
-@pytest.mark.parametrize("address", ["venue.test", "ftp://venue.test", "http://", "http://venue.test:port"])
-def test_what_is_no_address_is_a_configuration_error(address: str) -> None:
-    with pytest.raises(ConfigError, match="see --base-url"):
-        client(base_url=address)
 
 
 # --- market data
@@ -347,10 +333,6 @@ async def test_no_message_log_or_repr_shows_a_secret(fault: Step, caplog: pytest
     shown = "".join(traceback.format_exception(error)) + caplog.text + repr(venue) + repr(KEY) + str(KEY)
     for secret in (KEY.key, KEY.secret, script.sent(0)["signature"], "signature="):
         assert secret not in shown
-
-
-def test_the_libraries_do_not_log_urls() -> None:
-    assert logging.getLogger("httpx").level == logging.getLogger("httpcore").level == logging.WARNING
 
 
 # --- orders

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import orjson
 
-from tradebot.clock import DAY, SECOND, Clock, monotonic_ms, wall_ms
+from tradebot.clock import DAY, Clock, wall_ms
 from tradebot.errors import (
     BadReply,
-    ConfigError,
     MarketError,
     OrderRejected,
     VenueBusy,
@@ -30,48 +28,31 @@ from tradebot.errors import (
 from tradebot.market import failures, wire
 from tradebot.market.account import Holder, KeyRights, read_holder, read_rights
 from tradebot.market.bars import Klines
-from tradebot.market.limits import CEILING, Budget, retry_delay_ms
+from tradebot.market.limits import CEILING, retry_delay_ms
+from tradebot.market.line import PATIENCE_MS, Line, Times
 from tradebot.market.profiles import VENUES, Endpoint, Profile
-from tradebot.market.signing import Credentials, Parameters, query
+from tradebot.market.signing import Credentials, Parameters
 from tradebot.market.tally import Tally
-from tradebot.market.usage import Cost, Limit, Traffic
+from tradebot.market.usage import Cost
 from tradebot.market.venue import Balance, Broker, Feed, Fill, Instrument, Order, OrderPair, OrderReport, Ticker
 
 __all__ = ["VENUES", "BinanceClient", "Credentials", "Profile"]
 
 T = TypeVar("T")
-Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
 log = logging.getLogger(__name__)
-RECV_WINDOW_MS = 5_000
 ORDER_TIMEOUT_S = 15.0  # the venue itself gives up on its matching engine after 10 s and says so
-PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
-LOOK_AGAIN_MS = 50
 PAGE = 1_000
 OWN_TIME = ("stepped", "scaled")  # clocks that do not go with the machine's
 NO_SUCH_PATH = 404
 OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
 
-for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
-
-def _address(text: str) -> httpx.URL:
-    try:
-        url = httpx.URL(text.rstrip("/"))
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(f"'{text}' is not an address such as https://api.binance.com; see --base-url")
-    return url
-
-
-class BinanceClient(Feed, Broker):
+class BinanceClient(Line, Feed, Broker):
     """A venue of the Binance protocol; an async context manager.
 
     Reads are tried again (`retries` times, with growing jittered delays) where that can help;
-    orders are sent once. With `transport` given nothing leaves the process but through it. Of the
-    venue's limits it uses `share`, counted in `tally`, which it closes. Raises what `Feed` and
-    `Broker` promise.
+    orders are sent once. With `transport` given nothing leaves the process but through it. Raises
+    what `Feed` and `Broker` promise.
     """
 
     def __init__(
@@ -89,36 +70,19 @@ class BinanceClient(Feed, Broker):
         share: float = CEILING,
         tally: Tally | None = None,
     ) -> None:
-        url = _address(base_url or profile.base_url)
+        super().__init__(
+            profile, base_url, clock=clock, transport=transport, connections=connections, credentials=credentials,
+            share=share, tally=tally,
+        )  # fmt: skip
         self.profile = profile
-        self.where = f"{profile.name} at {url.netloc.decode()}"
-        self.requests = 0
-        self.weight = 0
-        self.network_ms = 0.0
-        self.rtt_ms = 0.0
-        self.spans: deque[tuple[float, float]] = deque(
-            maxlen=0
-        )  # of requests, real ms; whoever wants them sets another
-        self.sim_clock = ""
         self.sim_speed = 1.0
-        self._tally = tally or Tally()
-        self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
-        self._base = str(url).rstrip("/")
-        self._clock = clock
         self._retries = retries
-        self._credentials = credentials
         self._seed = seed
         self._bulk = asyncio.Semaphore(connections)
-        if transport is None:
-            from tradebot.market.transport import NetworkTransport
-
-            transport = NetworkTransport(connections=connections, encrypted=url.scheme == "https")
-        self._read_times = _times(timeout_s, timeout_s)
-        self._order_times = _times(timeout_s, max(timeout_s, ORDER_TIMEOUT_S))
-        self._transport = transport
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.where}>"
+        # Half the time for the connection, so that a request which never left is known as such.
+        times = {"connect": timeout_s / 2, "pool": timeout_s / 2, "read": timeout_s, "write": timeout_s}
+        self._read_times = times
+        self._order_times = times | {"read": max(timeout_s, ORDER_TIMEOUT_S)}
 
     async def __aenter__(self) -> BinanceClient:
         return self
@@ -127,11 +91,6 @@ class BinanceClient(Feed, Broker):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def close(self) -> None:
-        """Close all connections and the tally."""
-        await self._transport.aclose()
-        self._tally.close()
 
     # --- market data
 
@@ -247,25 +206,18 @@ class BinanceClient(Feed, Broker):
 
     async def sim_now(self) -> int:
         """The simulated venue's time from its control endpoint; takes over `sim_clock` and `sim_speed`."""
-        return await self._control("GET", b"")
+        return await self._sim_clock("GET", b"")
 
     async def sim_advance(self, to: int) -> int:
         """Move a stepped simulated venue on to `to` (UTC ms); its time after that."""
-        return await self._control("POST", orjson.dumps({"now": to}))
+        return await self._sim_clock("POST", orjson.dumps({"now": to}))
 
-    async def _control(self, method: str, body: bytes) -> int:
-        url = self._base + "/sim/clock"
-
+    async def _sim_clock(self, method: str, body: bytes) -> int:
         async def once() -> int:
-            request = httpx.Request(method, url, content=body, extensions={"timeout": self._read_times})
-            with self._named():
-                response = await self._exchange(request)
-                if not response.is_success:
-                    raise self._error(response)
-                reply = wire.parsed(response.content)
-                with wire.reading("sim clock"):
-                    self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
-                    return int(reply["now"])
+            with self._named(), wire.reading("sim clock"):
+                reply = wire.parsed(await self._control(method, "/sim/clock", body, self._read_times))
+                self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
+                return int(reply["now"])
 
         return await self._patiently("sim clock", once)  # to say a time twice does no harm
 
@@ -318,20 +270,6 @@ class BinanceClient(Feed, Broker):
             raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
         return endpoint
 
-    async def _admit(self, cost: Cost) -> None:
-        """Return when `cost` may be spent; `VenueBusy` if that is not soon, or never by itself.
-
-        Orders never wait: what they were decided on would be another moment's.
-        """
-        while wait := self.budget.wait_ms(cost):
-            before = self._clock.now()
-            if wait <= PATIENCE_MS and cost.traffic is not Traffic.ORDER:
-                await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)
-            if self._clock.now() == before:  # too long, or a clock that stands while we work
-                seconds = -(-wait // SECOND)
-                message = f"{self.where}: its limit allows no request for {seconds} s"
-                raise VenueBusy(message, wait_ms=wait, status=429)
-
     async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
@@ -345,59 +283,6 @@ class BinanceClient(Feed, Broker):
                 raise refusal from None
         return await self._once(endpoint, parameters, cost, times)
 
-    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
-        """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
-        await self._admit(cost)
-        sent, told = self._clock.now(), dict[Limit, int]()
-        self.weight += cost.weight
-        try:
-            response = await self._exchange(self._request(endpoint, parameters, times))
-            told = self._told(response) if endpoint.exact else told
-        finally:
-            self.budget.answered(cost, told, sent)
-        if not response.is_success:
-            raise self._refused(response)
-        return response.content
-
-    def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> httpx.Request:
-        """The request as it goes out at once: signed ones carry the present moment."""
-        headers = {"Accept-Encoding": "gzip, deflate"}
-        if endpoint.signed and self._credentials:
-            parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
-            headers["X-MBX-APIKEY"] = self._credentials.key
-        payload = query(parameters)
-        if endpoint.signed and self._credentials:
-            payload += f"&signature={self._credentials.sign(payload)}"
-        url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
-        return httpx.Request(endpoint.method, url, headers=headers, extensions={"timeout": times})
-
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        """Send and wait for the body. The only place that touches the network and that translates its errors."""
-        started = monotonic_ms()
-        self.requests += 1
-        try:
-            async with asyncio.timeout(request.extensions["timeout"]["read"]):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
-            raise failures.unreachable(error, self.where) from None
-        finally:
-            ended = monotonic_ms()
-            self.rtt_ms = ended - started
-            self.network_ms += self.rtt_ms
-            self.spans.append((started, ended))
-        return response
-
-    def _told(self, response: httpx.Response) -> dict[Limit, int]:
-        """What the venue says is used of each limit, and of its clock."""
-        headers = {name.lower(): value for name, value in response.headers.raw}
-        self.sim_clock = headers.get(b"x-sim-clock", self.sim_clock.encode()).decode()
-        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.known.windows]
-        return {limit: int(count) for limit, count in counts if count.isdigit()}
-
     @contextmanager
     def _named(self) -> Iterator[None]:
         """Names the venue in what `wire` complains of."""
@@ -406,30 +291,9 @@ class BinanceClient(Feed, Broker):
         except BadReply as error:
             raise BadReply(f"{self.where}: {error}") from None
 
-    def _refused(self, response: httpx.Response) -> MarketError:
-        """The error of a reply, and silence where it asks for that."""
-        error = self._error(response)
-        if silence := failures.silence(error):
-            if not self.budget.silent_ms(silence[1]):
-                log.warning("%s", error)
-            self.budget.silence(*silence)
-        return error
-
-    def _error(self, response: httpx.Response) -> MarketError:
-        try:
-            reply = wire.parsed(response.content)
-        except BadReply:
-            reply = None
-        return failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
-
 
 def _json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:
     return lambda raw: parse(wire.parsed(raw))
-
-
-def _times(connect_s: float, answer_s: float) -> Times:
-    # Half the time for the connection, so that a request which never left is known as such.
-    return {"connect": connect_s / 2, "pool": connect_s / 2, "read": answer_s, "write": answer_s}
 
 
 def _too_long(fault: MarketError) -> bool:

@@ -1,0 +1,172 @@
+"""The line to one venue: what is sent through it, within the venue's limits, and what that does to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import httpx
+
+from tradebot.clock import SECOND, Clock, monotonic_ms
+from tradebot.errors import BadReply, ConfigError, MarketError, VenueBusy
+from tradebot.market import failures, wire
+from tradebot.market.limits import CEILING, Budget
+from tradebot.market.profiles import Endpoint, Profile
+from tradebot.market.signing import Credentials, Parameters, query
+from tradebot.market.tally import Tally
+from tradebot.market.usage import Cost, Limit, Traffic
+
+Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
+log = logging.getLogger(__name__)
+RECV_WINDOW_MS = 5_000
+PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
+LOOK_AGAIN_MS = 50
+
+for _name in ("httpx", "httpcore"):  # they log every URL, signatures included, at INFO
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+def _address(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text.rstrip("/"))
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError(f"'{text}' is not an address such as https://api.binance.com; see --base-url")
+    return url
+
+
+class Line:
+    """Sends requests of a venue's protocol one by one, signed where they must be, and never one twice.
+
+    Of the venue's limits it uses `share`, counted in `tally`, which it closes. `requests`, `weight` and
+    `network_ms` are of all that was sent; `spans`, of which none are kept unless somebody sets another
+    deque, are when requests were in the air (real ms). Raises `MarketError`s only.
+    """
+
+    def __init__(
+        self, profile: Profile, base_url: str, *, clock: Clock, transport: httpx.AsyncBaseTransport | None = None,
+        connections: int = 50, credentials: Credentials | None = None, share: float = CEILING,
+        tally: Tally | None = None,
+    ) -> None:  # fmt: skip
+        url = _address(base_url or profile.base_url)
+        self.where = f"{profile.name} at {url.netloc.decode()}"
+        self.requests = 0
+        self.weight = 0
+        self.network_ms = 0.0
+        self.rtt_ms = 0.0
+        self.spans: deque[tuple[float, float]] = deque(maxlen=0)
+        self.sim_clock = ""
+        self._tally = tally or Tally()
+        self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
+        self._base = str(url).rstrip("/")
+        self._clock = clock
+        self._credentials = credentials
+        if transport is None:
+            from tradebot.market.transport import NetworkTransport
+
+            transport = NetworkTransport(connections=connections, encrypted=url.scheme == "https")
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.where}>"
+
+    async def close(self) -> None:
+        """Close all connections and the tally."""
+        await self._transport.aclose()
+        self._tally.close()
+
+    async def _control(self, method: str, path: str, body: bytes, times: Times) -> bytes:
+        """Ask a simulated venue's own endpoints, which no limit counts."""
+        response = await self._exchange(
+            httpx.Request(method, self._base + path, content=body, extensions={"timeout": times})
+        )
+        if not response.is_success:
+            raise self._error(response)
+        return response.content
+
+    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
+        """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
+        await self._admit(cost)
+        sent, told = self._clock.now(), dict[Limit, int]()
+        self.weight += cost.weight
+        try:
+            response = await self._exchange(self._request(endpoint, parameters, times))
+            told = self._told(response) if endpoint.exact else told
+        finally:
+            self.budget.answered(cost, told, sent)
+        if not response.is_success:
+            raise self._refused(response)
+        return response.content
+
+    def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> httpx.Request:
+        """The request as it goes out at once: signed ones carry the present moment."""
+        headers = {"Accept-Encoding": "gzip, deflate"}
+        if endpoint.signed and self._credentials:
+            parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
+            headers["X-MBX-APIKEY"] = self._credentials.key
+        payload = query(parameters)
+        if endpoint.signed and self._credentials:
+            payload += f"&signature={self._credentials.sign(payload)}"
+        url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
+        return httpx.Request(endpoint.method, url, headers=headers, extensions={"timeout": times})
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send and wait for the body. The only place that touches the network and that translates its errors."""
+        started = monotonic_ms()
+        self.requests += 1
+        try:
+            async with asyncio.timeout(request.extensions["timeout"]["read"]):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    await response.aread()
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
+            raise failures.unreachable(error, self.where) from None
+        finally:
+            ended = monotonic_ms()
+            self.rtt_ms = ended - started
+            self.network_ms += self.rtt_ms
+            self.spans.append((started, ended))
+        return response
+
+    def _told(self, response: httpx.Response) -> dict[Limit, int]:
+        """What the venue says is used of each limit, and of its clock."""
+        headers = {name.lower(): value for name, value in response.headers.raw}
+        self.sim_clock = headers.get(b"x-sim-clock", self.sim_clock.encode()).decode()
+        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.known.windows]
+        return {limit: int(count) for limit, count in counts if count.isdigit()}
+
+    async def _admit(self, cost: Cost) -> None:
+        """Return when `cost` may be spent; `VenueBusy` if that is not soon, or never by itself.
+
+        Orders never wait: what they were decided on would be another moment's.
+        """
+        while wait := self.budget.wait_ms(cost):
+            before = self._clock.now()
+            if wait <= PATIENCE_MS and cost.traffic is not Traffic.ORDER:
+                await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)
+            if self._clock.now() == before:  # too long, or a clock that stands while we work
+                seconds = -(-wait // SECOND)
+                message = f"{self.where}: its limit allows no request for {seconds} s"
+                raise VenueBusy(message, wait_ms=wait, status=429)
+
+    def _refused(self, response: httpx.Response) -> MarketError:
+        """The error of a reply, and silence where it asks for that."""
+        error = self._error(response)
+        if silence := failures.silence(error):
+            if not self.budget.silent_ms(silence[1]):
+                log.warning("%s", error)
+            self.budget.silence(*silence)
+        return error
+
+    def _error(self, response: httpx.Response) -> MarketError:
+        try:
+            reply = wire.parsed(response.content)
+        except BadReply:
+            reply = None
+        return failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())

@@ -1,0 +1,92 @@
+"""The line to a venue: its address, its limits, and what is sent beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import httpx
+import pytest
+
+from tradebot.clock import MINUTE, SteppedClock
+from tradebot.errors import ConfigError, VenueBusy
+from tradebot.market.line import Line
+from tradebot.market.profiles import VENUES
+from tradebot.market.signing import Credentials
+from tradebot.market.usage import Traffic
+
+T0 = 1_516_406_400_000
+BINANCE = VENUES["binance"]
+TIMES = {"connect": 1.0, "pool": 1.0, "read": 1.0, "write": 1.0}
+
+
+class Counter(httpx.AsyncBaseTransport):
+    """Answers everything with a counter of the venue's, and keeps what was asked."""
+
+    def __init__(self, used: int = 1) -> None:
+        self.used = used
+        self.asked: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        return httpx.Response(200, content=b"{}", headers={"X-MBX-USED-WEIGHT-1M": str(self.used)})
+
+
+def line(transport: httpx.AsyncBaseTransport, clock: SteppedClock | None = None) -> Line:
+    key = Credentials("key", "secret")
+    return Line(BINANCE, "http://venue.test", clock=clock or SteppedClock(T0), transport=transport, credentials=key)
+
+
+async def send(to: Line, name: str) -> bytes:
+    endpoint = BINANCE.endpoints[name]
+    return await to._once(endpoint, (), endpoint.cost, TIMES)
+
+
+def test_without_an_address_the_profiles_own_holds() -> None:
+    assert Line(BINANCE, "", clock=SteppedClock(T0)).where == "binance at api.binance.com"
+
+
+@pytest.mark.parametrize("address", ["venue.test", "ftp://venue.test", "http://", "http://venue.test:port"])
+def test_what_is_no_address_is_a_configuration_error(address: str) -> None:
+    with pytest.raises(ConfigError, match="see --base-url"):
+        Line(BINANCE, address, clock=SteppedClock(T0), transport=Counter())
+
+
+def test_the_libraries_do_not_log_urls() -> None:
+    assert logging.getLogger("httpx").level == logging.getLogger("httpcore").level == logging.WARNING
+
+
+async def test_what_is_sent_is_counted() -> None:
+    to = line(Counter())
+    await send(to, "time")
+    await send(to, "balances")
+    assert (to.requests, to.weight) == (2, 21)
+    assert to.network_ms >= to.rtt_ms > 0
+    assert to.budget.usage.windows[0].used == 21
+
+
+async def test_a_read_waits_a_moment_for_the_next_minute_and_an_order_does_not() -> None:
+    clock, transport = SteppedClock(T0 + MINUTE - 1_000), Counter(used=6_000)
+    to = line(transport, clock)
+    await send(to, "time")
+    with pytest.raises(VenueBusy) as busy:
+        await send(to, "submit")
+    assert busy.value.wait_ms == 1_000
+    transport.used = 1
+    waiting = asyncio.create_task(send(to, "time"))
+    for passed in range(0, 1_001, 20):
+        clock.advance(T0 + MINUTE - 1_000 + passed)
+        await asyncio.sleep(0.005)
+    await waiting
+    assert len(transport.asked) == 2
+
+
+async def test_a_simulated_venues_own_endpoints_are_asked_in_a_ban_too() -> None:
+    transport = Counter()
+    to = line(transport)
+    to.budget.silence(MINUTE)
+    assert await to._control("POST", "/sim/clock", b"{}", TIMES) == b"{}"
+    assert (to.weight, to.budget.silent_ms(Traffic.BULK)) == (0, MINUTE)
+    with pytest.raises(VenueBusy):
+        await send(to, "time")
+    assert [request.url.path for request in transport.asked] == ["/sim/clock"]

@@ -45,13 +45,17 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 
 
 @asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[str]:
-    """The simulated exchange of `settings` on a real loopback socket, in this process; its address."""
+async def served(settings: Settings, port: int = 0, **options: Any) -> AsyncIterator[str]:
+    """The simulated exchange of `settings` on a real loopback socket, in this process; its address.
+
+    `options` are the app's. On the `port` of one before it is the same venue, made anew.
+    """
     exchange = sim.open_exchange(settings, sim.sim_clock(settings), None)
-    config = uvicorn.Config(create_app(exchange), log_config=None, lifespan="off", ws="none")
+    config = uvicorn.Config(create_app(exchange, **options), log_config=None, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
         bound.listen()
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         while not server.started:

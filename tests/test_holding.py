@@ -182,3 +182,40 @@ async def test_another_account_behind_the_same_settings_is_refused(make_settings
         with pytest.raises(JournalError, match=r"is the account …654, but this API key belongs to …"):
             await holding.run(settings, 1, documents.append, key)
     assert len(documents) == 1
+
+
+async def test_a_testnet_that_was_wiped_is_not_traded_until_a_person_lets_go_of_what_was_held(
+    make_settings: MakeSettings,
+) -> None:
+    documents: list[Document] = []
+    key, port = Credentials(PAPER_KEY, PAPER_SECRET), 0
+    remote = {"venue__name": "binance", "trading__mode": "testnet", "run__step": True}
+    async with served(make_settings()) as url:
+        settings = make_settings(venue__base_url=url, **remote, **EAGER)
+        await holding.run(settings, 1, documents.append, key)
+        port = int(url.rpartition(":")[2])
+    assert documents[0]["positions"]
+    async with served(make_settings(sim__at="2025-06-02T17:00:00Z"), port):
+        with pytest.raises(JournalError, match="testnets do each month; `tradebot positions release all`"):
+            await holding.run(settings, 1, documents.append, key)
+        released = await holding.act(settings, "release", (), key)
+        assert "numbered from the beginning" in released["released"][0]
+        assert released["positions"] == []
+        await holding.run(settings, 1, documents.append, key)
+    assert documents[1]["positions"], (documents[1]["skipped"][:3], documents[1]["warnings"], documents[1]["symbols"])
+    assert holding.history(settings, 0, None)["results"] == [], "what was wiped is neither gain nor loss"
+
+
+async def test_data_folders_on_one_account_name_the_same_decision_differently(make_settings: MakeSettings) -> None:
+    documents: list[Document] = []
+    names = []
+    for folder in ("one", "two"):
+        async with served(make_settings()) as url:
+            settings = make_settings(
+                data_dir=str(make_settings().data_path / folder), venue__name="binance", venue__base_url=url,
+                trading__mode="testnet", run__step=True, **EAGER,
+            )  # fmt: skip
+            await holding.run(settings, 1, documents.append, Credentials(PAPER_KEY, PAPER_SECRET))
+        names.append({order["client_id"] for order in documents[-1]["orders"]})
+    assert names[0]
+    assert not names[0] & names[1]

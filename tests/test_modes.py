@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tradebot.clock import RealClock
 from tradebot.config import SECRETS, Settings
-from tradebot.errors import ConfigError, UsageError
+from tradebot.errors import ConfigError, UsageError, VenueRejected
 from tradebot.market.binance import VENUES, BinanceClient
-from tradebot.market.signing import Credentials
+from tradebot.market.signing import Credentials, KeyKind
+from tradebot.market.venue import Order, Side
 from tradebot.modes import examine, load, permit
 from tradebot.session import account_key, limits_file, open_session, venue_key
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
@@ -208,18 +212,35 @@ async def test_what_cannot_be_checked_and_a_key_for_any_address_are_warnings(
     assert word in warning
 
 
+async def test_an_ed25519_key_signs_what_a_venue_behind_a_network_accepts(make_settings: MakeSettings) -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    key = Credentials(KEY, pem, KeyKind.ED25519)
+    async with served(make_settings(), credentials={KEY: public}) as url:
+        settings = make_settings(venue__name="binance", venue__base_url=url, trading__mode="testnet")
+        async with open_session(settings, trading=True, credentials=key) as session:
+            assert session.broker is not None
+            for number in range(5):  # signatures with every character of base64
+                order = Order("BTCUSDT", Side.BUY, f"n-{number}", quote_quantity=Decimal(100))
+                assert (await session.broker.submit(order)).status == "FILLED"
+            assert (await examine(settings, session.broker)).holder.tradable
+        other = Credentials(KEY, SECRET)
+        async with open_session(settings, trading=True, credentials=other) as session:
+            assert session.broker is not None
+            with pytest.raises(VenueRejected, match="Signature") as refused:
+                await session.broker.balances()
+            assert SECRET not in str(refused.value)
+
+
 async def test_with_a_key_orders_go_to_the_venue_itself(make_settings: MakeSettings) -> None:
-    from decimal import Decimal
-
-    from tradebot.market.venue import Order, Side
-
     async with served(make_settings()) as url:
         settings: Settings = make_settings(venue__name="binance", venue__base_url=url, trading__mode="live")
         key = Credentials(PAPER_KEY, PAPER_SECRET)
         for before in (Decimal(10_000), Decimal(9_000)):
             async with open_session(settings, trading=True, credentials=key) as session:
                 assert session.broker is not None
-                assert session.marked is None
+                assert session.paper is None
                 assert (await session.broker.balances())["USDT"].free.quantize(Decimal(100)) == before
                 await session.broker.submit(Order("BTCUSDT", Side.BUY, "one", quote_quantity=Decimal(1000)))
         assert not (settings.data_path / "paper").exists()

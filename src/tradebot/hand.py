@@ -58,7 +58,10 @@ class Hand:
 
     async def release(self, symbols: Sequence[str]) -> Document:
         """Believe the venue on what is left of the positions in `symbols`, or of all."""
-        lines = [line for symbol in self._held(symbols) for line in await self.reconciliation.release(symbol)]
+        if not symbols and await self.reconciliation.made_anew():
+            lines = await self.reconciliation.begin_anew()
+        else:
+            lines = [line for symbol in self._held(symbols) for line in await self.reconciliation.release(symbol)]
         return self._document(symbols, {}, []) | {"released": lines}
 
     def _held(self, symbols: Sequence[str]) -> list[str]:

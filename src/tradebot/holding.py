@@ -15,7 +15,7 @@ from tradebot.commands import make_pool
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document, skipped_document
 from tradebot.errands import Asked, Errand, Errands
-from tradebot.errors import Locked, TradingError, UsageError
+from tradebot.errors import JournalError, Locked, TradingError, UsageError
 from tradebot.hand import Hand
 from tradebot.lock import alone, lock_is_free
 from tradebot.loop import Emit, Loop
@@ -79,10 +79,15 @@ async def run(
             async with _open(settings, journal, credentials) as (session, examined):
                 pipeline = Pipeline(session, pool)
                 universe = await pipeline.scan()
+                loop = Loop(pipeline, _desk(session, journal, universe.quote))
+                if examined and await loop.reconciliation.made_anew():
+                    raise JournalError(
+                        f"the venue has forgotten what it executed for {session.account}: it made the account anew, as "
+                        "testnets do each month; `tradebot positions release all` writes off what was held there"
+                    )
                 lines = briefing(settings, session, examined) if examined else []
                 for line in lines:
                     tell(line)
-                loop = Loop(pipeline, _desk(session, journal, universe.quote))
                 await loop.run(cycles, _with_briefing(lines, emit) if lines else emit)
 
 
@@ -146,10 +151,10 @@ def _judged(answer: Document) -> Document:
 async def _ourselves(settings: Settings, errand: Errand, credentials: Credentials | None) -> Document:
     with Journal(settings.data_path / "state.db") as journal:
         held = journal.positions(account_key(settings))
-        if not held:
+        if not held and errand.kind == "close":
             raise UsageError(f"nothing is held in {account_key(settings)}")
         async with _open(settings, journal, credentials) as (session, _):
-            desk = _desk(session, journal, held[0].quote)
+            desk = _desk(session, journal, held[0].quote if held else "")
             told = await desk.reconcile()
             comparison = Reconciliation(
                 desk.broker, journal, session.clock, session.account,

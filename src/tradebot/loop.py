@@ -68,8 +68,7 @@ class Loop:
         return cycle
 
     def _begun(self, number: int) -> Cycle:
-        feed = self.session.feed
-        return Cycle(number, self.session.clock.now(), Watch(), feed.requests, feed.weight)
+        return Cycle(number, self.session.clock.now(), Watch(), *self.session.used)
 
     async def _monitor(self, cycle: Cycle) -> None:
         with cycle.watch("monitor"):
@@ -140,15 +139,15 @@ class Loop:
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
-        feed = self.session.feed
+        requests, weight = self.session.used
         return {
             **cycle.document(),
             "venue": self.session.venue,
             "mode": self.pipeline.settings.trading.mode,
             "account": self.session.account,
             "now": self.session.clock.now(),
-            "requests": feed.requests - cycle.requests,
-            "weight": feed.weight - cycle.weight,
+            "requests": requests - cycle.requests,
+            "weight": weight - cycle.weight,
             "positions": [self.desk.document(position, cycle.marks) for position in self.desk.positions()],
             "external": self.reconciliation.external,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tomllib
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ def recognise(journal: Journal, account: str, uid: str, now: int) -> None:
     """Note whose account is traded as `account`; `JournalError` if it was another one before."""
     known = journal.identity(account)
     if known is None:
-        journal.record(account, now, Identified(uid))
+        # Two data folders on one account come to the same decisions: their orders must not have the same names.
+        journal.record(account, now, Identified(uid, secrets.token_hex(4)))
     elif known != uid:
         raise JournalError(
             f"{journal.path}: '{account}' is the account {masked(known)}, but this API key belongs to {masked(uid)}; "

@@ -98,6 +98,13 @@ class Session:
         return self.settings.venue.name != SIM
 
     @property
+    def used(self) -> tuple[int, int]:
+        """Requests to the venue so far and their weight, those about orders of a real account included."""
+        if self.broker is None or self.settings.trading.mode == "paper":
+            return self.feed.requests, self.feed.weight
+        return self.feed.requests + self.broker.requests, self.feed.weight + self.broker.weight
+
+    @property
     def instruments(self) -> dict[str, Instrument]:
         """The trading rules by symbol: one mapping, kept up to date by `scout`."""
         return self.scout.instruments

@@ -135,7 +135,7 @@ class TestRefusing:
 
     def test_writes_off_what_a_person_says_is_gone(self, journal):
         journal.record(ACCOUNT, 5, intended(), SENT, filled(1), filled(2), DONE)
-        journal.record(ACCOUNT, 6, Released("tb-1", Decimal("1.5")))
+        journal.record(ACCOUNT, 6, Released("tb-1", Decimal("1.5"), Decimal(350)))
         journal.rebuild()
         assert [each.quantity for each in journal.positions(ACCOUNT)] == [Decimal("1.5")]
         assert {name: len(fills) for name, fills in journal.all_fills(ACCOUNT).items()} == {"tb-1": 2}

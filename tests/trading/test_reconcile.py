@@ -236,6 +236,44 @@ class TestRelease:
             await compared.reconciliation.release("AUSDT")
 
 
+class TestAnAccountMadeAnew:
+    async def wiped(self, compared: Compared) -> None:
+        """Two positions, one of them on its way out; then the venue forgets everything."""
+        await compared.office.buy("AUSDT", "BUSDT")
+        compared.office.broker.script.append("open")
+        await compared.office.desk.close("AUSDT", compared.office.marks)
+        compared.office.wait(61 * MINUTE)
+        assert not await compared.reconciliation.made_anew()
+        compared.office.broker.reports.clear()
+        assert not await compared.reconciliation.made_anew(), "its trades are still known"
+        compared.office.broker.fills.clear()
+
+    async def test_is_known_by_what_it_has_forgotten(self, compared: Compared) -> None:
+        await self.wiped(compared)
+        assert await compared.reconciliation.made_anew()
+
+    async def test_is_not_suspected_for_what_was_done_within_the_hour(self, compared: Compared) -> None:
+        await compared.office.buy("AUSDT")
+        compared.office.broker.reports.clear()
+        compared.office.broker.fills.clear()
+        compared.office.wait(59 * MINUTE)
+        assert not await compared.reconciliation.made_anew()
+
+    async def test_begins_with_nothing_and_books_trades_of_the_same_numbers(self, compared: Compared) -> None:
+        await self.wiped(compared)
+        assert len(await compared.reconciliation.begin_anew()) == 4
+        assert compared.office.desk.positions() == []
+        assert not await compared.reconciliation.made_anew()
+        await compared.compare()
+        assert set(compared.refusals().values()) == {None}
+        (order, *_), skipped = await compared.office.buy("AUSDT", bar=START + MINUTE)
+        assert not skipped, "what was wiped is no loss"
+        assert (order.intent, order.settled) == ("enter", True)
+        before = compared.office.rows()
+        compared.office.journal.rebuild()
+        assert compared.office.rows() == before
+
+
 async def test_findings_are_kept_for_those_who_do_not_ask_the_venue(compared: Compared) -> None:
     compared.somebody("AUSDT", Side.BUY, "0.5", word="open")
     await compared.compare()

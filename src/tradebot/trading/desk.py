@@ -71,6 +71,7 @@ class Desk:
         self.doubts: list[str] = []
         """What did not add up at the last `reconcile` or `monitor`, a line each."""
         self.reckoning = Reckoning(journal, account, quote)
+        self._name = settings.venue.name + journal.seal(account)
         self._placement = Placement(broker, journal, clock, account)
         self._keeper = Keeper(self._placement, clock, settings, instruments)
         self._renew = renew
@@ -176,7 +177,7 @@ class Desk:
         new = entries.made(self._order(position, quantity, price), rules, self.settings.trading)
         if (new.quantity, new.price) == (order.quantity, order.price) or refusal(rules, quantity, price):
             return None
-        name = client_id(self.settings.venue.name, order.symbol, order.bar_time, ENTER, position.entries + 1)
+        name = client_id(self._name, order.symbol, order.bar_time, ENTER, position.entries + 1)
         return Intended(replace(new, client_id=name), (position.reentering(),))
 
     async def _protect(self, entered: Iterable[Outcome], marks: Marks) -> list[Outcome]:
@@ -194,7 +195,7 @@ class Desk:
         return len(self._hopeless(predictions, marks, state)) < len(predictions)
 
     def _entry_id(self, prediction: Prediction) -> str:
-        return client_id(self.settings.venue.name, prediction.symbol, prediction.bar_time, ENTER, 0)
+        return client_id(self._name, prediction.symbol, prediction.bar_time, ENTER, 0)
 
     def _state(
         self,

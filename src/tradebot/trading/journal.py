@@ -58,6 +58,9 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
 The rows of an older file are made anew from its facts: what is new in them has its default there.
 """
 
+ERA = 10**15
+"""More trades than an account ever has: by so much the numbers of those before a wipe are moved out of the way."""
+
 PROJECTIONS = ("orders", "positions", "fills")
 
 
@@ -87,17 +90,27 @@ class Judged:
 
 @dataclass(frozen=True)
 class Released:
-    """A person's word: of this position no more than `left` (base coin) is there, and the rest is written off."""
+    """A person's word: of this position no more than `left` (base coin) is there, and the rest is written off.
+
+    `cost` is what was paid for that rest, in quote coin.
+    """
 
     position: str
     left: Decimal
+    cost: Decimal
 
 
 @dataclass(frozen=True)
 class Identified:
-    """The venue's own number of the account that is traded."""
+    """The venue's own number of the account that is traded, and what tells our orders from those of other journals."""
 
     uid: str
+    seal: str = ""
+
+
+@dataclass(frozen=True)
+class Wiped:
+    """A person's word that the venue made the account anew, so that its trades are numbered anew too."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class Watched:
     stop: Decimal
 
 
-Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Audited | Watched | Record
+Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Wiped | Audited | Watched | Record
 T = TypeVar("T")
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
@@ -127,6 +140,7 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "judged": TypeAdapter(Judged),
     "released": TypeAdapter(Released),
     "identified": TypeAdapter(Identified),
+    "wiped": TypeAdapter(Wiped),
     "audited": TypeAdapter(Audited),
     "watched": TypeAdapter(Watched),
     "record": TypeAdapter(Record),
@@ -227,6 +241,8 @@ class Journal:
                 self._put_position(account, self._position(account, position).step(event))
             case Released(position, left):
                 self._put_position(account, self._position(account, position).released(left))
+            case Wiped():
+                self._db.execute("UPDATE fills SET trade_id = trade_id - ? WHERE account = ?", (ERA, account))
             case Watched(position, best, stop):
                 self._put_position(account, self._position(account, position).watched(best, stop))
         return True
@@ -298,6 +314,11 @@ class Journal:
         found = self._last(account, "identified")
         return None if found is None else str(found.uid)
 
+    def seal(self, account: str) -> str:
+        """What the names of the account's orders are derived from too; empty for one that no other journal trades."""
+        found = self._last(account, "identified")
+        return "" if found is None else str(found.seal)
+
     def audit(self, account: str) -> Audited:
         """What the last comparison with the venue found."""
         found = self._last(account, "audited")
@@ -317,6 +338,14 @@ class Journal:
     def orders(self, account: str) -> list[Outcome]:
         """All orders, oldest first."""
         return self._rows(_OUTCOME, "orders WHERE account = ? ORDER BY rowid", account)
+
+    def executed(self, account: str, before: int) -> Outcome | None:
+        """The newest order, decided before `before` (venue ms), that the account has executed since it was made."""
+        of = """orders WHERE account = ? AND settled AND json_extract(body, '$.created') < ? AND client_id IN
+                (SELECT client_id FROM fills WHERE fills.account = orders.account AND trade_id >= 0)
+                ORDER BY rowid DESC LIMIT 1"""
+        found = self._rows(_OUTCOME, of, account, before)
+        return found[0] if found else None
 
     def unresolved(self, account: str) -> list[Outcome]:
         """Orders that something can still come of, oldest first."""
@@ -377,6 +406,13 @@ class Journal:
         """The fills booked after fact number `seq`, each with its own number, in that order."""
         later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"
         return [(number, _FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
+
+    def released_since(self, account: str, seq: int) -> list[tuple[int, Released]]:
+        """What a person wrote off after fact number `seq`, each with its own number, in that order."""
+        later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'released' ORDER BY seq"
+        return [
+            (number, _FACTS["released"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))
+        ]
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""

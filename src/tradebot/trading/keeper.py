@@ -44,7 +44,7 @@ class Keeper:
         self._placement = placement
         self._journal: Journal = placement.journal
         self._clock = clock
-        self._venue = settings.venue.name
+        self._venue = settings.venue.name + placement.journal.seal(placement.account)
         self._trading = settings.trading
         self._instruments = instruments
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

@@ -46,12 +46,15 @@ class Reckoning:
             self._write(now)
 
     def _taken_in(self) -> Record:
-        """The record with the fills that have been booked since."""
+        """The record with the fills that have been booked since, and with what a person has written off at cost."""
         record = self.record
+        off = self._journal.released_since(self._account, record.upto)
         for number, fact in self._journal.filled_since(self._account, record.upto):
             order = self._journal.order(self._account, fact.client_id)
             assert order is not None  # a fill is booked for an order only
             record = record.filled(number, fact.fill, self._quote, order.position, order.intent in STOPS)
+        for number, released in off:
+            record = record.written_off(number, released.cost)
         return record
 
     def level(self, now: int) -> None:

@@ -14,13 +14,16 @@ from decimal import Decimal
 from tradebot.clock import DAY, HOUR, SECOND, Clock
 from tradebot.errors import TradingError
 from tradebot.market.venue import ZERO, Balance, Broker, Fill, Instrument, OrderReport, Side
-from tradebot.trading.journal import Audited, Journal, Released
+from tradebot.trading.journal import Audited, Journal, Released, Wiped
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome, figure
 from tradebot.trading.placement import VENUE_ERRORS
 from tradebot.trading.positions import Position, PositionState
 
 LOOK_BACK = DAY
 """Venue ms for which trades of others count."""
+
+SURE_AFTER = HOUR
+"""Venue ms after which a venue that does not know an order is believed."""
 
 AT_ONCE = 10
 """Symbols whose trades are asked for in one comparison: each weighs as much as all balances."""
@@ -188,6 +191,26 @@ class Reconciliation:
         self._due = 0
         return lines
 
+    async def made_anew(self) -> bool:
+        """Whether the venue has forgotten what it executed for us, as a testnet that was wiped; asked of one old order.
+
+        Both the order and its trades must be unknown to it. One of `VENUE_ERRORS` if it does not answer.
+        """
+        old = self.journal.executed(self.account, self.clock.now() - SURE_AFTER)
+        if old is None or await self.broker.order(old.symbol, old.client_id) is not None:
+            return False
+        trades = await self.broker.trades(old.symbol, old.created - SECOND)
+        return not any(trade.order_id == old.order_id for trade in trades)
+
+    async def begin_anew(self) -> list[str]:
+        """Take the account for a new one, by a person's word: all that was held is written off; a line each."""
+        lines = ["the venue made this account anew: its trades are numbered from the beginning again"]
+        lines += [await self._give_up(order) for order in self.journal.unresolved(self.account)]
+        lines += [self._write_off(position, {}) for position in self.journal.positions(self.account)]
+        self.journal.record(self.account, self.clock.now(), Wiped())
+        self._due = 0
+        return lines
+
     def _of(self, symbol: str) -> list[Position]:
         return [position for position in self.journal.positions(self.account) if position.symbol == symbol]
 
@@ -199,7 +222,8 @@ class Reconciliation:
     def _write_off(self, position: Position, balances: Mapping[str, Balance]) -> str:
         there = self._there(position, balances)
         left = min(position.quantity, there)
-        self.journal.record(self.account, self.clock.now(), Released(position.id, left))
+        cost = position.cost - position.released(left).cost
+        self.journal.record(self.account, self.clock.now(), Released(position.id, left, cost))
         return (
             f"{position.symbol}: {figure(position.quantity)} {position.base} by the journal, {figure(there)} by the "
             f"venue; {figure(position.quantity - left)} written off, {figure(left)} kept"

@@ -93,6 +93,10 @@ class Record:
         pending = {**self.pending, position: Last(fill.time, stopped)}
         return replace(self, upto=seq, cash=self.cash - paid, pending=pending)
 
+    def written_off(self, seq: int, cost: Decimal) -> Record:
+        """With coins written off, by fact number `seq`, that had cost so much: neither gain nor loss."""
+        return replace(self, upto=max(seq, self.upto), cash=self.cash + cost)
+
     def ended(self, position: str, ending: Ending) -> Record:
         """With one more position that is over."""
         loss, symbol = ending.result < 0, ending.symbol

@@ -25,6 +25,9 @@ LOOK_BACK = DAY
 SURE_AFTER = HOUR
 """Venue ms after which a venue that does not know an order is believed."""
 
+AGAIN_MS = 30 * SECOND
+"""Venue ms until the next comparison where one could not be made or left something unsettled: each weighs 100."""
+
 AT_ONCE = 10
 """Symbols whose trades are asked for in one comparison: each weighs as much as all balances."""
 
@@ -89,11 +92,12 @@ class Reconciliation:
             short, unclear = self._shortages(before, balances)
             traded = await self._traded_by_others(short, universe, balances)
         except VENUE_ERRORS as error:
+            self._due = self.clock.now() + AGAIN_MS
             self._trouble = f"the account could not be compared with the journal: {error}"
             return [self._trouble]
         lacking = [line for coin, (symbols, line) in short.items() if not any(each in traded for each in symbols)]
         doubts = (*lacking, *self._in_doubt())
-        self._due = self.clock.now() + (0 if unclear or doubts else self._every)
+        self._due = self.clock.now() + (min(AGAIN_MS, self._every) if unclear or doubts else self._every)
         return self._found(Audited({**traded, **external}, doubts))
 
     def _found(self, findings: Audited) -> list[str]:

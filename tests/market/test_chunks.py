@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tradebot.errors import ConfigError, MarketError
 from tradebot.market.bars import Klines
-from tradebot.market.chunks import CHUNK, Change, Chunks, Coverage, Series, Stretch, chunk_open
+from tradebot.market.chunks import CHUNK, Change, Chunks, Coverage, Series, Stretch, chunk_open, in_line
 from tradebot.market.coverage import followed
 from tradebot.market.entries import seal
 
@@ -323,6 +323,37 @@ def test_a_time_without_a_bar_is_covered_too(chunks: Chunks) -> None:
     chunks.add([Stretch(SERIES, Klines.empty(), START, START + 9 * STEP), Stretch(SERIES, klines(1), START, START)])
     assert chunks.index()[SERIES].spans == ((START, START + 9 * STEP),)
     assert len(chunks.load(SERIES, START, START + 9 * STEP)[0]) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1500), st.integers(1, 700), st.integers(0, 3)), min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_many_stretches_at_once_are_as_one_after_the_other(pieces: list[tuple[int, int, int]]) -> None:
+    stretches = []
+    for first, count, shift in pieces:
+        part = klines(count, START + first * STEP)
+        part.data[4] += shift  # so that it matters which of two that overlap is the last
+        held = Klines(part.data[:, :: shift + 1])  # with holes
+        stretches.append(Stretch(SERIES, held, int(part.data[0, 0]), int(part.data[0, -1])))
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = Chunks(Path(folder) / "one", "test"), Chunks(Path(folder) / "other", "test")
+        one.add(stretches)
+        for each in stretches:
+            other.add([each])
+        assert one.index() == other.index()
+        read = [next(each.read([SERIES], None, None))[1].data.tobytes() for each in (one, other)]
+        assert read[0] == read[1]
+        one.close()
+        other.close()
+
+
+def test_what_follows_without_a_gap_is_stored_as_one() -> None:
+    pages = [Stretch(SERIES, klines(5, start), start, start + 4 * STEP) for start in (START + 5 * STEP, START)]
+    apart = START + 20 * STEP
+    whole = list(in_line([*pages, Stretch(SERIES, klines(1, apart), apart, apart)]))
+    assert [(each.since, each.newest, len(each.klines)) for each in whole] == [
+        (START, START + 9 * STEP, 10),
+        (apart, apart, 1),
+    ]
 
 
 def test_added_bars_that_differ_replace_the_old(chunks: Chunks) -> None:

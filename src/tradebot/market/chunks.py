@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -55,6 +56,27 @@ class Stretch(NamedTuple):
     klines: Klines
     since: int
     newest: int
+
+
+def in_line(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    """The same with what follows without a gap as one: each chunk is then read and written once.
+
+    Of a series whose stretches overlap each stays as it is, in its place, since of two the later one wins.
+    """
+    of: dict[Series, list[Stretch]] = {}
+    for each in stretches:
+        of.setdefault(each.series, []).append(each)
+    for series, parts in of.items():
+        ordered = sorted(parts, key=attrgetter("since"))
+        if any(later.since <= before.newest for before, later in pairwise(ordered)):
+            yield from parts
+            continue
+        step = interval_ms(series[1])
+        breaks = [i for i, (a, b) in enumerate(pairwise(ordered), 1) if b.since != a.newest + step]
+        for left, right in pairwise([0, *breaks, len(ordered)]):
+            run = ordered[left:right]
+            klines = Klines(np.concatenate([each.klines.data for each in run], axis=1))
+            yield Stretch(series, klines, run[0].since, run[-1].newest)
 
 
 def chunk_span(interval: str) -> int:
@@ -197,7 +219,7 @@ class Chunks:
         """Store `stretches` of any age beside what is there, in one transaction; bars that differ replace the old."""
         with self.entries.transaction():
             index = dict(self.index())
-            for series, klines, since, newest in stretches:
+            for series, klines, since, newest in in_line(stretches):
                 first = min(since, int(klines.data[0, 0])) if len(klines) else since
                 known = Coverage(first, since, newest)
                 present = index.get(series)

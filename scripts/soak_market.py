@@ -37,6 +37,7 @@ from tradebot.clock import HOUR, SECOND, format_time
 from tradebot.errors import Regression, TradebotError
 from tradebot.intake import fetch, revisions
 from tradebot.market.bars import Klines, interval_ms, last_closed, merge
+from tradebot.market.scout import RULES_MS
 from tradebot.market.store import KlineStore, Stored
 from tradebot.market.wire import klines
 from tradebot.session import open_session, venue_key
@@ -105,11 +106,12 @@ PASSING: dict[str, Make] = {
     },
     "skew": lambda it: {"ms": it.luck.randint(-6_000, 6_000)},
 }  # fmt: skip
-# What leaves a mark in history.
+# What leaves a mark in history. Bars beside the grid are so in all intervals: where a venue's hours were and its five
+# minutes were not, hours made of those would not be its own.
 LASTING: dict[str, Make] = {
     "holes": lambda it: _lasts(it, 12),
     "stalled": lambda it: _lasts(it, 30),
-    "off-grid": lambda it: {"offset_s": it.luck.choice([15, 1695]), **_lasts(it, 40)},
+    "off-grid": lambda it: {"offset_s": it.luck.choice([15, 200]), **_lasts(it, 40)},
     "halted": lambda it: {"status": it.luck.choice(["HALT", "BREAK"]), **_lasts(it, 150)},
     "delisted": lambda it: _lasts(it, 150),
 }
@@ -292,9 +294,9 @@ class Soak:
                 self._silent_until = max(self._silent_until, now + made["seconds"] * SECOND)
 
     def _end(self, served: Venue, fetcher: Fetcher) -> None:
-        """All that passes is over, and so is every silence; then once more."""
+        """All that passes is over, and so is every silence; the rules are due to be read anew; then once more."""
         now = served.now
-        over = max([now, self._silent_until, *(row["until"] for row in self.lasting)]) + 5 * MINUTE
+        over = max([now, self._silent_until, *(row["until"] for row in self.lasting)]) + RULES_MS
         served.step((over // HOUR + 1) * HOUR + 2 * MINUTE - now)
         served.ask("/sim/faults", {"seed": 1, "fault": self.lasting})
         fetcher.begin(served.now)

@@ -13,7 +13,7 @@ from tradebot import fetching
 from tradebot.clock import DAY, HOUR, MINUTE, parse_time
 from tradebot.config import Settings
 from tradebot.documents import Document
-from tradebot.errors import MarketError, UsageError, VenueUnreachable
+from tradebot.errors import MarketError, UnknownName, UsageError, VenueUnreachable
 from tradebot.keeping import open_store
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Stretch
@@ -104,6 +104,14 @@ async def test_faults_of_the_way_there_do_not_show(planned: Plan) -> None:
     document = await fetching.history(settings, SINCE, None, unseen)
     assert document["errors"] == []
     assert await agree(settings, SINCE, NOW)
+
+
+async def test_a_halted_symbol_that_is_named_has_a_past(planned: Plan) -> None:
+    settings = planned('kind = "halted"\nsymbol = "ETHUSDT"', universe__symbols="ethusdt", market__intervals="1h")
+    document = await fetching.history(settings, SINCE, None, unseen)
+    assert [(row["symbol"], row["rows"]) for row in document["series"]] == [("ETHUSDT", 96)]
+    with pytest.raises(UnknownName, match="unknown symbol 'NOSUCH'"):
+        await fetching.history(planned(universe__symbols="NOSUCH"), SINCE, None, unseen)
 
 
 async def test_a_limit_is_waited_for_and_shown(planned: Plan) -> None:

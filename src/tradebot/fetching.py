@@ -20,6 +20,7 @@ from tradebot.market.chunks import Series
 from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
 from tradebot.market.history import History, Tally, span_of
+from tradebot.market.universe import named
 from tradebot.market.store import Ready
 from tradebot.market.verify import Check, Difference, covered, sample
 from tradebot.progress import Progress, unseen
@@ -83,9 +84,9 @@ def _failures(errors: Mapping[Series, MarketError]) -> list[Document]:
 
 
 async def _symbols(session: Session) -> list[str]:
-    """The universe; symbols that are named one by one belong to it though they are not traded at present."""
-    universe = await session.scout.current()
-    return [*universe.symbols, *(symbol for symbol in universe.skipped if symbol in session.instruments)]
+    """The universe; of symbols that are named one by one also those that are not traded at present have a past."""
+    wanted = session.settings.universe
+    return named(wanted, session.instruments) if wanted.fixed else list((await session.scout.current()).symbols)
 
 
 async def history(settings: Settings, since: int, until: int | None, show: Show) -> Document:

@@ -76,6 +76,11 @@ def _found(patterns: Sequence[str], symbols: Mapping[str, str], former: Collecti
     return list(found)
 
 
+def named(wanted: Wanted, instruments: Mapping[str, Instrument]) -> list[str]:
+    """The symbols of a list, traded or not; `UnknownName` for one that the venue does not list."""
+    return _found(wanted.symbols, {symbol.upper(): symbol for symbol in sorted(instruments)}, ())
+
+
 def _excluded(wanted: Wanted, symbol: str) -> bool:
     return any(fnmatchcase(symbol.upper(), _spelled(pattern)) for pattern in wanted.exclude)
 

@@ -20,8 +20,8 @@ from tradebot.market.chunks import Series
 from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
 from tradebot.market.history import History, Tally, span_of
-from tradebot.market.universe import named
 from tradebot.market.store import Ready
+from tradebot.market.universe import named
 from tradebot.market.verify import Check, Difference, covered, sample
 from tradebot.progress import Progress, unseen
 from tradebot.session import Session, open_session

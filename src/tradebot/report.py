@@ -348,9 +348,9 @@ def console(out: IO[str]) -> Console:
 
 
 def show(out: Console, parts: Iterable[Table | Text]) -> None:
-    """Print the parts."""
+    """Print the parts; a line stays a line where no terminal is: in a log it is looked for by its beginning."""
     for part in parts:
-        out.print(part)
+        out.print(part, soft_wrap=isinstance(part, Text) and not out.is_terminal)
 
 
 @contextmanager

@@ -138,6 +138,15 @@ async def test_the_door_is_closed_and_opened_by_the_plan(venue: Venue) -> None:
     connect(venue).close()
 
 
+async def test_the_door_opens_again_however_many_knock_while_it_closes(venue: Venue) -> None:
+    for _ in range(30):
+        await venue.under(Refused(path="*ping", rate=0.5, ms=1))
+        await asyncio.gather(*(venue.get("ping") for _ in range(8)), return_exceptions=True)
+        venue.plan.replace(())
+        await venue.reached()
+        connect(venue).close()
+
+
 async def test_moving_the_clock_closes_the_door_before_the_answer(venue: Venue) -> None:
     now = venue.clock.now()
     await venue.under(Refused(since=now + MINUTE, ms=60))

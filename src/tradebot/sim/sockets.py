@@ -17,6 +17,7 @@ from tradebot.sim.faults import CONTROL, Call, Outcome, Reply, Wire, call_of
 
 _CONNECTION = "tradebot.connection"
 _LOOK_S = 0.01
+_TRIES = 1_000
 _RESET = struct.pack("ii", 1, 0)  # lingering for 0 s: an abort then sends RST instead of FIN
 
 
@@ -42,6 +43,7 @@ class Door:
         self._server: uvicorn.Server | None = None
         self._kept: socket.socket | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._moving = asyncio.Lock()
 
     def attach(self, server: uvicorn.Server) -> None:
         """Mind the door of a server that has started, in whose event loop plans are replaced."""
@@ -62,12 +64,13 @@ class Door:
         """Open or close the door, as the plan has it now."""
         if self._server is None:
             return
-        shut = self.plan.shut(self.clock.now())
-        if shut and self._kept is None:
-            await self._close(self._server)
-        elif not shut and self._kept is not None:
-            kept, self._kept = self._kept, None
-            await self._open(self._server, kept)
+        async with self._moving:  # many requests look at once, and it takes a while
+            shut = self.plan.shut(self.clock.now())
+            if shut and self._kept is None:
+                self._kept = await self._close(self._server)
+            elif not shut and self._kept is not None:
+                kept, self._kept = self._kept, None
+                await self._open(self._server, kept)
 
     def _mind(self) -> None:
         """Look again and again as long as there are faults; without any nothing wakes an idle server."""
@@ -79,16 +82,23 @@ class Door:
             await self.look()
             await asyncio.sleep(_LOOK_S)
 
-    async def _close(self, server: uvicorn.Server) -> None:
+    async def _close(self, server: uvicorn.Server) -> socket.socket:
         (listening,) = server.servers
         family, address = listening.sockets[0].family, listening.sockets[0].getsockname()
         listening.close()
-        self._kept = socket.socket(family, socket.SOCK_STREAM)
-        await asyncio.sleep(0)  # uvloop closes the socket only now
-        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._kept.bind(address)
+        kept = socket.socket(family, socket.SOCK_STREAM)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for left in reversed(range(_TRIES)):
+            await asyncio.sleep(0)  # uvloop closes the socket only now, or a little later
+            try:
+                kept.bind(address)
+                break
+            except OSError:
+                if not left:
+                    raise
         for connection in list(server.server_state.connections):
             connection.shutdown()  # those that are idle now, the others after their reply
+        return kept
 
     async def _open(self, server: uvicorn.Server, kept: socket.socket) -> None:
         config = server.config
@@ -204,9 +214,9 @@ async def _send(outcome: Outcome, reply: Reply, send: Send) -> None:
 async def _lose(wire: Wire, scope: Scope, receive: Receive) -> None:
     """End the connection in an orderly way or by a reset, and wait until it has gone."""
     connection: asyncio.Transport = scope[_CONNECTION]
-    if connection.is_closing():  # the client was faster, and its socket is no more
-        return
-    if wire in (Wire.REFUSED, Wire.RESET):
+    if connection.is_closing():  # the client was faster, and its socket may be no more
+        pass
+    elif wire in (Wire.REFUSED, Wire.RESET):
         connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.abort()
     else:

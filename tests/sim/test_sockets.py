@@ -23,6 +23,8 @@ from tradebot.market.venue import Order, Side
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET
 from tradebot.sim.fault_kinds import Dropped, ExecutedDropped, Latency, Refused, SlowBody, Truncated
 from tradebot.sim.fault_plan import parse_spec
+from tradebot.sim.server import make_server
+from tradebot.sim.sockets import Door
 
 PING = b"GET /api/v3/ping HTTP/1.1\r\nHost: sim\r\n\r\n"
 INFO = b"GET /api/v3/exchangeInfo HTTP/1.1\r\nHost: sim\r\n\r\n"
@@ -145,6 +147,31 @@ async def test_the_door_opens_again_however_many_knock_while_it_closes(venue: Ve
         venue.plan.replace(())
         await venue.reached()
         connect(venue).close()
+
+
+async def test_who_looks_at_the_door_while_it_closes_waits_for_that() -> None:
+    venue = Venue()
+    door = Door(venue.plan, venue.clock)
+    server = make_server(venue.app, door, lambda: None)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        at = bound.getsockname()
+        task = asyncio.create_task(server.serve(sockets=[bound]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            venue.plan.replace([Refused()])
+            closing_it = asyncio.create_task(door.look())
+            await asyncio.sleep(0)
+            venue.plan.replace(())
+            await door.look()
+            await closing_it
+            await door.look()
+            (listener,) = server.servers
+            assert [each.getsockname() for each in listener.sockets] == [at]
+        server.should_exit = True
+        await task
 
 
 async def test_moving_the_clock_closes_the_door_before_the_answer(venue: Venue) -> None:

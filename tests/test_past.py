@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tradebot.errors import MarketError, UsageError
-from tradebot.past import Source, period
+from tradebot.past import END, Played, Source, period
+from tradebot.sim.playback import Playback
 
 BEGIN = 20_000 * 86_400_000
 
@@ -33,6 +35,14 @@ class Fixed:
 
     def read(self, *_: object) -> Any:
         raise AssertionError
+
+
+class TestFiles:
+    def test_an_interval_that_is_not_in_them_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "ETHBTC-1h.csv").write_text("open_time,open,high,low,close,volume\n1516406400000,1,1,1,1,1\n")
+        source = Played(Playback(tmp_path), "the files", "5m", END)
+        with pytest.raises(MarketError, match=r"no 5m klines of these symbols in the files; see market\.intervals"):
+            period(source, ["ETHBTC"], None, None)
 
 
 class TestPeriod:

@@ -158,6 +158,8 @@ class TestRefusals:
             ({"universe__exclude": "ABTC,BBTC"}, 3, "no klines to train on"),
             ({"market__intervals": "5m,1h"}, 2, "must be three"),
             ({"strategy__min_score": 1}, 4, "too few signals"),
+            ({"trading__max_hold_s": 60}, 2, "max_hold_s = 60: .* at least one bar of 5m"),
+            ({"trading__max_hold_s": 10**9}, 4, "0 with a known outcome"),
             ({"trading__take_profit": "9", "trading__stop_loss": "0.00001"}, 4, "change trading.take_profit"),
         ],
     )

@@ -108,13 +108,13 @@ class Played:
         return list(self.prices.instruments())
 
     def span(self, symbols: Sequence[str]) -> tuple[int, int]:
-        """Of files what they hold; synthetic prices have no begin."""
+        """Of files what they hold, `MarketError` if that is nothing; synthetic prices have no begin."""
         if not isinstance(self.prices, Playback):
             return EPOCH, self.now
         found = [klines.open_time for _, klines in self.read(symbols, self.finest, 0, END)]
         held = [times for times in found if len(times)]
         if not held:
-            return EPOCH, EPOCH
+            raise MarketError(f"no {self.finest} klines of these symbols in {self.name}; see market.intervals")
         return int(min(times[0] for times in held)), int(max(times[-1] for times in held)) + interval_ms(self.finest)
 
     def usual(self, symbols: Sequence[str]) -> tuple[int, int]:
@@ -153,14 +153,15 @@ def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
     """
     wanted, known = settings.universe, source.symbols()
     asked = [symbol.upper() for symbol in wanted.symbols]
-    for symbol in asked:
-        if known and symbol not in known:
-            raise UnknownName(f"no klines of '{symbol}' in {source.name}{suggestion(symbol, known)}")
-    excluded = {symbol.upper() for symbol in wanted.exclude}
-    kept = [each for each in asked or known if each not in excluded and each.endswith(wanted.quote.upper())]
-    if not kept or not known:
-        raise MarketError(f"no klines to train on in {source.name}; {source.remedy}")
-    return tuple(kept)
+    strange = [symbol for symbol in asked if symbol not in known]
+    if strange and known:
+        raise UnknownName(f"no klines of '{strange[0]}' in {source.name}{suggestion(strange[0], known)}")
+    excluded, quote = {symbol.upper() for symbol in wanted.exclude}, wanted.quote.upper()
+    kept = tuple(each for each in asked or known if each not in excluded and each.endswith(quote))
+    if not known or not kept:
+        other = f" with universe.quote = {quote}" if known and quote else ""
+        raise MarketError(f"no klines to train on in {source.name}{other}; {source.remedy}")
+    return kept
 
 
 def period(source: Source, symbols: Sequence[str], since: str | None, until: str | None) -> tuple[int, int]:

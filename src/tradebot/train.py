@@ -12,7 +12,8 @@ from tradebot.analysis.plugins import Guarded
 from tradebot.clock import SECOND, format_time
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
-from tradebot.errors import ModelError
+from tradebot.errors import ConfigError, ModelError
+from tradebot.market.bars import interval_ms
 from tradebot.model.card import describe
 from tradebot.model.dataset import Recipe, gather
 from tradebot.model.export import export
@@ -67,6 +68,11 @@ def train(
 def recipe_of(settings: Settings, symbols: Sequence[str], since: int, until: int) -> Recipe:
     """The signals and trades of these settings in a period of the past. Raises `UsageError`s."""
     strategy, market = strategy_of(settings), settings.market
+    if settings.trading.max_hold_s * SECOND < interval_ms(market.intervals[0]):
+        raise ConfigError(
+            f"trading.max_hold_s = {settings.trading.max_hold_s}: to learn what becomes of a trade it must last for "
+            f"at least one bar of {market.intervals[0]}"
+        )
     parameters = strategy.parameters if isinstance(strategy, Guarded) else asdict(strategy)
     return Recipe(
         tuple(symbols), fine_to_coarse(market.intervals), since, until, settings.strategy.name, strategy, parameters,

@@ -158,3 +158,10 @@ def test_what_comes_after_the_horizon_changes_nothing(seed: int, bar: int) -> No
     at = np.arange(3), np.full(3, bar)
     for whole, part in zip(outcomes(history, *at, FREE), outcomes(cut, *at, FREE), strict=True):
         assert (whole == part).all()
+
+
+def test_a_time_far_beyond_the_data_is_answered_at_once() -> None:
+    years = replace(FREE, horizon=10**6 * STEP)
+    returns, ends = outcomes(panel([FLAT, UP, FLAT]), np.array([0]), np.array([0]), years)
+    assert np.isnan(returns).all()
+    assert ends == [(10**6 + 1) * STEP]

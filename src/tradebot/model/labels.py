@@ -58,9 +58,12 @@ def outcomes(panel: Panel, symbols: Indices, bars: Indices, barrier: Barrier) ->
     opened = _at(panel.open, symbols, bars + 1)
     entry = opened * (1 + barrier.spread / 2)
     stop, target = entry * (1 - barrier.stop_loss), entry * (1 + barrier.take_profit)
+    known = (bars + length < panel.data.shape[2]) & (_at(panel.filled, symbols, bars + 1) == 0)
     exit_, ended = np.full(len(bars), np.nan), np.full(len(bars), length)
-    running = np.ones(len(bars), bool)
+    running = known.copy()
     for ahead in range(1, length + 1):
+        if not running.any():
+            break
         opens, highs, lows, closes = (_at(row, symbols, bars + ahead) for row in panel.data[:4])
         stopped, taken = running & (lows <= stop), running & (highs >= target)
         exit_ = np.where(taken, np.maximum(target, opens), exit_)
@@ -69,7 +72,6 @@ def outcomes(panel: Panel, symbols: Indices, bars: Indices, barrier: Barrier) ->
             exit_ = np.where(running & ~stopped & ~taken, closes, exit_)
         ended[stopped | taken] = ahead
         running &= ~(stopped | taken)
-    known = (bars + length < panel.data.shape[2]) & (_at(panel.filled, symbols, bars + 1) == 0)
     returns = np.where(known, exit_ * got / (opened * paid) - 1, np.nan)
     ended[np.isnan(returns)] = length
     return returns, panel.times[bars] + (ended + 1) * step

@@ -135,6 +135,11 @@ class TestDataset:
         assert before.ends.max() <= after.times.min() == middle
         assert len(before) + len(after) == 500 - HOUR // (10 * MINUTE) + 1
 
+    def test_what_began_before_something_else_is_apart_from_it_too(self) -> None:
+        data = planted(count=500)
+        middle = int(data.times[250])
+        assert (len(data.begun(0, middle)), len(data.begun(middle, 10**15))) == (250, 250)
+
     def test_shuffled_outcomes_are_the_same_ones_elsewhere(self) -> None:
         data = planted(count=500)
         shuffled = data.shuffled(3)

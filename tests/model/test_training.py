@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -68,7 +69,16 @@ class TestTraining:
         poor = replace(data, returns=np.where(data.returns > 0, 0.0001, -0.02))
         found = train(poor, about(data), WALK, seed=1)
         assert found.margin.low > 0
-        assert ["none is profitable" in doubt for doubt in found.doubts] == [True]
+        assert "none is profitable" in found.doubts[0]
+
+    def test_trades_of_the_test_part_that_lost_are_a_doubt(self) -> None:
+        data, known_good = planted(rule=0.7), trained(rule=0.7)
+        assert known_good.test is not None
+        assert known_good.doubts == ()
+        late = (data.times >= known_good.test.start) & (data.returns > 0)
+        found = train(replace(data, returns=np.where(late, 1e-6, data.returns)), about(data), WALK, seed=1)
+        assert len(found.doubts) == 1
+        assert re.fullmatch(r"at that threshold its \d+ trades of the test part lost 0\.\d+% .*", found.doubts[0])
 
     def test_the_model_has_seen_nothing_of_the_test_part(self) -> None:
         data = planted()
@@ -88,7 +98,7 @@ class TestTraining:
     def test_the_figures_are_the_boosters_at_the_chosen_threshold(self) -> None:
         data, found = planted(rule=0.7), trained(rule=0.7)
         assert found.test is not None
-        judge = data.during(found.test.start, found.test.end)
+        judge = data.begun(found.test.start, found.test.end)
         passed = found.booster.inplace_predict(judge.rows) >= found.told.threshold
         assert found.tested is not None
         assert found.tested.trades == passed.sum()

@@ -85,6 +85,10 @@ class Dataset:
         """The signals from `start` on whose trades had ended by `end`: of what begins before, nothing comes later."""
         return self.take((self.times >= start) & (self.ends <= end))
 
+    def begun(self, start: int, end: int) -> Dataset:
+        """The signals from `start` to before `end`, whenever their trades ended: none is chosen by its outcome."""
+        return self.take((self.times >= start) & (self.times < end))
+
     def shuffled(self, seed: int) -> Dataset:
         """The same rows with the outcomes of others: there is nothing left to learn."""
         order = np.random.default_rng(seed).permutation(len(self))

@@ -124,6 +124,7 @@ def train(
     choice, beyond = choose(judged), _margin(Judged.join([each.judged for each in run]), recipe, seed)
     last = (steps[-1].fit, steps[-1].watch) if test else known(data, recipe.until + walk.embargo, walk.embargo)
     booster = test[0].booster if test else fit(*last, seed)
+    tested = trades(test[0].judged, choice.threshold) if test else None
     told = Told(
         data.intervals, features.schema_hash(data.intervals), choice.threshold, int(last[0].times.min()),
         int(last[1].ends.max()), recipe.name, str(recipe.barrier),
@@ -141,10 +142,10 @@ def train(
         choice=choice,
         chosen=trades(judged, choice.threshold),
         test=test[0].fold if test else None,
-        tested=trades(test[0].judged, choice.threshold) if test else None,
+        tested=tested,
         margin=beyond,
         shuffled=_shuffled(data, walk, recipe, range(seed + 1, seed + 1 + shuffles), progress),
-        doubts=tuple(_doubts(beyond, test[0].fold.figures if test else None, choice)),
+        doubts=tuple(_doubts(beyond, test[0].fold.figures if test else None, choice, tested)),
     )
 
 
@@ -176,7 +177,10 @@ def _shown(steps: Sequence[T], stage: str, progress: Progress) -> Iterator[T]:
 
 def _checked(data: Dataset, walk: Walk, recipe: Recipe) -> list[Part]:
     """The parts of the walk; `ModelError` where one has nothing to learn from or to judge on."""
-    remedy = "take a longer period, more symbols, a lower strategy.min_score or fewer training.folds"
+    remedy = (
+        "take a longer period, more symbols, a lower strategy.min_score, fewer training.folds or a shorter "
+        "training.embargo_s"
+    )
     if len(data) < LEAST:
         raise ModelError(f"too few signals to train on: {len(data)} with a known outcome; {remedy}")
     if len(np.unique(data.labels)) < 2:
@@ -209,7 +213,7 @@ def _shuffled(data: Dataset, walk: Walk, recipe: Recipe, seeds: range, progress:
     return Shuffled(tuple(aucs), tuple(gains))
 
 
-def _doubts(beyond: Margin, test: Figures | None, choice: Choice) -> Iterator[str]:
+def _doubts(beyond: Margin, test: Figures | None, choice: Choice, tested: Trades | None) -> Iterator[str]:
     """Why the model should not trade."""
     if not beyond.low > 0:
         yield (
@@ -223,3 +227,6 @@ def _doubts(beyond: Margin, test: Figures | None, choice: Choice) -> Iterator[st
         )
     if not choice.profitable:
         yield f"its threshold of {choice.threshold:.4f} is {choice.why}"
+    if tested and not tested.expectancy > 0:
+        told = f"lost {-tested.expectancy:.3%} each after costs" if tested.trades else "are none"
+        yield f"at that threshold its {tested.trades:,} trades of the test part {told}"

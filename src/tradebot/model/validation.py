@@ -44,13 +44,14 @@ def parts(data: Dataset, walk: Walk, since: int, until: int) -> Iterator[Part]:
     """The folds from the earliest on, then the test part (if it has a share) of a period `since` to `until`.
 
     Of the time before the test part the first `LEARNT` is only learnt from, the rest cut into folds;
-    each is judged by what was known before it.
+    each is judged by what was known before it, on all of its signals: those whose trades ended within it
+    would be the quick ones, which succeed more or less often than the others, as the barriers lie.
     """
     begin, cut = int(data.times.min()), round(until - (until - since) * walk.test)
     edges = np.linspace(begin + (cut - begin) * LEARNT, cut, walk.folds + 1).astype(np.int64).tolist()
     named = [(f"fold {number}", *span) for number, span in enumerate(pairwise(edges), 1)]
     for name, start, stop in [*named, ("test", cut, until)] if walk.test else named:
-        yield Part(name, start, stop, *known(data, start, walk.embargo), data.during(start, stop))
+        yield Part(name, start, stop, *known(data, start, walk.embargo), data.begun(start, stop))
 
 
 def known(data: Dataset, until: int, embargo: int) -> tuple[Dataset, Dataset]:

@@ -15,7 +15,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ from tradebot.errors import StrategyError, UnknownName, suggestion
 from tradebot.market.bars import Floats, Panel
 
 GROUP = "tradebot.strategies"
+_OURS = Path(__file__).parents[1]
 
 
 @contextmanager
@@ -42,10 +43,15 @@ def _blamed(name: str) -> Iterator[None]:
         yield
     except StrategyError as error:
         raise StrategyError(f"strategy '{name}': {error}") from None
-    except Exception as error:
-        at = inspect.getinnerframes(error.__traceback__)[-1] if error.__traceback__ else None
-        place = f" ({Path(at.filename).name}, line {at.lineno})" if at else ""
-        raise StrategyError(f"strategy '{name}': raises {type(error).__name__}: {error}{place}") from error
+    except (Exception, SystemExit) as error:
+        raise StrategyError(f"strategy '{name}': raises {type(error).__name__}: {error}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of an error that is not ours, in brackets; empty where the error names its own."""
+    lines = [] if isinstance(error, SyntaxError) else inspect.getinnerframes(error.__traceback__)  # type: ignore[arg-type]
+    theirs = [line for line in lines if not Path(line.filename).is_relative_to(_OURS)]
+    return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
 
 
 @dataclass(frozen=True)
@@ -80,18 +86,35 @@ class Guarded:
         return hasattr(self.inner, "frame")
 
     def score(self, features: Features) -> Floats:
-        """Its scores, checked: shape `(…, symbols)`, numbers in [−1, 1] or NaN. `StrategyError` else."""
-        with _blamed(self.name):
+        """Its scores, checked: shape `(…, symbols)`, numbers in [−1, 1] or NaN. `StrategyError` else.
+
+        It sees features and bars that it cannot write to: they are those of everybody else too.
+        """
+        with _blamed(self.name), np.errstate(all="ignore"):
             if not self.wants_frames:
-                return _sound(self.inner.score(features), features.values.shape[:-1])
+                return _sound(self.inner.score(_sealed(features)), features.values.shape[:-1])
             found = scores_of(self.inner, features.panels)
             return _sound(found if features.values.ndim == 3 else found[-1], features.values.shape[:-1])
 
 
+def _sealed(features: Features) -> Features:
+    panels = [replace(panel, data=_unwritable(panel.data)) for panel in features.panels]
+    return replace(features, values=_unwritable(features.values), panels=panels)
+
+
+def _unwritable(values: Floats) -> Floats:
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def _sound(scores: object, shape: tuple[int, ...]) -> Floats:
-    found: Floats = np.asarray(scores, np.float64)
-    if found.shape != shape:
-        raise StrategyError(f"gives scores of shape {found.shape}, not {shape}")
+    given = np.asarray(scores)
+    if given.shape != shape:
+        raise StrategyError(f"gives scores of shape {given.shape}, not {shape}")
+    if given.dtype.kind not in "biuf":
+        raise StrategyError(f"gives scores of type {given.dtype}, not numbers")
+    found: Floats = given.astype(np.float64)
     if (np.abs(found) > 1 + TOLERANCE).any():
         worst = float(np.nanmax(np.abs(found)))
         raise StrategyError(f"gives a score of size {worst:.4g}; scores lie between −1 and 1")
@@ -198,8 +221,8 @@ def _classes(file: Path) -> dict[str, type[Any]]:
     kinds = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
     found = {each.__name__: each for each in kinds if hasattr(each, "score") or hasattr(each, "frame")}
     for name, kind in found.items():
-        if not is_dataclass(kind):
-            raise StrategyError(f"{file}: {name} is not a dataclass; put @dataclass(frozen=True) before it")
+        if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise StrategyError(f"{file}: {name} is not a frozen dataclass; put @dataclass(frozen=True) before it")
     return found
 
 
@@ -228,7 +251,9 @@ def described(folder: str) -> list[dict[str, str]]:
         {
             "name": name,
             "text": _text(kind),
-            "parameters": ", ".join(f"{field.name}={field.default}" for field in fields(kind)),
+            "parameters": ", ".join(
+                field.name if field.default is MISSING else f"{field.name}={field.default}" for field in fields(kind)
+            ),
             "from": "tradebot" if name in STRATEGIES else kind.__module__.removeprefix("tradebot_strategy_"),
         }
         for name, kind in sorted(catalogue(folder).items())

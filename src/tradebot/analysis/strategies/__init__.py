@@ -10,7 +10,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -65,7 +65,7 @@ def make(name: str, parameters: Mapping[str, float]) -> Strategy:
 def filled_in(name: str, kind: type[K], parameters: Mapping[str, float]) -> K:
     """A strategy class with these parameters, the others at their defaults.
 
-    `ConfigError` for a parameter that it does not have or that is not a finite number.
+    `ConfigError` for a parameter that it does not have, that is not a finite number, or that is missing.
     """
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # it is a dataclass
     for key, value in parameters.items():
@@ -73,6 +73,9 @@ def filled_in(name: str, kind: type[K], parameters: Mapping[str, float]) -> K:
             raise ConfigError(f"strategy '{name}' has no parameter '{key}'{suggestion(key, known)}")
         if not math.isfinite(value):
             raise ConfigError(f"strategy '{name}': {key} = {value} is not a finite number")
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in parameters and field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"strategy '{name}' needs strategy.parameters.{field.name}: it has no default")
     return kind(**parameters)
 
 

@@ -395,3 +395,8 @@ async def test_what_is_entered_is_entered_at_prices_of_its_own_cycle(make_settin
         await loop.finish(cycle, None, lambda _: None)
         assert [each.intent for each in cycle.outcomes]
         assert loop.marks.asked == START + MINUTE
+
+
+async def test_a_model_that_grows_old_is_told_in_every_cycle(make_settings: MakeSettings) -> None:
+    documents = await run(make_settings(sim__at="2026-04-15T15:00:30Z", model__max_age_days=10), 2)
+    assert [["of 10 allowed" in each for each in document["warnings"]] for document in documents] == [[True]] * 2

@@ -138,9 +138,11 @@ async def test_the_cycle_wants_three_intervals_from_fine_to_coarse(
 
 async def test_the_settings_threshold_wins_over_the_models(make_settings: MakeSettings) -> None:
     async with opened(make_settings()) as pipeline:
-        assert 0 < pipeline.threshold < 1
+        look = await pipeline.look()
+        assert math.isinf(look.threshold)  # nothing is entered that was not predicted
+        assert 0 < (await pipeline.predict(look)).threshold < 1
     async with opened(make_settings(model__threshold=0.9)) as pipeline:
-        assert math.isclose(pipeline.threshold, 0.9)
+        assert math.isclose((await pipeline.predict(await pipeline.look())).threshold, 0.9)
 
 
 async def test_progress_counts_every_series(make_settings: MakeSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -35,7 +36,7 @@ class Admission:
         left = [each for each in predictions if each.symbol not in refused]
         if not left:
             return
-        threshold, outlook = self._pipeline.threshold, _outlook(cycle.look)
+        threshold, outlook = cycle.look.threshold if cycle.look else math.inf, _outlook(cycle.look)
         old, wide = self._marks.asked < cycle.started, needs_spreads(self._pipeline.settings.risk)
         if (old or wide) and self._desk.hopeful(left, cycle.marks, threshold, outlook):
             cycle.marks = await self._marks.ask() if old else cycle.marks

@@ -78,9 +78,12 @@ class Loop:
 
     async def _look(self, cycle: Cycle) -> None:
         try:
-            cycle.look = await self.pipeline.look(cycle.watch)
-            cycle.warnings += [*cycle.look.warnings, *await self.session.play()]
-            await self.pipeline.predict(cycle.look)
+            cycle.look = look = await self.pipeline.look(cycle.watch)
+            try:
+                cycle.warnings += await self.session.play()
+                await self.pipeline.predict(look)
+            finally:
+                cycle.warnings += look.warnings
         except TradebotError as error:
             cycle.fail(error)
 

@@ -9,6 +9,7 @@ do not depend on the order of arrival; orders go out while the next cycle may al
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -82,6 +83,8 @@ class Look:
     """When each symbol was `received`, had its `features` and its `prediction`."""
     fresh: set[str] = field(default_factory=set)
     """Symbols whose newest bar of the finest interval came in with this look, less than a cycle after its close."""
+    threshold: float = math.inf
+    """Least probability of an entry, of the very model that predicted."""
     joined: tuple[str, ...] = ()
     left: dict[str, str] = field(default_factory=dict)
 
@@ -244,8 +247,10 @@ class Pipeline:
     async def predict(self, look: Look) -> Look:
         """One batch for all signals, in a worker or inline. Raises `ModelError`."""
         with look.watch("predict"):
-            path = model_path(self.settings)
-            stale = predictor.check_age(predictor.load(path).card, look.now, self.settings.model.max_age_days)
+            path = model_path(self.settings)  # once: the current model may change at any time
+            card = predictor.load(path).card
+            look.threshold = threshold_of(self.settings, card)
+            stale = predictor.check_age(card, look.now, self.settings.model.max_age_days)
             look.warnings += [stale] if stale else []
             signals = look.signals
             if signals:
@@ -258,17 +263,17 @@ class Pipeline:
                 look.moments.note("prediction", [signal.symbol for signal in signals])
         return look
 
-    @property
-    def threshold(self) -> float:
-        """Least probability of an entry: the settings' or else the model's own."""
-        chosen = self.settings.model.threshold
-        return predictor.load(model_path(self.settings)).card.threshold if chosen is None else chosen
-
 
 def strategy_of(settings: Settings) -> Strategy:
     """The strategy of the settings; one of the user's is checked first. Raises `UsageError`s."""
     wanted = settings.strategy
     return plugins.make(wanted.name, wanted.parameters, wanted.folder, fine_to_coarse(settings.market.intervals))
+
+
+def threshold_of(settings: Settings, card: predictor.Card) -> float:
+    """Least probability of an entry: the settings' or else the model's own."""
+    chosen = settings.model.threshold
+    return card.threshold if chosen is None else chosen
 
 
 def model_path(settings: Settings) -> str:

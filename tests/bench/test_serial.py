@@ -20,7 +20,7 @@ async def test_it_decides_what_the_pipeline_decides_and_asks_for_everything_agai
             desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", session.account)
             pipeline = Pipeline(session, pool)
             look = await pipeline.predict(await pipeline.look())
-            serial = Serial(session, desk, predictor.demo_path().with_suffix(".ubj"), pipeline.threshold)
+            serial = Serial(session, desk, predictor.demo_path().with_suffix(".ubj"), look.threshold)
             first = await serial.cycle(1)
             before = session.feed.requests
             await serial.cycle(2)

@@ -24,7 +24,8 @@ from tradebot.documents import Document
 from tradebot.errors import Regression
 from tradebot.loop import Cycle, Loop
 from tradebot.market.store import KlineStore
-from tradebot.pipeline import Look, Pipeline, model_path
+from tradebot.model import predictor
+from tradebot.pipeline import Look, Pipeline, model_path, threshold_of
 from tradebot.progress import Progress
 from tradebot.registry import Registry
 from tradebot.session import Session
@@ -102,13 +103,15 @@ class SingleCalls(Pipeline):
         import xgboost
 
         super().__init__(*given)  # type: ignore[arg-type]
-        source = Path(model_path(self.settings)).with_suffix(".ubj")
+        path = model_path(self.settings)
+        source, self.card = Path(path).with_suffix(".ubj"), predictor.load(path).card
         self.booster = xgboost.Booster(model_file=str(source))
         self.booster.set_param({"nthread": 1})
 
     async def predict(self, look: Look) -> Look:
         """The path that `predict_proba` takes, for each row."""
         with look.watch("predict"):
+            look.threshold = threshold_of(self.settings, self.card)
             for signal in look.signals:
                 chance = float(self.booster.inplace_predict(signal.row[None, :], validate_features=False)[0])
                 look.predictions.append(Prediction(signal.symbol, signal.side, signal.bar_time, chance, signal.score))

@@ -27,7 +27,7 @@ from tradebot.documents import SCHEMA, Document
 from tradebot.errors import Regression
 from tradebot.loop import Loop
 from tradebot.model import predictor
-from tradebot.pipeline import Pipeline, model_path
+from tradebot.pipeline import Pipeline, model_path, threshold_of
 from tradebot.progress import Progress, unseen
 
 HOUR_OF_CYCLES = 60
@@ -82,7 +82,8 @@ async def _hour(
     pipeline = Pipeline(two.session, pool)
     loop = Loop(pipeline, two.desk)
     model = Path(model_path(two.session.settings))
-    old = Serial(one.session, one.desk, model.with_suffix(".ubj"), pipeline.threshold)
+    threshold = threshold_of(two.session.settings, predictor.load(str(model)).card)
+    old = Serial(one.session, one.desk, model.with_suffix(".ubj"), threshold)
     serial, pipelined = [], []
     await prewarm(one.session)
     for minute in range(HOUR_OF_CYCLES + 1):

@@ -164,6 +164,14 @@ def test_a_table_of_features_is_predicted_like_the_signals_it_holds(tradebot: Ru
     assert header.endswith(",market_trend,probability")
     assert float(first.split(",")[-1]) == found["predictions"][0]["probability"]
     assert tradebot("predict", "--output", "p.csv")[0] == 2
+    aged = ("--input", str(tmp_path / "all.csv"), "--set", "model.max_age_days=0.001")
+    assert tradebot("predict", *aged)[0] == 0  # its bars are older than the model
+    recent = [
+        row.replace(row.split(",")[1], "1900000000000", 1) for row in (tmp_path / "all.csv").read_text().split()[1:]
+    ]
+    (tmp_path / "recent.csv").write_text("\n".join([header.removesuffix(",probability"), *recent]))
+    code, _, err = tradebot("predict", "--input", str(tmp_path / "recent.csv"), *aged[2:])
+    assert (code, "days old" in err) == (4, True)
     (tmp_path / "bad.csv").write_text("ret_1_5m\n1\n")
     code, _, err = tradebot("predict", "--input", str(tmp_path / "bad.csv"))
     assert (code, "lacks 30 of the model's 31 columns" in err) == (4, True)

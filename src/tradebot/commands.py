@@ -12,6 +12,7 @@ from tradebot.analysis import explain as explanation
 from tradebot.analysis import plugins
 from tradebot.analysis.analyze import Analysis
 from tradebot.analysis.pool import WorkerPool
+from tradebot.clock import wall_ms
 from tradebot.config import Settings
 from tradebot.documents import (
     SCHEMA,
@@ -25,7 +26,7 @@ from tradebot.documents import (
 from tradebot.errors import MarketError, TradingError
 from tradebot.loop import Emit
 from tradebot.model import predictor
-from tradebot.model.batch import in_batch, rows_of
+from tradebot.model.batch import in_batch, rows_of, times_of
 from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
 from tradebot.progress import Progress, unseen
 from tradebot.session import Session, open_session
@@ -105,13 +106,17 @@ async def predict_table(settings: Settings, source: str, raw: bytes | None, outp
     """Predictions for a table of features: the file `source`, or the CSV text `raw` that is called so.
 
     Columns are found by name; `symbol`, `side`, `bar_time` and `score` come through where they are there. With
-    `output` the table is written there with one more column, `probability` (or `value`).
+    `output` the table is written there with one more column, `probability` (or `value`). A model's age
+    counts up to the newest `bar_time`, or to now where there is none.
     """
     if output is not None:
         tables.kind_of(output)
     card = predictor.load(str(predictor.resolve(settings.model.path, settings.models))).card
+    predictor.check_schema(card, card.intervals)
     table = tables.read(Path(source)) if raw is None else tables.read_csv(raw, source)
-    rows = rows_of(source, table, card.features)
+    rows, times = rows_of(source, table, card.features), times_of(source, table, "bar_time")
+    newest = max((time for time in times if time is not None), default=wall_ms())
+    stale = predictor.check_age(card, newest, settings.model.max_age_days)
     with make_pool(settings) as pool:
         found = (await in_batch(pool, card.path, rows)).astype(float).tolist()
     if output is not None:
@@ -120,9 +125,9 @@ async def predict_table(settings: Settings, source: str, raw: bytes | None, outp
         "schema": SCHEMA,
         "source": source,
         "model": _model_document(card),
-        "predictions": prediction_rows(table, card.output, found),
+        "predictions": prediction_rows({**table, "bar_time": times}, card.output, found),
         "skipped": [],
-        "warnings": [],
+        "warnings": [stale] if stale else [],
     }
 
 

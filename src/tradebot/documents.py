@@ -102,7 +102,7 @@ def prediction_rows(table: Mapping[str, Sequence[Any]], output: str, found: Sequ
             "row": row,
             "symbol": symbol,
             "side": side or None,
-            "bar_time": int(bar_time) if bar_time else None,
+            "bar_time": bar_time,
             "probability": None,
             output: _number(value),
         }

@@ -52,11 +52,12 @@ def _cell(value: Any) -> Any:
 
 
 def _csv(table: Table) -> bytes:
-    text = io.StringIO()
+    content = io.BytesIO()
+    text = io.TextIOWrapper(content, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
     writer.writerows([_cell(value) for value in row] for row in zip(*table.values(), strict=True))
-    return text.getvalue().encode()
+    return content.getvalue()
 
 
 def _arrow() -> Any:
@@ -87,7 +88,8 @@ def read(path: Path) -> dict[str, list[Any]]:
 def read_csv(raw: bytes, name: str) -> dict[str, list[Any]]:
     """The columns of a CSV table; `name` is what errors call it."""
     try:
-        rows = csv.reader(io.StringIO(raw.decode("utf-8-sig")), strict=True)
+        # Read as it is decoded: whole as text it would take four bytes a character.
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig", newline=""), strict=True)
         header = next(rows, [])
         columns: dict[str, list[Any]] = {column: [] for column in header}
         if not header or len(columns) < len(header):

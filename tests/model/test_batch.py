@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tradebot.analysis.features import names
 from tradebot.analysis.pool import WorkerPool
 from tradebot.errors import ModelError
-from tradebot.model.batch import in_batch, rows_of
+from tradebot.model.batch import in_batch, rows_of, times_of
 from tradebot.model.predictor import load
 
 NAMES = names(("5m", "15m", "1h"))
@@ -46,6 +46,17 @@ def test_a_field_that_is_no_number_is_named_with_row_and_column() -> None:
     table = {name: ["1", "2", "x"] for name in NAMES}
     with pytest.raises(ModelError, match=r"t\.csv, row 3, column ret_1_5m: 'x' is not a number"):
         rows_of("t.csv", table, NAMES)
+
+
+def test_what_is_beyond_a_float32_is_infinite() -> None:
+    assert np.isinf(rows_of("t", {name: ["1e39", "-inf"] for name in NAMES}, NAMES)).all()
+
+
+def test_times_are_ms_or_nothing() -> None:
+    assert times_of("t.csv", {"a": ["1", "2"], "bar_time": ["1700000000000", ""]}, "bar_time") == [1700000000000, None]
+    assert times_of("t.csv", {"a": ["1", "2"]}, "bar_time") == [None, None]
+    with pytest.raises(ModelError, match=r"t\.csv, column bar_time: holds what is no time in ms: .*'yesterday'"):
+        times_of("t.csv", {"bar_time": ["yesterday"]}, "bar_time")
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=5))

@@ -38,10 +38,24 @@ def rows_of(name: str, table: Mapping[str, Sequence[Any]], features: Sequence[st
 def _column(name: str, feature: str, values: Sequence[Any]) -> Rows:
     cleaned = ["nan" if value in ("", None) else value for value in values]
     try:
-        return np.array(cleaned, dtype=np.float64).astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite
+            return np.array(cleaned, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
         row = next(number for number, value in enumerate(cleaned, 1) if not _is_number(value))
         raise ModelError(f"{name}, row {row}, column {feature}: '{cleaned[row - 1]}' is not a number") from None
+
+
+def times_of(name: str, table: Mapping[str, Sequence[Any]], column: str) -> list[int | None]:
+    """A column of times in UTC ms; None for an empty field, and for all where there is no such column.
+
+    `ModelError` for a field that is none.
+    """
+    if column not in table:
+        return [None] * len(next(iter(table.values()), ()))
+    try:
+        return [None if value in ("", None) else int(value) for value in table[column]]
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name}, column {column}: holds what is no time in ms: {error}") from None
 
 
 def _is_number(value: Any) -> bool:

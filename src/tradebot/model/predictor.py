@@ -132,9 +132,10 @@ def check_schema(card: Card, intervals: Sequence[str]) -> None:
     """`ModelError` if the features of these intervals are not the ones that the model was trained on."""
     ours = schema_hash(intervals)
     if card.schema != ours:
+        elsewhere = "" if tuple(intervals) == card.intervals else "set market.intervals or "
         raise ModelError(
             f"{card.path}: trained on features {card.schema} ({', '.join(card.intervals)}), this configuration "
-            f"computes {ours} ({', '.join(intervals)}); set market.intervals or train again"
+            f"computes {ours} ({', '.join(intervals)}); {elsewhere}train again"
         )
 
 

@@ -88,6 +88,13 @@ class Terminal:
         except OSError as error:
             _say(f"a document could not be written: {error.strerror}")
 
+    def conclude(self, summary: "Document") -> None:
+        """What several cycles came to, for people: on stderr, so that documents keep stdout to themselves."""
+        if summary["cycles"] > 1:
+            from tradebot import report
+
+            report.show(report.console(sys.stderr), report.summary(summary))
+
     @property
     def watched(self) -> bool:
         """Whether somebody looks at what goes to stderr meanwhile."""

@@ -22,6 +22,10 @@ Cycles = Annotated[
     int | None, typer.Option("--cycles", metavar="N", min=1, help="End after so many cycles.", show_default=False)
 ]
 Live = Annotated[bool, typer.Option("--live", help="Real money; needs trading.mode = live and an API key too.")]
+Profile = Annotated[
+    Path | None, typer.Option("--profile", metavar="FILE", help="Write where the time went, for ui.perfetto.dev.",
+                              show_default=False)
+]  # fmt: skip
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[close|release SYMBOL…|all]", help="Close positions, or release doubtful ones.",
@@ -41,7 +45,13 @@ Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make orders and positi
 
 
 def run(
-    settings: "Settings", terminal: "Terminal", once: Once = False, cycles: Cycles = None, live: Live = False
+    settings: "Settings",
+    terminal: "Terminal",
+    *,
+    once: Once = False,
+    cycles: Cycles = None,
+    live: Live = False,
+    profile: Profile = None,
 ) -> None:
     """Trade: one cycle a minute until it is stopped.  Example: tradebot run --once"""
     from tradebot import holding, modes
@@ -50,7 +60,11 @@ def run(
         raise UsageError(f"--once is one cycle, --cycles {cycles} is not; leave one of them out")
     credentials = modes.permit(settings, live=live)
     number = 1 if once else cycles
-    finish(holding.run(settings, number, lambda each: terminal.tell("run", each), credentials, terminal.warn))
+    work = holding.run(
+        settings, number, lambda each: terminal.tell("run", each), credentials, terminal.warn,
+        conclude=terminal.conclude, profile=profile,
+    )  # fmt: skip
+    finish(work)
 
 
 def asked(words: list[str], given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -15,6 +15,39 @@ from tradebot.market.bars import interval_ms
 from tradebot.pipeline import Look, Watch
 from tradebot.trading.desk import Outcome
 from tradebot.trading.orders import ENTER
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The newest closed bar of the finest interval, which a cycle is about; times are venue UTC ms.
+
+    `before` is the open time of the bar of the last cycle of this account that went well, in this process
+    or another, and None if there was none. `acted` are the symbols with a signal on this bar that were
+    entered earlier, whatever came of it.
+    """
+
+    interval: str
+    opened: int
+    before: int | None
+    acted: Sequence[str]
+
+    @property
+    def closed(self) -> int:
+        """When it closed."""
+        return self.opened + interval_ms(self.interval)
+
+    @property
+    def unseen(self) -> int:
+        """How many bars have closed since the one before, without it and this one."""
+        step = interval_ms(self.interval)
+        return 0 if self.before is None else max((self.opened - self.before) // step - 1, 0)
+
+    def document(self, now: int) -> Document:
+        """As in docs/reference.md."""
+        return {
+            "interval": self.interval, "open": self.opened, "close": self.closed, "age_ms": now - self.closed,
+            "before": self.before, "unseen": self.unseen, "again": self.before == self.opened, "acted": self.acted,
+        }  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -34,6 +67,9 @@ class Cycle:
     warnings: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     latency: list[Document] = field(default_factory=list)
+    orders: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """When its orders were intended, sent and acknowledged, real ms by client id."""
+    bar: Bar | None = None
     error: TradebotError | None = None
 
     def fail(self, error: TradebotError) -> None:
@@ -47,17 +83,14 @@ class Cycle:
         self.warnings += [each for each in seen.warnings if each not in self.warnings]
         self.error = self.error or seen.error
 
-    def follow(self, clock: Clock, orders: Mapping[str, Mapping[str, float]]) -> None:
-        """Work out `latency`: the way of every signal whose bar has come in with this cycle.
-
-        `orders` are the moments of orders by client id.
-        """
+    def follow(self, clock: Clock) -> None:
+        """Work out `latency` from `orders`: the way of every signal whose bar has come in with this cycle."""
         look = self.look
         if look is None or look.analysis is None or not look.fresh:
             return
         step = interval_ms(look.analysis.features.panels[0].interval)
         first = min(look.moments.of(symbol)["received"] for symbol in look.fresh)
-        entered = {each.symbol: orders.get(each.client_id, {}) for each in self.outcomes if each.intent == ENTER}
+        entered = {each.symbol: self.orders.get(each.client_id, {}) for each in self.outcomes if each.intent == ENTER}
         self.latency = [
             latency.row(
                 each.symbol, each.bar_time, clock.real_ms(each.bar_time + step),
@@ -76,6 +109,7 @@ class Cycle:
             "total_ms": self.watch.total_ms,
             "stages": self.watch.stages,
             "slow": self.slow,
+            "bar": self.bar.document(self.started) if self.bar else None,
             **_seen(self.look),
             "latency": self.latency,
             "orders": [outcome.document() for outcome in self.outcomes],

@@ -39,6 +39,10 @@ def _unheard(_: str) -> None:
     """Where lines go that nobody reads."""
 
 
+def _unread(_: Document) -> None:
+    """Where a summary goes that nobody reads."""
+
+
 @asynccontextmanager
 async def _open(
     settings: Settings, journal: Journal, credentials: Credentials | None
@@ -66,11 +70,15 @@ async def run(
     emit: Emit,
     credentials: Credentials | None = None,
     tell: Tell = _unheard,
+    *,
+    conclude: Emit = _unread,
+    profile: Path | None = None,
 ) -> None:
     """Cycles with orders; `Locked` if another instance trades from the same data folder.
 
-    With a key, `tell` gets what is about to be traded, a line each, before the first order; the first
-    document has it too, as `briefing`.
+    At the end, however it comes, `conclude` gets the summary of the run. With `profile` that file shows
+    where the time went (see `trace`). With a key, `tell` gets what is about to be traded, a line each, before
+    the first order; the first document has it too, as `briefing`.
     """
     with alone(settings):
         strategy_of(settings)
@@ -88,7 +96,24 @@ async def run(
                 lines = briefing(settings, session, examined) if examined else []
                 for line in lines:
                     tell(line)
-                await loop.run(cycles, _with_briefing(lines, emit) if lines else emit)
+                with _observed(profile, loop):
+                    try:
+                        await loop.run(cycles, _with_briefing(lines, emit) if lines else emit)
+                    finally:
+                        conclude(loop.summary.document())
+
+
+@contextmanager
+def _observed(profile: Path | None, loop: Loop) -> Iterator[None]:
+    """With a file for the profile, the cycles of `loop` go there."""
+    if profile is None:
+        yield
+        return
+    from tradebot.trace import Trace
+
+    with Trace(profile, loop.session.feed) as trace:
+        loop.observe = trace.add
+        yield
 
 
 def _with_briefing(lines: Sequence[str], emit: Emit) -> Emit:

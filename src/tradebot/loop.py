@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from tradebot import budget
 from tradebot.admission import Admission
-from tradebot.clock import SECOND, monotonic_ms
-from tradebot.cycle import Cycle
+from tradebot.clock import SECOND, format_time, monotonic_ms
+from tradebot.cycle import Bar, Cycle
 from tradebot.documents import Document
 from tradebot.errands import Errands
 from tradebot.errors import TooSlow, TradebotError
@@ -20,8 +20,11 @@ from tradebot.guard import Guard
 from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
 from tradebot.latency import in_words, summary
+from tradebot.market.bars import interval_ms, last_closed
+from tradebot.market.memo import Memo
 from tradebot.marks import MarkBoard
 from tradebot.pipeline import Pipeline, Watch
+from tradebot.summary import Summary
 from tradebot.trading.desk import Desk
 from tradebot.trading.orders import OrderState
 from tradebot.trading.reconcile import Reconciliation
@@ -29,21 +32,29 @@ from tradebot.trading.reconcile import Reconciliation
 __all__ = ["Cycle", "Emit", "Loop"]
 
 log = logging.getLogger(__name__)
-KEPT = 10_000  # signals whose way is remembered for the summary
 AT_WORK = 2  # cycles under way at once: one that executes, one that looks
+SOON = 3 * SECOND  # a single cycle waits so long for a bar that is about to close
+LOOKED = "looked"  # the note of which bar the last cycle was about
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
 JUMP = 2 * SECOND  # a change of the venue's clock that is worth a warning
 Emit: TypeAlias = Callable[[Document], None]
 GRACE_S = 4.0  # for orders in the air when the program is told to end
 
 
+def _unobserved(_: Cycle) -> None:
+    """Where cycles go that nobody looks at."""
+
+
 class Loop:
     """Cycles with orders. Exits are looked after in every cycle, whatever else fails."""
 
     def __init__(self, pipeline: Pipeline, desk: Desk) -> None:
+        self.observe: Callable[[Cycle], None] = _unobserved
+        """Is called with every cycle that has ended."""
         self.pipeline, self.desk, self.session = pipeline, desk, pipeline.session
         self.run_settings = pipeline.settings.run
         self.every = self.run_settings.every_s * SECOND
+        self.step = interval_ms(pipeline.intervals[0])
         self.marks = MarkBoard(self.session, pipeline.intervals[0], ttl_bounds(pipeline.settings))
         self.reconciliation = Reconciliation(
             desk.broker, desk.journal, self.session.clock, self.session.account,
@@ -52,8 +63,8 @@ class Loop:
         self.hand = Hand(self.session, desk, self.reconciliation)
         self.guard = Guard(self.session, desk, self.marks, self.reconciliation)
         self.admission = Admission(pipeline, desk, self.marks, self.reconciliation)
-        self.latencies: deque[Document] = deque(maxlen=KEPT)
-        """The way of the last signals from bar close to order; see `latency`."""
+        self.summary = Summary()
+        self._memo = Memo(pipeline.settings.data_path / "known", self.session.account)
         self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
         self._traded = False
         self._error: TradebotError | None = None
@@ -91,15 +102,35 @@ class Loop:
         """Execute once the cycle before has executed, then hand out the document."""
         if after is not None:
             await asyncio.wait([asyncio.ensure_future(after)])
+        self._place(cycle)
         if self._enters(cycle):
             await self._enter(cycle)
         self._judge(cycle)
         cycle.guarded(self.guard.take())
         if any(outcome.state is OrderState.REJECTED for outcome in cycle.outcomes):
             self.session.scout.doubt()
-        cycle.follow(self.session.clock, self.desk.moments.take())
+        cycle.orders = self.desk.moments.take()
+        cycle.follow(self.session.clock)
         self._tell(cycle)
+        self.summary.add(cycle)
+        self.observe(cycle)
         emit(self.document(cycle))
+
+    def _place(self, cycle: Cycle) -> None:
+        """Tell which bar the cycle is about, and from the state what was done about it before."""
+        look = cycle.look
+        if look is None or look.analysis is None:
+            return
+        before = self._memo.load(LOOKED, int)
+        acted = self.desk.acted(look.predictions) if look.predictions else ()
+        cycle.bar = bar = Bar(self.pipeline.intervals[0], look.analysis.bar_time, before[1] if before else None, acted)
+        if bar.unseen:
+            cycle.warnings.append(
+                f"{bar.unseen} bar{'s' * (bar.unseen > 1)} of {bar.interval} closed unseen since "
+                f"{format_time(bar.before or 0)}; nothing is entered on them any more"
+            )
+        if bar.before != bar.opened and cycle.error is None:
+            self._memo.keep(LOOKED, self.session.clock.now(), bar.opened)
 
     def _enters(self, cycle: Cycle) -> bool:
         if cycle.slow and self.run_settings.on_slow != "warn":
@@ -138,7 +169,6 @@ class Loop:
         if cycle.latency:
             words = ", ".join(in_words(summary(cycle.latency)))
             log.info("cycle %d: %d signals, after the close (median/most): %s", cycle.number, len(cycle.latency), words)
-        self.latencies.extend(cycle.latency)
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""
@@ -166,6 +196,7 @@ class Loop:
         keeping = asyncio.create_task(asyncio.sleep(0) if self.session.stands_still else self.guard.keep())
         missed = 0
         try:
+            await self._await_close(cycles)
             for number in itertools.count(1):
                 due = self.session.clock.now() // self.every * self.every + self.every
                 await self._launch(number, missed, warnings, emit)
@@ -183,6 +214,12 @@ class Loop:
             raise self._stopped
         if self._error is not None and not self._traded:
             raise self._error
+
+    async def _await_close(self, cycles: int | None) -> None:
+        """A single cycle waits for a bar that closes in a moment: the clock that started it may be a little fast."""
+        close = last_closed(self.pipeline.intervals[0], self.session.clock.now()) + 2 * self.step
+        if cycles == 1 and not self.session.stands_still and close - self.session.clock.now() <= SOON:
+            await self.session.clock.sleep_until(close)
 
     async def _launch(self, number: int, missed: int, warnings: list[str], emit: Emit) -> None:
         """One cycle up to its orders, which go out while the loop goes on."""

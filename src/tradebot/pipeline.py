@@ -81,6 +81,8 @@ class Look:
     warnings: list[str] = field(default_factory=list)
     moments: Moments = field(default_factory=Moments)
     """When each symbol was `received`, had its `features` and its `prediction`."""
+    batches: list[tuple[float, float, tuple[str, ...]]] = field(default_factory=list)
+    """Start and end (real ms) of each batch of symbols whose own features were computed, with the symbols."""
     fresh: set[str] = field(default_factory=set)
     """Symbols whose newest bar of the finest interval came in with this look, less than a cycle after its close."""
     threshold: float = math.inf
@@ -220,8 +222,10 @@ class Pipeline:
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 
     async def _own(self, look: Look, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
+        started = monotonic_ms()
         with look.watch("analyze"):
             own, deadly = await own_features(self.pool, batch)
+        look.batches.append((started, monotonic_ms(), batch[0].symbols))
         look.skipped |= deadly
         return own
 

@@ -199,6 +199,8 @@ def run(document: Document) -> Iterable[Table | Text]:
         style="bold",
     )
     yield stage_line(document["stages"], document["total_ms"])
+    if document["bar"]:
+        yield _bar_line(document["bar"])
     if document.get("repeated"):
         yield Text("Signals: as in the cycle before, no bar has closed", style="dim")
     else:
@@ -207,6 +209,32 @@ def run(document: Document) -> Iterable[Table | Text]:
     yield _some("Positions", document["positions"], POSITIONS)
     signalled = {row["symbol"] for row in document["signals"]}
     yield from _notes({**document, "skipped": [row for row in document["skipped"] if row["symbol"] not in signalled]})
+
+
+def _milliseconds(key: str) -> Callable[[Document], str]:
+    return lambda row: "" if row[key] is None else f"{row[key]:,.1f}"
+
+
+SPREAD: list[Column] = [(name, _milliseconds(name)) for name in ("p50", "p95", "max")]
+
+
+def summary(document: Document) -> Iterable[Table | Text]:
+    """What a run came to."""
+    counts = (f"{document[each]} {each}" for each in ("missed", "failed", "slow", "orders"))
+    yield Text(f"{document['cycles']} cycles: {', '.join(counts)}", style="bold")
+    times = [{"stage": name, **row} for name, row in document["times"].items()]
+    yield table("Times, ms", times, [("stage", _get("stage")), *SPREAD])
+    steps = [{"step": name, **row} for name, row in document["latency"].items() if row["count"]]
+    if steps:
+        yield table("After the bar's close, ms", steps, [("step", _get("step")), ("signals", _get("count")), *SPREAD])
+
+
+def _bar_line(bar: Document) -> Text:
+    """Which bar a cycle was about, and what was done about it before."""
+    told = f"Bar {format_time(bar['open'])} {bar['interval']}, closed {bar['age_ms'] / 1000:.0f} s before"
+    told += " · looked at before" if bar["again"] else ""
+    told += f" · acted on before: {', '.join(bar['acted'])}" if bar["acted"] else ""
+    return Text(told, style="dim")
 
 
 def export_onnx(document: Document) -> Iterable[Table | Text]:

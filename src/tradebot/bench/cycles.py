@@ -13,6 +13,7 @@ from tradebot.clock import cpu_seconds
 from tradebot.documents import Document
 from tradebot.loop import Cycle, Loop
 from tradebot.market.binance import BinanceClient
+from tradebot.market.line import Spans
 
 TOLERANCE = 1e-6
 
@@ -49,7 +50,7 @@ def difference(serial: Sample, pipelined: Sample) -> str | None:
 
 async def measured(bot: Bot, minute: int, work: Callable[[], Awaitable[Cycle]]) -> Sample:
     """The figures of a cycle and its decisions by (symbol, side, bar); its error is raised."""
-    flights: deque[tuple[float, float]] = deque()
+    flights: Spans = deque()
     feed = bot.session.feed
     if isinstance(feed, BinanceClient):
         feed.spans = flights
@@ -68,7 +69,7 @@ async def measured(bot: Bot, minute: int, work: Callable[[], Awaitable[Cycle]]) 
         cpu_s,
         {(each.symbol, str(each.side), each.bar_time): each.probability for each in predictions},
         [(stage, start - begun, end - begun) for stage, start, end in watch.spans],
-        [(start - begun, end - begun) for start, end in flights],
+        [(start - begun, end - begun) for start, end, _ in flights],
     )
 
 

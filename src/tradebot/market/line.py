@@ -20,6 +20,7 @@ from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost, Limit, Traffic
 
 Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
+Spans: TypeAlias = deque[tuple[float, float, httpx.URL]]
 log = logging.getLogger(__name__)
 RECV_WINDOW_MS = 5_000
 PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
@@ -44,7 +45,7 @@ class Line:
 
     Of the venue's limits it uses `share`, counted in `tally`, which it closes. `requests`, `weight` and
     `network_ms` are of all that was sent; `spans`, of which none are kept unless somebody sets another
-    deque, are when requests were in the air (real ms). Raises `MarketError`s only.
+    deque, are when requests were in the air (real ms) and their URLs. Raises `MarketError`s only.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Line:
         self.weight = 0
         self.network_ms = 0.0
         self.rtt_ms = 0.0
-        self.spans: deque[tuple[float, float]] = deque(maxlen=0)
+        self.spans: Spans = deque(maxlen=0)
         self.sim_clock = ""
         self._tally = tally or Tally()
         self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
@@ -131,7 +132,7 @@ class Line:
             ended = monotonic_ms()
             self.rtt_ms = ended - started
             self.network_ms += self.rtt_ms
-            self.spans.append((started, ended))
+            self.spans.append((started, ended, request.url))
         return response
 
     def _told(self, response: httpx.Response) -> dict[Limit, int]:

@@ -187,6 +187,11 @@ class Desk:
         jobs = (self._keeper.protect(position, marks.get(position.symbol)) for position in held if position)
         return [order for orders in await to_the_end(*jobs) for order in orders]
 
+    def acted(self, predictions: Iterable[Prediction]) -> list[str]:
+        """Symbols of those predictions whose bar was acted on already, in this process or an earlier one."""
+        names = {self._entry_id(prediction): prediction.symbol for prediction in predictions}
+        return sorted(names[name] for name in self.journal.known(self.account, list(names)))
+
     def hopeful(
         self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
     ) -> bool:

@@ -25,6 +25,8 @@ POSITION = {
 RUN: dict[str, Any] = {
     "cycle": 1, "venue": "sim", "started": 1_516_406_400_000, "now": 1_516_406_400_000, "total_ms": 25.0,
     "stages": STAGES, "requests": 90, "weight": 180, "symbols": 30,
+    "bar": {"interval": "5m", "open": 1_516_406_100_000, "close": 1_516_406_400_000, "age_ms": 62_000,
+            "before": 1_516_406_100_000, "unseen": 0, "again": True, "acted": ["BTCUSDT", "ETHUSDT"]},
     "signals": [{"symbol": "BTCUSDT", "side": "BUY", "bar_time": 1_516_406_100_000, "score": 0.5, "features": {}}],
     "predictions": [{"symbol": "BTCUSDT", "side": "BUY", "bar_time": 1_516_406_100_000, "probability": 0.61}],
     "orders": [ORDER], "positions": [POSITION],
@@ -157,3 +159,24 @@ def test_a_training_says_what_speaks_against_its_model() -> None:
     assert "kept, and not the current model" in text
     assert "OLDBTC" in text
     assert "is the current model" in printed(report.train({**TRAIN, "model": {"path": "m", "current": True}}))
+
+
+def test_a_cycle_says_which_bar_it_is_about_and_what_was_done_about_it_before() -> None:
+    told = printed(report.run(RUN))
+    assert "Bar 2018-01-19 23:55:00 5m, closed 62 s before · looked at before" in told
+    assert "acted on before: BTCUSDT, ETHUSDT" in " ".join(told.split())
+    assert "Bar" not in printed(report.run({**RUN, "bar": None}))
+
+
+def test_a_run_is_summed_up_in_times_and_the_way_from_bar_close_to_order() -> None:
+    figures, none = (
+        {"count": 3, "p50": 1.0, "p95": 2.0, "max": 1234.5},
+        {"count": 0, "p50": None, "p95": None, "max": None},
+    )
+    counts = {"cycles": 2, "missed": 1, "failed": 0, "slow": 0, "orders": 3}
+    told = printed(
+        report.summary({**counts, "times": {"fetch": figures}, "latency": {"sent": figures, "intent": none}})
+    )
+    assert "2 cycles: 1 missed, 0 failed, 0 slow, 3 orders" in told
+    assert told.count("1,234.5") == 2
+    assert "intent" not in told

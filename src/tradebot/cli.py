@@ -89,8 +89,8 @@ class Terminal:
             _say(f"a document could not be written: {error.strerror}")
 
     def conclude(self, summary: "Document") -> None:
-        """What several cycles came to, for people: on stderr, so that documents keep stdout to themselves."""
-        if summary["cycles"] > 1:
+        """What several cycles came to, for people; whoever reads documents has it in them."""
+        if summary["cycles"] > 1 and not self.json:
             from tradebot import report
 
             report.show(report.console(sys.stderr), report.summary(summary))

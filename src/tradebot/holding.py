@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
@@ -28,6 +29,7 @@ from tradebot.trading.journal import Journal
 from tradebot.trading.reconcile import Reconciliation
 from tradebot.trading.results import results, totals
 
+log = logging.getLogger(__name__)
 PATIENCE_S = 30.0
 """Real seconds that a running loop has for an errand."""
 
@@ -100,6 +102,7 @@ async def run(
                     try:
                         await loop.run(cycles, _with_briefing(lines, emit) if lines else emit)
                     finally:
+                        log.info("%s", loop.summary)
                         conclude(loop.summary.document())
 
 

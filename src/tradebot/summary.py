@@ -30,6 +30,10 @@ class Summary:
         self._times.append({**cycle.watch.stages, "total": cycle.watch.total_ms})
         self._latencies.extend(cycle.latency)
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return f"{counts}; after the close (median/most): {', '.join(latency.in_words(self.document()['latency']))}"
+
     def document(self) -> Document:
         """Times in real ms; those of bar close to order after the close."""
         return {

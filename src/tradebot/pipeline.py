@@ -23,7 +23,7 @@ from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import SECOND, Moments, monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
-from tradebot.intake import fetch, revisions
+from tradebot.intake import fetch, revisions, ttl_bounds
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
 from tradebot.market.store import Ready
 from tradebot.market.universe import Universe
@@ -159,6 +159,7 @@ class Pipeline:
         self.progress = progress
         self.intervals = fine_to_coarse(self.settings.market.intervals)
         self._trouble: MarketError | None = None
+        self._last: tuple[Universe | None, Analysis | None, dict[str, str]] = None, None, {}
         self.strategy: Strategy = strategy_of(self.settings)
 
     async def scan(self) -> Universe:
@@ -195,6 +196,8 @@ class Pipeline:
             universe = await self.scan()
         now = self.session.clock.now()
         look = Look(now, universe, watch, skipped=dict(universe.skipped))
+        if self._unchanged(look):
+            return look
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars, self.settings.run.every_s * SECOND)
         parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         async with self._scouting(look):
@@ -214,7 +217,24 @@ class Pipeline:
         look.warnings += [*revisions(look.series), *self._unstored()]
         with watch("analyze"):
             await self._conclude(look, parts)
+        self._last = (universe, look.analysis, look.skipped)
         return look
+
+    def _unchanged(self, look: Look) -> bool:
+        """Whether the look would see what the last one saw; it then has that already, as in most minutes."""
+        with look.watch("fetch"):
+            universe, analysis, skipped = self._last
+            if analysis is None or universe is not look.universe or self.session.scout.due:
+                return False
+            market = self.settings.market
+            due = self.session.store.next_due(
+                look.now, universe.symbols, market.intervals, market.bars, ttl_bounds(self.settings)
+            )
+            if analysis.bar_time != last_closed(self.intervals[0], look.now) or due <= look.now:
+                return False
+            look.analysis, look.skipped = analysis, dict(skipped)
+            look.warnings += self._unstored()
+            return True
 
     def _unstored(self) -> list[str]:
         """That the store cannot be written, once."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ from tradebot.analysis.pool import WorkerPool
 from tradebot.clock import HOUR, MINUTE, Moments, parse_time
 from tradebot.config import Settings
 from tradebot.documents import Document
-from tradebot.errors import VenueUnreachable
+from tradebot.errors import TooSlow, VenueUnreachable
+from tradebot.latency import STEPS
 from tradebot.loop import Loop
 from tradebot.market.venue import Broker
 from tradebot.pipeline import Pipeline
@@ -403,3 +405,193 @@ async def test_what_is_entered_is_entered_at_prices_of_its_own_cycle(make_settin
 async def test_a_model_that_grows_old_is_told_in_every_cycle(make_settings: MakeSettings) -> None:
     documents = await run(make_settings(sim__at="2026-04-15T15:00:30Z", model__max_age_days=10), 2)
     assert [["of 10 allowed" in each for each in document["warnings"]] for document in documents] == [[True]] * 2
+
+
+class Slowing(httpx.AsyncBaseTransport):
+    """Answers some requests late, real seconds; infinitely late is never."""
+
+    def __init__(self, delay: Callable[[httpx.Request], float], inner: httpx.AsyncBaseTransport) -> None:
+        self.delay, self.inner = delay, inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        seconds = self.delay(request)
+        await (asyncio.Event().wait() if math.isinf(seconds) else asyncio.sleep(seconds))
+        return await self.inner.handle_async_request(request)
+
+
+@asynccontextmanager
+async def slowed(settings: Settings, delay: Callable[[httpx.Request], float]) -> AsyncIterator[Loop]:
+    async with open_session(settings, trading=True, wrap=lambda inner: Slowing(delay, inner)) as session:
+        with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+            assert session.broker is not None
+            desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", session.account)
+            yield Loop(Pipeline(session, pool), desk)
+
+
+LAGGARDS = ("BTCUSDT", "ETHUSDT")
+
+
+def lagging(seconds: float) -> Callable[[httpx.Request], float]:
+    """Klines of a third of the symbols come late."""
+
+    def delay(request: httpx.Request) -> float:
+        return seconds if request.url.params.get("symbol") in LAGGARDS and "klines" in request.url.path else 0.0
+
+    return delay
+
+
+@pytest.mark.parametrize("late_s", [10.0, math.inf], ids=["in 10 s", "never"])
+async def test_a_cycle_ends_at_its_deadline_trades_the_rest_and_names_who_did_not_answer(
+    make_settings: MakeSettings, late_s: float
+) -> None:
+    settings = make_settings(**EAGER, run__fetch_deadline_s=0.5)
+    documents: list[Document] = []
+    async with slowed(settings, lagging(late_s)) as loop:
+        await loop.run(1, documents.append)
+    (document,) = documents
+    late = {row["symbol"]: row["reason"] for row in document["skipped"] if row["symbol"] in LAGGARDS}
+    assert set(late) == set(LAGGARDS)
+    assert all("no answer in time" in reason for reason in late.values())
+    assert {order["status"] for order in document["orders"] if order["intent"] == "enter"} == {"FILLED"}
+
+
+async def test_a_third_of_the_symbols_that_fail_does_not_keep_the_others_from_being_traded(
+    make_settings: MakeSettings,
+) -> None:
+    def broken(request: httpx.Request) -> httpx.Response | None:
+        failing = request.url.params.get("symbol") in LAGGARDS and "klines" in request.url.path
+        return httpx.Response(500) if failing else None
+
+    (document,) = await run(make_settings(**EAGER, venue__retries=0), 1, broken)
+    assert {row["symbol"] for row in document["skipped"]} >= set(LAGGARDS)
+    assert any(order["intent"] == "enter" for order in document["orders"])
+    assert document["latency"]
+
+
+async def test_exits_are_made_while_the_klines_do_not_come(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=60, run__fetch_deadline_s=1.0)
+    await run(settings, 1)
+    sold = asyncio.Event()
+
+    def stuck(request: httpx.Request) -> float:
+        if request.method == "POST" and request.url.params.get("side") == "SELL":
+            sold.set()
+        return math.inf if "klines" in request.url.path else 0.0
+
+    async with slowed(settings, stuck) as loop:
+        loop.session.clock.advance(START + 6 * MINUTE)  # type: ignore[attr-defined]
+        looking = asyncio.create_task(loop.begin(1))
+        await asyncio.wait_for(sold.wait(), 20)
+        assert not looking.done(), "the look is still waiting"
+        await looking
+
+
+async def test_between_cycles_what_is_due_is_left_and_told_with_the_next_cycle(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=75, run__monitor_every_s=10)
+    _, _, third = await run(settings, 3)
+    exits = [order for order in third["orders"] if order["side"] == "SELL" and order["status"] == "FILLED"]
+    assert {order["intent"] for order in exits} == {"time"}
+
+
+async def test_with_the_beat_off_exits_wait_for_the_next_cycle(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, trading__max_hold_s=75, run__monitor_every_s=0)
+    documents = await run(settings, 3)
+    assert not [order for order in documents[1]["orders"] if order["side"] == "SELL" and order["status"] == "FILLED"]
+    assert [order for order in documents[2]["orders"] if order["intent"] == "time"]
+
+
+async def test_a_cycle_over_its_budget_says_which_stage_and_who_was_slow(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, run__budget_ms={"fetch": 0.001, "predict": 1e6})
+    (document,) = await run(settings, 1)
+    (line,) = document["slow"]
+    assert line.startswith("fetch took ")
+    assert "its budget is 0.001 ms; slowest: " in line
+    assert line in document["warnings"]
+    assert document["orders"], "a warning only"
+
+
+async def test_a_slow_cycle_may_be_told_to_enter_nothing_but_exits_go_on(make_settings: MakeSettings) -> None:
+    await run(make_settings(**EAGER, trading__max_hold_s=60), 1)
+    settings = make_settings(
+        **EAGER, trading__max_hold_s=60, run__budget_ms={"total": 0.001}, run__on_slow="skip-entries"
+    )
+    async with looping(settings) as loop:
+        loop.session.clock.advance(START + 6 * MINUTE)  # type: ignore[attr-defined]
+        documents: list[Document] = []
+        await loop.run(1, documents.append)
+    (document,) = documents
+    assert "enter" not in {order["intent"] for order in document["orders"]}
+    assert "time" in {order["intent"] for order in document["orders"]}
+    reasons = {row["reason"].partition(" took")[0] for row in document["skipped"]}
+    assert "the cycle is too slow: total" in reasons
+
+
+async def test_a_slow_cycle_may_end_the_run(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, run__budget_ms={"fetch": 0.001}, run__on_slow="stop")
+    documents: list[Document] = []
+    async with looping(settings) as loop:
+        with pytest.raises(TooSlow, match=r"run\.on_slow = stop: fetch took"):
+            await loop.run(5, documents.append)
+    assert len(documents) == 1
+    assert documents[0]["orders"] == []
+
+
+async def test_every_signal_on_a_new_bar_has_its_way_from_the_close_to_the_order(make_settings: MakeSettings) -> None:
+    first, second, *_ = await run(make_settings(**EAGER), 2)
+    assert {row["symbol"] for row in first["latency"]} == {row["symbol"] for row in first["signals"]}
+    entered = {order["symbol"] for order in first["orders"] if order["intent"] == "enter"}
+    for row in first["latency"]:
+        taken = [row[step] for step in STEPS if row[step] is not None]
+        assert taken == sorted(taken)
+        assert len(taken) == (len(STEPS) if row["symbol"] in entered else 4)
+    assert second["latency"] == [], "no bar has closed"
+
+
+async def test_a_bar_that_closed_too_long_ago_is_not_entered(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER, run__max_bar_age_s=60)
+    async with looping(settings) as loop:
+        loop.session.clock.advance(START + MINUTE)  # type: ignore[attr-defined]
+        documents: list[Document] = []
+        await loop.run(1, documents.append)
+    (document,) = documents
+    assert document["orders"] == []
+    assert {row["reason"] for row in document["skipped"]} == {"its bar closed 60 s ago, 60 s at most may pass"}
+
+
+async def test_a_cycle_tells_its_bar_and_what_the_state_knows_of_it(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER)
+    (first,) = await run(settings, 1)
+    (again,) = await run(settings, 1)
+    assert (first["bar"]["close"], first["bar"]["age_ms"], first["bar"]["interval"]) == (START, 0, "5m")
+    assert (first["bar"]["before"], first["bar"]["again"], first["bar"]["acted"]) == (None, False, [])
+    assert again["bar"]["again"]
+    assert set(again["bar"]["acted"]) == {order["symbol"] for order in first["orders"] if order["intent"] == "enter"}
+    assert not [order for order in again["orders"] if order["intent"] == "enter"]
+
+
+async def test_one_that_is_started_an_hour_late_says_what_it_has_not_seen(make_settings: MakeSettings) -> None:
+    settings = make_settings(**EAGER)
+    await run(settings, 1)
+    async with looping(settings) as loop:
+        loop.session.clock.advance(START + 61 * MINUTE)  # type: ignore[attr-defined]
+        documents: list[Document] = []
+        await loop.run(1, documents.append)
+    bar = documents[0]["bar"]
+    assert (bar["unseen"], bar["again"]) == (11, False)
+    assert documents[0]["warnings"] == [
+        "11 bars of 5m closed unseen since 2025-06-02 14:55:00; nothing is entered on them any more"
+    ]
+
+
+async def test_a_single_cycle_waits_for_a_bar_that_closes_in_a_moment(make_settings: MakeSettings) -> None:
+    settings = make_settings(sim__clock="scaled", sim__speed=20.0, sim__at="2025-06-02T15:04:57Z")
+    documents = await run(settings, 1)
+    assert documents[0]["bar"]["close"] in (START, START + 5 * MINUTE)  # opening may outlast the wait
+    assert documents[0]["started"] >= START + 4 * MINUTE + 57_000
+
+
+async def test_a_look_in_which_nothing_is_due_takes_over_the_last_one(make_settings: MakeSettings) -> None:
+    first, second = await run(make_settings(**EAGER, trading__max_positions=0), 2)
+    assert second["signals"] == first["signals"]
+    assert second["predictions"] == first["predictions"]
+    assert second["stages"]["analyze"] == 0.0 < first["stages"]["analyze"]

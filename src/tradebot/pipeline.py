@@ -224,7 +224,9 @@ class Pipeline:
         """Whether the look would see what the last one saw; it then has that already, as in most minutes."""
         with look.watch("fetch"):
             universe, analysis, skipped = self._last
-            if analysis is None or universe is not look.universe or self.session.scout.due:
+            if analysis is None or universe is None or universe.symbols != look.universe.symbols:
+                return False
+            if self.session.scout.due:
                 return False
             market = self.settings.market
             due = self.session.store.next_due(

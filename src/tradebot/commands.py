@@ -135,7 +135,7 @@ def export_onnx(source: Path, target: Path | None, success: int | None = None) -
     """Convert an XGBoost model file and check the two against each other; `success` is the class that counts."""
     from tradebot.model.export import export
 
-    report = export(source, target or source.with_suffix(".onnx"), success=success)
+    report = export(source, target or source.parent / f"{source.stem}.onnx", success=success)
     return {
         "schema": SCHEMA,
         "source": str(report.source),

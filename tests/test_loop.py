@@ -22,6 +22,7 @@ from tradebot.market.venue import Broker
 from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
 from tradebot.trading.desk import Desk
+from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Journal
 
 from .conftest import AT, MakeSettings, served
@@ -155,7 +156,7 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
         moments = Moments()
 
         def __init__(self, broker: Broker, journal: Journal) -> None:
-            self.broker, self.journal = broker, journal
+            self.broker, self.journal, self.switch = broker, journal, Switch(journal.path.parent)
 
         def positions(self) -> list[Any]:
             return []

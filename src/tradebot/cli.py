@@ -270,6 +270,7 @@ command("train", *EVERYWHERE, "symbols", "intervals", "strategy")(cli_train.trai
 
 command("run", *LOOKING, "strategy", "model")(cli_trade.run)
 command("positions", *EVERYWHERE)(cli_trade.positions)
+command("stop", *EVERYWHERE)(cli_trade.stop)
 
 
 @command("export-onnx", "data_dir")

@@ -42,6 +42,11 @@ Output = Annotated[
                               show_default=False)
 ]  # fmt: skip
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Make orders and positions anew from the journal's facts.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; shown where entries are refused.", show_default=False)
+]
+Flatten = Annotated[bool, typer.Option("--flatten", help="Leave all that is held at market, too.")]
+Release = Annotated[bool, typer.Option("--release", help="Let entries out again.")]
 
 
 def run(
@@ -133,3 +138,31 @@ def _history(settings: "Settings", terminal: "Terminal", since: str | None, outp
     if output is not None:
         tables.kind_of(output)
     terminal.emit("results", holding.history(settings, parse_time(since) if since else 0, output))
+
+
+def stop(
+    settings: "Settings",
+    terminal: "Terminal",
+    *,
+    flatten: Flatten = False,
+    release: Release = False,
+    reason: Reason = "",
+) -> None:
+    """Refuse all entries until they are released, and close everything if asked.  Example: tradebot stop --flatten
+
+    Works beside a running loop and without one; it outlives both. Others: tradebot stop --reason "weekend";
+    tradebot stop --release
+    """
+    from tradebot import holding, stopping
+
+    if flatten and release:
+        raise UsageError("--flatten and --release exclude each other")
+    if release:
+        return terminal.emit("stop", stopping.release(settings))
+    if not flatten:
+        return terminal.emit("stop", stopping.stop(settings, reason))
+    with terminal.progress() as progress:
+        document = finish(stopping.flatten(settings, reason, progress))
+    terminal.emit("stop", document)
+    holding.require_closed(document)
+    return None

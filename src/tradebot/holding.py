@@ -25,6 +25,7 @@ from tradebot.modes import Examined, briefing, examine, recognise
 from tradebot.pipeline import Pipeline, model_path, strategy_of
 from tradebot.session import Session, account_key, open_session
 from tradebot.trading.desk import Desk
+from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Journal
 from tradebot.trading.reconcile import Reconciliation
 from tradebot.trading.results import results, totals
@@ -213,7 +214,11 @@ def _journal(settings: Settings) -> Iterator[Journal | None]:
 def positions(settings: Settings) -> Document:
     """What the account of the settings' venue holds, from the journal alone; no venue is asked."""
     account = account_key(settings)
-    document: Document = {"schema": SCHEMA, "account": account, "positions": [], "external": [], "doubts": []}
+    halted = Switch(settings.data_path).state()
+    document: Document = {
+        "schema": SCHEMA, "account": account, "halt": halted.document() if halted else None,
+        "positions": [], "external": [], "doubts": [],
+    }  # fmt: skip
     with _journal(settings) as journal:
         if journal is None:
             return document

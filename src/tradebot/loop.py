@@ -181,6 +181,7 @@ class Loop:
             "now": self.session.clock.now(),
             "requests": requests - cycle.requests,
             "weight": weight - cycle.weight,
+            "halt": halted.document() if (halted := self.desk.switch.state()) else None,
             "positions": [self.desk.document(position, cycle.marks) for position in self.desk.positions()],
             "external": self.reconciliation.external,
         }

@@ -191,6 +191,19 @@ def _judged(document: Document) -> list[Document]:
     ]
 
 
+def halted(document: Document) -> Iterable[Text]:
+    """That the kill switch is on, who pulled it and why; nothing while it is off."""
+    if document.get("halt"):
+        yield Text(f"{stopped_by(document['halt'])}: {document['halt']['reason']}", style="bold white on red")
+        yield Text("nothing is entered until `tradebot stop --release`", style="bold red")
+
+
+def stopped_by(halt: Document) -> str:
+    """`STOPPED since TIME by WHO`."""
+    since = f" since {format_time(halt['since'])} UTC" if halt["since"] else ""
+    return f"STOPPED{since} by {halt['who']}"
+
+
 def run(document: Document) -> Iterable[Table | Text]:
     """One cycle of `run`."""
     yield Text(
@@ -198,6 +211,7 @@ def run(document: Document) -> Iterable[Table | Text]:
         f"{document['symbols']} symbols · {document['requests']} requests",
         style="bold",
     )
+    yield from halted(document)
     yield stage_line(document["stages"], document["total_ms"])
     if document["bar"]:
         yield _bar_line(document["bar"])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tradebot.clock import DAY, HOUR, MINUTE, SECOND, format_time
 from tradebot.documents import Document
-from tradebot.report import ORDERS, POSITIONS, SKIPPED, Column, short, table
+from tradebot.report import ORDERS, POSITIONS, SKIPPED, Column, halted, short, stopped_by, table
 
 Parts = Iterable[Table | Text]
 BARS = "▁▂▃▄▅▆▇█"
@@ -20,10 +20,23 @@ SHOWN = 30
 
 def positions(document: Document) -> Parts:
     """What is held, and what the last comparison with the venue found."""
+    yield from halted(document)
     yield from _held(f"Positions of {document['account']}", document["positions"])
     if document["external"]:
         yield table("Traded by somebody else, and not entered", document["external"], SKIPPED)
     yield from (Text(f"in doubt: {doubt}", style="bold red") for doubt in document["doubts"])
+
+
+def stop(document: Document) -> Parts:
+    """That entries are refused, or no longer; and what was closed."""
+    yield from halted(document)
+    if "orders" in document:
+        yield from close(document)
+    if document["halt"] is None:
+        before = document["released"]
+        yield Text(
+            f"entries are allowed again; was {stopped_by(before)}: {before['reason']}" if before else "was not stopped"
+        )
 
 
 def _held(title: str, rows: Sequence[Document]) -> Parts:
@@ -117,4 +130,5 @@ def _total(total: Document) -> Parts:
 
 RENDERERS: dict[str, Callable[[Document], Parts]] = {
     "positions": positions, "close": close, "release": release, "rebuild": rebuild, "results": history,
+    "stop": stop,
 }  # fmt: skip

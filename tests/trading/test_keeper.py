@@ -14,6 +14,7 @@ from floor import Floor
 from tradebot.errors import OrderRejected
 from tradebot.market.bars import Klines
 from tradebot.market.venue import OrderType
+from tradebot.trading.halt import halt
 from tradebot.trading.orders import Duty
 
 D = Decimal
@@ -394,6 +395,28 @@ class TestLimitEntries:
         desk.fault()
         await desk.cycle("101")
         assert (desk.position.state, desk.guards()) == ("dust", [])
+        desk.agrees()
+
+    async def test_are_taken_back_and_not_renewed_once_the_kill_switch_is_on(self, floor):
+        desk = floor(entry="limit", entry_seconds=600, reprice=5)
+        desk.fault("partial-fill share=0.4")
+        await desk.buy()
+        desk.desk.switch.pull(halt("weekend", "me"))
+        await desk.cycle("100.2")
+        assert [str(o.state) for o in desk.orders(Duty.ENTRY)] == ["CANCELED"]
+        assert [left for _, left, _ in desk.guards()] == [D("3.996")] * 2, "what was bought is looked after"
+        desk.agrees()
+
+    async def test_and_what_protects_are_taken_back_before_all_is_left(self, floor):
+        desk = floor("AUSDT", "BUSDT", entry="limit", entry_seconds=600)
+        await desk.buy()
+        desk.fault("partial-fill share=0.4")
+        await desk.buy("BUSDT")
+        desk.fault()
+        desk.desk.switch.pull(halt("out", "me", flatten=True))
+        await desk.cycle()
+        assert [p for p in desk.desk.positions() if p.state != "dust"] == []
+        assert desk.guards() == []
         desk.agrees()
 
 

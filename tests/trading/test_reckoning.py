@@ -7,6 +7,8 @@ from decimal import Decimal
 import pytest
 from dealing import MINUTE, START, Office
 
+from tradebot.trading.halt import halt
+from tradebot.trading.journal import Released
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
 
 D = Decimal
@@ -24,7 +26,7 @@ async def trade(office: Office, *prices: str, bar: int = START) -> None:
 
 def read(office: Office) -> Reckoning:
     """As a new process reads it."""
-    made = Reckoning(office.journal, "double-paper", "USDT")
+    made = Reckoning(office.journal, "double-paper")
     made.look(office.clock.now(), office.desk.positions(), office.marks)
     return made
 
@@ -44,8 +46,8 @@ class TestAPast:
         before = desk.desk.reckoning.record
         desk.restart()
         after = read(desk).record
-        assert (after.cash, after.total, after.losses, after.bad) == (
-            before.cash, before.total, before.losses, before.bad,
+        assert (after.closed, after.total, after.losses, after.bad) == (
+            before.closed, before.total, before.losses, before.bad,
         )  # fmt: skip
         assert (after.peak, after.day, after.opened_equity) == (before.peak, before.day, before.opened_equity)
 
@@ -63,10 +65,31 @@ class TestAPast:
         assert kept.upto > 0
         assert desk.journal.filled_since("double-paper", read(desk).record.upto) == []
 
+    async def test_takes_what_was_written_off_for_neither_gain_nor_loss(self, office):
+        desk = office()
+        await desk.buy("AUSDT")
+        await desk.monitor()
+        (held,) = desk.desk.positions()
+        before = read(desk).record
+        desk.journal.record("double-paper", desk.clock.now(), Released(held.id, D(0), held.cost))
+        record = read(desk).record
+        assert record.total == pytest.approx(D(0), abs=D("1e-9"))
+        assert (record.losses, before.total < 0) == (0, True), "by the fee that it had cost at its mark"
+
+    async def test_takes_dust_that_a_new_entry_took_over_once(self, office):
+        desk = office("AUSDT", price="3000")
+        desk.marks["AUSDT"] = D(3000)
+        for number in range(3):
+            await desk.buy("AUSDT", bar=START + number * MINUTE)
+            desk.wait()
+            await desk.desk.close("AUSDT", desk.marks)
+        held = sum(p.quantity * desk.marks[p.symbol] for p in desk.desk.positions())
+        assert read(desk).record.total == pytest.approx(desk.broker.held["USDT"] - 10_000 + held, abs=D("1e-9"))
+
     async def test_is_of_one_account(self, office):
         desk = office()
         await trade(desk, "97")
-        assert Reckoning(desk.journal, "another", "USDT").look(START, [], {}).total == 0
+        assert Reckoning(desk.journal, "another").look(START, [], {}).total == 0
 
     async def test_writes_nothing_down_while_nothing_is_new(self, office):
         desk = office()
@@ -79,13 +102,38 @@ class TestAPast:
 
 class TestStopping:
     async def test_a_daily_loss_leaves_exits_until_midnight(self, office):
-        desk = office(fraction="0.9", stop_loss="0.5")
+        desk = office(fraction="0.15", stop_loss="0.5")
         await trade(desk, "40")
         _, skipped = await desk.buy("BUSDT", bar=START + 5 * MINUTE)
-        assert "lost today, the limit is 5.00%" in skipped["BUSDT"]
+        assert skipped == {"BUSDT": "9.01% lost today, the limit is 5.00%"}
         desk.clock.advance(START + 86_400_000)
+        await desk.monitor()
         _, skipped = await desk.buy("BUSDT", bar=START + 6 * MINUTE)
-        assert "below the highest equity" in skipped["BUSDT"], "the drawdown does not end with the day"
+        assert skipped == {}
+
+    async def test_a_drawdown_pulls_the_kill_switch_and_counts_anew_once_that_is_released(self, office):
+        desk = office(fraction="0.5", stop_loss="0.5")
+        await trade(desk, "40")
+        desk.clock.advance(START + 86_400_000)
+        desk.restart()
+        _, skipped = await desk.buy("BUSDT", bar=START + 6 * MINUTE)
+        assert "by drawdown: 30.0" in skipped["BUSDT"]
+        desk.desk.switch.release()
+        await desk.monitor()
+        assert desk.desk.switch.state() is None, "what it was released from does not stop it again"
+        orders, _ = await desk.buy("BUSDT", bar=START + 6 * MINUTE)
+        assert orders
+
+    async def test_a_halt_by_hand_keeps_its_reason_when_a_drawdown_comes_too(self, office):
+        desk = office(fraction="0.9", stop_loss="0.5")
+        await desk.buy("AUSDT")
+        desk.desk.switch.pull(halt("holidays", "me"))
+        desk.price("AUSDT", "40")
+        await desk.monitor()
+        assert desk.desk.switch.state().reason == "holidays"
+        desk.desk.switch.release()
+        await desk.monitor()
+        assert desk.desk.switch.state().who == "drawdown"
 
     async def test_six_losses_in_a_row_leave_a_pause(self, office):
         desk = office()

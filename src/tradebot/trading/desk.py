@@ -17,13 +17,25 @@ from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import ImpossibleTransition, MarketError
 from tradebot.market.venue import ZERO, Balance, Broker, Instrument
 from tradebot.trading import entries
+from tradebot.trading.halt import RELEASE, Switch, halt
 from tradebot.trading.journal import Intended, Journal, Judged
 from tradebot.trading.keeper import Keeper
 from tradebot.trading.orders import ENTER, Duty, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
-from tradebot.trading.risk import ABOUT_MONEY, NOTHING, Account, Candidate, Costs, Outlook, Prediction, refused, sized
+from tradebot.trading.risk import (
+    ABOUT_MONEY,
+    NOTHING,
+    Account,
+    Candidate,
+    Costs,
+    Outlook,
+    Prediction,
+    fallen,
+    refused,
+    sized,
+)
 
 __all__ = ["CLOSE", "Desk", "Marks", "Outcome", "Position", "Prediction"]
 
@@ -70,10 +82,11 @@ class Desk:
         self.account = account
         self.doubts: list[str] = []
         """What did not add up at the last `reconcile` or `monitor`, a line each."""
-        self.reckoning = Reckoning(journal, account, quote)
+        self.reckoning = Reckoning(journal, account)
         self._name = settings.venue.name + journal.seal(account)
         self._placement = Placement(broker, journal, clock, account)
-        self._keeper = Keeper(self._placement, clock, settings, instruments)
+        self.switch = Switch(journal.path.parent)
+        self._keeper = Keeper(self._placement, clock, settings, instruments, self.switch)
         self._renew = renew
 
     def positions(self) -> list[Position]:
@@ -116,9 +129,28 @@ class Desk:
             *(self._look_after(position, marks.get(position.symbol)) for position in held.values()),
         )
         self.doubts += [warning for _, warning in sorted(self._keeper.warnings.items())]
-        self.reckoning.look(self.clock.now(), self.positions(), marks)
-        self.reckoning.keep(self.clock.now())
+        moved += [await self._flatten(marks)]
+        self._reckon(marks)
         return [order for orders in moved for order in orders]
+
+    async def _flatten(self, marks: Marks) -> list[Outcome]:
+        """Leave all that is held, if the kill switch wants that."""
+        halted = self.switch.state()
+        if halted is None or not halted.flatten:
+            return []
+        symbols = sorted({position.symbol for position in self.positions()})
+        moved = await to_the_end(*(self.close(symbol, marks) for symbol in symbols))
+        return [order for orders in moved for order in orders]
+
+    def _reckon(self, marks: Marks) -> None:
+        """Bring the record up to date; a drawdown that reaches its limit pulls the kill switch."""
+        now = self.clock.now()
+        record = self.reckoning.look(now, self.positions(), marks)
+        reason = fallen(record, self.settings.risk)
+        if reason and self.switch.state() is None:
+            self.switch.pull(halt(reason, "drawdown"))
+            self.reckoning.level(now)
+        self.reckoning.keep(now)
 
     async def _look_after(self, position: Position, mark: Decimal | None) -> list[Outcome]:
         try:
@@ -229,6 +261,7 @@ class Desk:
             worth=worth_by_coin(held, unresolved, marks),
             record=self.reckoning.look(now, held, marks, equity if balances else None),
             outlook=outlook,
+            halted=f"{halted}; {RELEASE} ends that" if (halted := self.switch.state()) else "",
         )
 
     def _candidate(self, prediction: Prediction, marks: Marks) -> Candidate:

@@ -407,13 +407,6 @@ class Journal:
         later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"
         return [(number, _FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
 
-    def released_since(self, account: str, seq: int) -> list[tuple[int, Released]]:
-        """What a person wrote off after fact number `seq`, each with its own number, in that order."""
-        later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'released' ORDER BY seq"
-        return [
-            (number, _FACTS["released"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))
-        ]
-
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""
         rows = self._db.rows("SELECT trade_id FROM fills WHERE account = ? AND symbol = ?", (account, symbol))

@@ -19,6 +19,7 @@ from tradebot.config import Settings
 from tradebot.market.venue import Balance, Instrument, OrderType
 from tradebot.trading import entries, exits, protection
 from tradebot.trading.exits import Exit
+from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Intended, Journal, Judged, Watched
 from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Duty, Outcome, client_id, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement
@@ -37,7 +38,12 @@ class Keeper:
     """
 
     def __init__(
-        self, placement: Placement, clock: Clock, settings: Settings, instruments: Mapping[str, Instrument]
+        self,
+        placement: Placement,
+        clock: Clock,
+        settings: Settings,
+        instruments: Mapping[str, Instrument],
+        switch: Switch,
     ) -> None:
         self.warnings: dict[str, str] = {}
         self.bare_ms = 0.0
@@ -47,6 +53,7 @@ class Keeper:
         self._venue = settings.venue.name + placement.journal.seal(placement.account)
         self._trading = settings.trading
         self._instruments = instruments
+        self._switch = switch
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def rules(self, position: Position) -> Instrument:
@@ -123,15 +130,16 @@ class Keeper:
     # -- entries
 
     async def _enter_on(self, held: Position, mark: Decimal | None) -> list[Outcome]:
-        """End a limit entry whose time is over, or have it follow the price."""
+        """End a limit entry whose time is over or that is no longer wanted, or have it follow the price."""
         position = self._now(held)
         waiting = [order for order in self._live(held, Duty.ENTRY) if order.type is OrderType.LIMIT]
         if not waiting or position.state is not PositionState.ENTERING:
             return []
-        if not (entries.expired(position, self._clock.now(), self._trading) or self._following(held, mark)):
+        unwanted = self._switch.state() is not None
+        if not (unwanted or entries.expired(position, self._clock.now(), self._trading) or self._following(held, mark)):
             return []
         moved = await self._placement.recall(waiting)
-        if any(not order.settled for order in moved) or (order := self._following(held, mark)) is None:
+        if unwanted or any(not order.settled for order in moved) or (order := self._following(held, mark)) is None:
             return moved
         position = self._now(held)
         name = client_id(self._venue, position.symbol, position.bar_time, ENTER, position.entries + 1)

@@ -20,23 +20,30 @@ STOPS = frozenset({STOP_LOSS, TRAILING_STOP, GUARD_STOP})
 
 
 class Reckoning:
-    """The record of `account`, whose results are in the coin `quote`. Raises `JournalError`."""
+    """The record of `account`. Raises `JournalError`."""
 
-    def __init__(self, journal: Journal, account: str, quote: str) -> None:
-        self._journal, self._account, self._quote = journal, account, quote
+    def __init__(self, journal: Journal, account: str) -> None:
+        self._journal, self._account = journal, account
         self._written = journal.record_of(account)
         self.record = self._written
 
     def look(
         self, now: int, held: Iterable[Position], marks: Mapping[str, Decimal], equity: Decimal | None = None
     ) -> Record:
-        """The record with all fills so far, as of `now` (venue ms); `equity` where the balances were read."""
+        """The record as of `now` (venue ms), with all that is `held`; `equity` where the balances were read.
+
+        A position without a mark counts as worth what it cost.
+        """
+        rows = {position.id: position for position in held}
         record = self._taken_in()
         for identity, last in sorted(record.pending.items(), key=lambda item: item[1].time):
-            position = self._journal.position(self._account, identity)
-            if position is not None and position.state in OVER:
+            position = rows.get(identity) or self._journal.position(self._account, identity)
+            assert position is not None  # it has fills
+            if position.state in OVER and not last.counted:
                 record = record.ended(identity, Ending(position.symbol, last.time, gain(position), last.stopped))
-        worth = sum((each.sign * each.quantity * marks.get(each.symbol, each.entry) for each in held), ZERO)
+            if position.state in GONE:
+                record = record.gone(identity, brought(position))
+        worth = sum((brought(each) + each.sign * each.quantity * _mark(each, marks) for each in rows.values()), ZERO)
         self.record = record.looked(now, worth, equity)
         return self.record
 
@@ -46,15 +53,12 @@ class Reckoning:
             self._write(now)
 
     def _taken_in(self) -> Record:
-        """The record with the fills that have been booked since, and with what a person has written off at cost."""
+        """The record with the fills that have been booked since."""
         record = self.record
-        off = self._journal.released_since(self._account, record.upto)
         for number, fact in self._journal.filled_since(self._account, record.upto):
             order = self._journal.order(self._account, fact.client_id)
             assert order is not None  # a fill is booked for an order only
-            record = record.filled(number, fact.fill, self._quote, order.position, order.intent in STOPS)
-        for number, released in off:
-            record = record.written_off(number, released.cost)
+            record = record.filled(number, fact.fill, order.position, order.intent in STOPS)
         return record
 
     def level(self, now: int) -> None:
@@ -67,9 +71,18 @@ class Reckoning:
         self._written = self.record
 
 
+def brought(position: Position) -> Decimal:
+    """What a position has received less what it has paid, in quote coin, without what it still holds."""
+    return position.sign * (position.proceeds - position.cost)
+
+
 def gain(position: Position) -> Decimal:
-    """What the part of a position that was left has brought, in quote coin, its fees in that coin paid."""
-    return position.sign * (position.proceeds - (position.cost - position.open_cost))
+    """The result of the part of a position that was left."""
+    return brought(position) + position.sign * position.open_cost
+
+
+def _mark(position: Position, marks: Mapping[str, Decimal]) -> Decimal:
+    return marks.get(position.symbol, position.entry)
 
 
 def worth_by_coin(
@@ -80,7 +93,7 @@ def worth_by_coin(
     bases = {}
     for each in held:
         bases[each.id] = each.base
-        worth[each.base] = worth.get(each.base, ZERO) + each.quantity * marks.get(each.symbol, each.entry)
+        worth[each.base] = worth.get(each.base, ZERO) + each.quantity * _mark(each, marks)
     for order in orders:
         if order.intent == ENTER and (base := bases.get(order.position)):
             worth[base] += (order.quantity - order.executed) * order.price

@@ -16,8 +16,8 @@ NOON = 1_516_406_400_000 // DAY * DAY + DAY // 2
 D = Decimal
 
 
-def fill(side: Side, price: str, quantity: str = "1", fee: str = "0", asset: str = "USDT", time: int = NOON) -> Fill:
-    return Fill(1, "XUSDT", 1, side, D(price), D(quantity), D(fee), asset, time)
+def fill(time: int) -> Fill:
+    return Fill(1, "XUSDT", 1, Side.SELL, D(1), D(1), D(0), "USDT", time)
 
 
 def seen(*totals: int, equity: int = 1000, start: int = NOON) -> Record:
@@ -28,16 +28,13 @@ def seen(*totals: int, equity: int = 1000, start: int = NOON) -> Record:
     return record
 
 
-class TestCash:
-    def test_is_what_fills_paid_and_received_with_fees_in_that_coin(self):
-        record = Record().filled(1, fill(Side.BUY, "100", "2", "0.5"), "USDT", "a", False)
-        assert record.cash == D("-200.5")
-        record = record.filled(2, fill(Side.SELL, "110", "2", "0.5"), "USDT", "a", False)
-        assert record.cash == 19
-        assert record.filled(3, fill(Side.SELL, "1", "1", "7", "BNB"), "USDT", "a", False).cash == 20
-        assert record.upto == 2
+class TestResults:
+    def test_are_what_is_gone_and_what_is_held(self):
+        record = Record().looked(NOON, D(7)).gone("a", D(12))
+        assert (record.closed, record.total) == (12, 7), "as of the last look"
+        assert record.looked(NOON, D(3)).total == 15
 
-    def test_is_no_gain_when_money_is_brought_in_and_no_loss_when_it_is_taken_out(self):
+    def test_are_no_gain_when_money_is_brought_in_and_no_loss_when_it_is_taken_out(self):
         record = seen(0).looked(NOON + DAY // 4, D(0), D(5))
         assert (record.today, record.drawdown, record.equity) == (0, 0, 5)
 
@@ -98,11 +95,13 @@ class TestEndings:
         assert record.bad == ({"XUSDT": 7} if bad else {})
         assert record.last_bad == (7 if bad else 0)
 
-    def test_a_position_is_pending_from_its_fill_to_its_end(self):
-        record = Record().filled(1, fill(Side.BUY, "1"), "USDT", "a", False)
-        record = record.filled(2, fill(Side.SELL, "1", time=NOON + 1), "USDT", "a", True)
-        assert record.pending == {"a": Last(NOON + 1, True)}
-        assert record.ended("a", Ending("XUSDT", 7, D(1))).pending == {}
+    def test_a_position_is_pending_from_its_fill_until_it_is_gone_and_its_end_counted_once(self):
+        record = Record().filled(1, fill(NOON), "a", False).filled(2, fill(NOON + 1), "a", True)
+        assert (record.pending, record.upto) == ({"a": Last(NOON + 1, True)}, 2)
+        record = record.ended("a", Ending("XUSDT", 7, D(-1)))
+        assert record.pending["a"].counted
+        assert record.filled(3, fill(NOON + 2), "a", False).pending["a"].counted
+        assert record.gone("a", D(-1)).pending == {}
 
 
 class TestWritingDown:

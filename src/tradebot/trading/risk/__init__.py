@@ -5,7 +5,7 @@ judge the prediction, the venue and the money, `limits` exposure and losses; `si
 it is pure: the desk gathers what they look at once a cycle.
 """
 
-from tradebot.trading.risk import limits as limits  # registers its rules
+from tradebot.trading.risk.limits import fallen
 from tradebot.trading.risk.outlook import NOTHING, Outlook
 from tradebot.trading.risk.record import Record
 from tradebot.trading.risk.rules import ABOUT_MONEY, RULES, refused
@@ -14,5 +14,5 @@ from tradebot.trading.risk.view import Account, Candidate, Costs, Prediction
 
 __all__ = [
     "ABOUT_MONEY", "NOTHING", "RULES", "SIZES", "Account", "Candidate", "Costs", "Outlook", "Prediction", "Record",
-    "budget", "needs_spreads", "refused", "sized",
+    "budget", "fallen", "needs_spreads", "refused", "sized",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""What the past has brought: a projection of the journal's fills, and of the prices that were seen.
+"""What the past has brought: a projection of the journal, and of the prices that were seen.
 
-Results are cash flows: what fills paid and received in quote coin, plus what is held at its mark. So
+Results are those of positions: what they received less what they paid, and what is held at its mark. So
 deposits and withdrawals are no gains and no losses. Amounts are quote coin, times venue UTC ms.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from tradebot.clock import DAY
-from tradebot.market.venue import ZERO, Fill, Side
+from tradebot.market.venue import ZERO, Fill
 
 NEW_PEAK = Decimal("0.001")
 """Share of the equity by which a peak must be higher to be written down: what a lost process may forget of it."""
@@ -34,26 +34,27 @@ class Ending:
 
 @dataclass(frozen=True)
 class Last:
-    """The last fill of a position that may not be over yet, and whether a stop caused it."""
+    """The last fill of a position that is not gone yet, whether a stop caused it, and whether its end is counted."""
 
     time: int
     stopped: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True)
 class Record:
     """The past in figures.
 
-    `cash` is what all fills together paid (negative) and received; `total` that and what was held at the
-    last look, `peak` the most that `total` ever was. `equity` is as of the last look at the balances,
-    carried on by `total` since (0: not known yet). `opened` is `total` at the first look of the UTC day
-    number `day`, and `opened_equity` the equity then. `losses` counts those in a row, `bad` holds
-    the time of the last loss or stop by symbol, `pending` the positions that may not be over yet. `upto` is the
-    number of the last fact that is in it.
+    `closed` is what all positions together have brought that are gone; `total` that and what the others have
+    brought so far, at their marks of the last look; `peak` the most that `total` ever was. `equity` is as of
+    the last look at the balances, carried on by `total` since (0: not known yet). `opened` is `total` at the
+    first look of the UTC day number `day`, and `opened_equity` the equity then. `losses` counts those in a
+    row, `bad` holds the time of the last loss or stop by symbol, `pending` the positions with fills that are
+    not gone yet. `upto` is the number of the last fact that is in it.
     """
 
     upto: int = 0
-    cash: Decimal = ZERO
+    closed: Decimal = ZERO
     total: Decimal = ZERO
     peak: Decimal = ZERO
     equity: Decimal = ZERO
@@ -86,19 +87,14 @@ class Record:
         """When the last loss or stop was, of any symbol; 0: never."""
         return max(self.bad.values(), default=0)
 
-    def filled(self, seq: int, fill: Fill, quote: str, position: str, stopped: bool) -> Record:
-        """With one more fill, of fact number `seq`; `position` is pending until it has ended."""
-        way = 1 if fill.side is Side.BUY else -1
-        paid = way * fill.quantity * fill.price + (fill.fee if fill.fee_asset == quote else ZERO)
-        pending = {**self.pending, position: Last(fill.time, stopped)}
-        return replace(self, upto=seq, cash=self.cash - paid, pending=pending)
-
-    def written_off(self, seq: int, cost: Decimal) -> Record:
-        """With coins written off, by fact number `seq`, that had cost so much: neither gain nor loss."""
-        return replace(self, upto=max(seq, self.upto), cash=self.cash + cost)
+    def filled(self, seq: int, fill: Fill, position: str, stopped: bool) -> Record:
+        """With one more fill, of fact number `seq`; `position` is pending until it is gone."""
+        before = self.pending.get(position)
+        last = Last(fill.time, stopped, before is not None and before.counted)
+        return replace(self, upto=seq, pending={**self.pending, position: last})
 
     def ended(self, position: str, ending: Ending) -> Record:
-        """With one more position that is over."""
+        """With the end of a pending position counted."""
         loss, symbol = ending.result < 0, ending.symbol
         bad = {**self.bad, symbol: max(ending.time, self.bad.get(symbol, 0))} if ending.bad else self.bad
         return replace(
@@ -106,12 +102,17 @@ class Record:
             losses=self.losses + 1 if loss else 0,
             last_loss=ending.time if loss else self.last_loss,
             bad=bad,
-            pending={each: last for each, last in self.pending.items() if each != position},
+            pending={**self.pending, position: Last(ending.time, ending.stopped, counted=True)},
         )
 
+    def gone(self, position: str, brought: Decimal) -> Record:
+        """With what a pending position has brought in all: nothing is left of it."""
+        pending = {each: last for each, last in self.pending.items() if each != position}
+        return replace(self, closed=self.closed + brought, pending=pending)
+
     def looked(self, now: int, held: Decimal, equity: Decimal | None = None) -> Record:
-        """As of now, with what is held worth `held`; `equity` where the balances were read too."""
-        total, day = self.cash + held, now // DAY
+        """As of now, where what is held has brought `held` by now; `equity` where the balances were read too."""
+        total, day = self.closed + held, now // DAY
         carried = self.equity + total - self.total if self.equity else ZERO
         seen = replace(self, total=total, equity=carried if equity is None else equity, peak=max(self.peak, total))
         if day != self.day or not self.opened_equity:

@@ -17,7 +17,7 @@ from tradebot.marks import MarkBoard
 from tradebot.pipeline import Look, Pipeline
 from tradebot.trading.desk import Desk, Prediction
 from tradebot.trading.reconcile import Reconciliation
-from tradebot.trading.risk import NOTHING, Outlook, needs_spreads
+from tradebot.trading.risk import Outlook, needs_spreads
 
 
 class Admission:
@@ -25,6 +25,8 @@ class Admission:
 
     def __init__(self, pipeline: Pipeline, desk: Desk, marks: MarkBoard, reconciliation: Reconciliation) -> None:
         self._pipeline, self._desk, self._marks, self._reconciliation = pipeline, desk, marks, reconciliation
+        self.clock_doubt = ""
+        """Why the venue's clock cannot be relied on; entries wait while there is a reason."""
         self._session = pipeline.session
         self._step = interval_ms(pipeline.intervals[0])
         self._longest = pipeline.settings.run.max_bar_age_s * SECOND or self._step
@@ -36,7 +38,7 @@ class Admission:
         left = [each for each in predictions if each.symbol not in refused]
         if not left:
             return
-        threshold, outlook = cycle.look.threshold if cycle.look else math.inf, _outlook(cycle.look)
+        threshold, outlook = cycle.look.threshold if cycle.look else math.inf, self._outlook(cycle.look)
         old, wide = self._marks.asked < cycle.started, needs_spreads(self._pipeline.settings.risk)
         if (old or wide) and self._desk.hopeful(left, cycle.marks, threshold, outlook):
             cycle.marks = await self._marks.ask() if old else cycle.marks
@@ -64,7 +66,6 @@ class Admission:
             return {}
         return {symbol: Decimal(str(spread(ticker))) for symbol, ticker in tickers.items()}
 
-
-def _outlook(look: Look | None) -> Outlook:
-    """What the look's bars say about risk."""
-    return Outlook(look.analysis.features.panels) if look and look.analysis else NOTHING
+    def _outlook(self, look: Look | None) -> Outlook:
+        """What the look's bars and the clock say about risk."""
+        return Outlook(look.analysis.features.panels if look and look.analysis else (), clock_doubt=self.clock_doubt)

@@ -244,6 +244,7 @@ class Loop:
         if self.session.remote and not self.session.stands_still:
             await self.session.clock.sleep_until(due - LOOK_AHEAD)
             warnings = await self._measure()
+            self.admission.clock_doubt = next(iter(warnings), "")
             due = min(due, self.session.clock.now() // self.every * self.every + self.every)
         await (self.guard.keep_until(due) if self.session.stands_still else self.session.clock.sleep_until(due))
         return (self.session.clock.now() - due) // self.every, warnings

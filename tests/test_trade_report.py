@@ -35,6 +35,27 @@ def shown(kind: str, document: dict[str, Any]) -> str:
     return out.getvalue()
 
 
+HALT = {"reason": "weekend [bold]", "who": "me@here", "since": 1_516_406_400_000, "flatten": False}
+STOPPED = "STOPPED since 2018-01-20 00:00:00 UTC by me@here: weekend [bold]"
+
+
+def test_positions_say_first_that_the_kill_switch_is_on() -> None:
+    document = {"account": "sim-paper", "halt": HALT, "positions": [], "external": [], "doubts": []}
+    first, second, *_ = shown("positions", document).splitlines()
+    assert first == STOPPED
+    assert second == "nothing is entered until `tradebot stop --release`"
+
+
+def test_stop_shows_what_is_in_force_what_was_closed_and_what_was_released() -> None:
+    assert STOPPED in shown("stop", {"halt": HALT})
+    flat = {"halt": HALT, "orders": [], "positions": [POSITION], "warnings": ["no answer"]}
+    assert "Still held (1)" in shown("stop", flat)
+    assert "warning: no answer" in shown("stop", flat)
+    assert shown("stop", {"halt": None, "released": HALT}).startswith("entries are allowed again; was STOPPED since")
+    assert shown("stop", {"halt": None, "released": None}) == "was not stopped\n"
+    assert "STOPPED by unknown: x" in shown("stop", {"halt": {**HALT, "who": "unknown", "since": 0, "reason": "x"}})
+
+
 def test_positions_show_what_others_do_and_what_is_in_doubt() -> None:
     nothing = {"account": "sim-paper", "positions": [], "external": [], "doubts": []}
     assert shown("positions", nothing).strip() == "Positions of sim-paper: none"

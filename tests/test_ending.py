@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -25,6 +27,24 @@ def test_asynchronous_work_is_cancelled_and_cleans_up(number: int) -> None:
     with pytest.raises(Ended) as ended:
         finish(work())
     assert (ended.value.code, cleaned) == (128 + number, [True])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_work_that_never_returns_is_ended_all_the_same(number: int) -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from tradebot import ending; ending.STUCK_S = 0.1\n"
+        "async def work():\n    print('begun', flush=True)\n    while True: pass\n"
+        "ending.finish(work())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(number)
+        try:
+            assert process.wait(timeout=20) == 128 + number
+        finally:
+            process.kill()
 
 
 def test_work_that_ends_by_itself_gives_its_result() -> None:

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
+STUCK_S = 3.0
 
 
 class Ended(BaseException):
@@ -18,7 +20,10 @@ class Ended(BaseException):
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` to its end; on Ctrl-C or SIGTERM cancel it, let it clean up and raise `Ended`."""
+    """Run `work` to its end; on Ctrl-C or SIGTERM cancel it, let it clean up and raise `Ended`.
+
+    Work that is stuck in a function, and so cannot be cancelled, is ended after `STUCK_S`.
+    """
     import asyncio
 
     received: list[int] = []
@@ -27,15 +32,26 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
 
-        def stop(number: int) -> None:
+        def stop(number: int, _: object) -> None:
             if received:  # asked twice: whoever asks no longer wants to wait
                 os._exit(128 + number)
             received.append(number)
+            stuck = threading.Timer(STUCK_S, os._exit, (128 + number,))
+            stuck.daemon = True
+            stuck.start()
+            loop.call_soon_threadsafe(heard, stuck)
+
+        def heard(stuck: threading.Timer) -> None:
+            stuck.cancel()
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
-        return await task
+        # Not the loop's own handlers: those wait for a strategy that never returns.
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return await task
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     try:
         import uvloop

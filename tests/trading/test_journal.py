@@ -15,8 +15,19 @@ from pathlib import Path
 import pytest
 
 from tradebot.errors import ImpossibleTransition, JournalError
-from tradebot.market.venue import Fill, Side
-from tradebot.trading.journal import SCHEMA, Audited, Filled, Identified, Intended, Journal, Judged, Released
+from tradebot.market.venue import Fill, OrderType, Side
+from tradebot.trading.journal import (
+    APPLICATION,
+    SCHEMA,
+    Audited,
+    Filled,
+    Identified,
+    Intended,
+    Journal,
+    Judged,
+    Released,
+    Watched,
+)
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
 
@@ -97,6 +108,26 @@ class TestRecording:
         assert [order.state for order in journal.unresolved(ACCOUNT)] == [OrderState.INTENDED]
         assert journal.unresolved("binance-paper") == []
         assert journal.accounts() == ["binance-paper", ACCOUNT]
+
+    def test_follows_prices_and_orders_that_protect_and_finds_them_by_position(self, journal):
+        stop = replace(
+            intended().order, client_id="tb-s", intent="guard-stop", side=Side.SELL, type=OrderType.STOP_LOSS,
+            stop_price=Decimal(98), pair="tb-l",
+        )  # fmt: skip
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(1), filled(2), DONE)
+        journal.record(ACCOUNT, 6, Intended(stop, (journal.positions(ACCOUNT)[0].guarding(),)))
+        journal.record(ACCOUNT, 7, Moved("tb-s", OrderEvent.SEND), Moved("tb-s", OrderEvent.ACCEPT, list_id=3))
+        journal.record(ACCOUNT, 8, Watched("tb-1", Decimal(120), Decimal(110)), Moved("tb-s", OrderEvent.RECALL))
+        (live,) = journal.live(ACCOUNT, "tb-1")
+        assert (live.state, live.list_id, live.stop_price) == (OrderState.CANCELING, 3, 98)
+        assert [order.client_id for order in journal.orders_of(ACCOUNT, "tb-1")] == ["tb-1", "tb-s"]
+        held = journal.position(ACCOUNT, "tb-1")
+        assert held is not None
+        assert (held.state, held.best, held.stop, held.guards) == (PositionState.OPEN, 120, 110, 1)
+        assert journal.position(ACCOUNT, "tb-9") is None
+        before = journal.rows()
+        journal.rebuild()
+        assert journal.rows() == before
 
     def test_knows_which_orders_were_ever_intended(self, journal):
         journal.record(ACCOUNT, 5, intended())
@@ -224,6 +255,48 @@ class TestTheFile:
         with Journal(path) as new:
             assert new._db.execute("SELECT count(*) FROM later").fetchone() == (0,)
             assert len(new.positions(ACCOUNT)) == 1
+
+    def test_of_the_first_version_is_read_and_its_rows_are_made_anew(self, tmp_path):
+        """Files of before know nothing of stops at the venue; what they hold is kept to the last digit."""
+        path = tmp_path / "state.db"
+        order = (
+            '{"client_id":"tb-1","symbol":"XUSDT","side":"BUY","quantity":"5","price":"100","intent":"enter",'
+            '"bar_time":0,"created":5,"position":"tb-1","type":"MARKET","state":"INTENDED","order_id":null,'
+            '"executed":"0","quote_executed":"0","fees":{},"doubted":0,"missed":0,"reason":""}'
+        )
+        position = (
+            '{"id":"tb-1","symbol":"XUSDT","base":"X","quote":"USDT","side":"BUY","bar_time":0,"opened":5,"until":9,'
+            '"stop_share":"0.02","target_share":"0.02","state":"entering","quantity":"0","bought":"0","cost":"0",'
+            '"proceeds":"0","stop":"0","target":"0","exits":0}'
+        )
+        moved = '{"client_id":"tb-1","event":"%s","reason":"","order_id":7,"executed":"%s","quote_executed":"%s"}'
+        fill = (
+            '{"client_id":"tb-1","fill":{"trade_id":1,"symbol":"XUSDT","order_id":7,"side":"BUY","price":"100",'
+            '"quantity":"5","fee":"0.005","fee_asset":"X","time":6,"maker":false}}'
+        )
+        events = [
+            ("intended", f'{{"order":{order},"positions":[{position}]}}'),
+            ("moved", moved % ("send", 0, 0)),
+            ("moved", moved % ("outcome unknown", 0, 0)),
+            ("filled", fill),
+            ("moved", moved % ("filled", 5, 500)),
+        ]
+        with sqlite3.connect(path) as db:
+            for statement in SCHEMA[0]:
+                db.execute(statement)
+            db.executemany("INSERT INTO events (account, time, kind, body) VALUES ('sim-paper', 5, ?, ?)", events)
+            db.execute("INSERT INTO orders VALUES ('sim-paper', 'tb-1', 'XUSDT', 1, ?)", (order,))
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.execute("PRAGMA user_version = 1")
+        db.close()
+        with Journal(path) as journal:
+            found, held = journal.order(ACCOUNT, "tb-1"), journal.positions(ACCOUNT)[0]
+            assert found is not None
+            assert (found.state, found.executed, found.pair) == (OrderState.FILLED, 5, "")
+            assert (held.state, held.quantity, held.guards) == (PositionState.OPEN, Decimal("4.995"), 0)
+            before = journal.rows()
+            journal.rebuild()
+            assert journal.rows() == before
 
     def test_in_a_folder_that_is_not_there_is_an_error(self, tmp_path):
         with pytest.raises(JournalError, match="nowhere"):

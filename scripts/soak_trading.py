@@ -1,4 +1,4 @@
-"""Orders and positions under every fault that is known: `python scripts/soak_trading.py [--runs N] [--seed N]`.
+"""Orders and positions under every fault that is known: `python scripts/soak_trading.py [--runs N] [--seed N] [--day]`.
 
 A desk trades three symbols at the simulated exchange, in process, for 20 cycles of a stepped clock. Prices
 wander, requests of orders and of the account meet faults, somebody else on the account takes orders
@@ -12,6 +12,9 @@ more apart, in which the venue answered everything and nobody died. In the end t
 within four more cycles the journal must agree with the exchange to the last digit: trades, positions
 and money; its rows must follow from its facts. Anything else, or an error that is none of ours, ends
 it with 6 and names the run.
+
+With --day each run is a day of 1,440 cycles in which one request in twenty goes wrong and nobody dies. In
+the end equity, at marks of one instant, and realised results are what the exchange's balances say.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -48,10 +51,13 @@ from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import quantize, refusal
 from tradebot.trading.positions import PositionState
+from tradebot.trading.results import results
 from tradebot.trading.risk import Prediction
 
 D = Decimal
 CYCLES, QUIET = 20, 4
+DAY, DAY_RATE = 1_440, 0.05
+RECKLESS = {"daily_loss": 0, "drawdown": 0, "max_losses": 0, "cool_down_s": 60}
 BARE = 2  # cycles without a stop that are allowed
 START = 1_516_406_400_000  # 2018-01-20
 THEIRS = D(7)  # of each coin, held by somebody else on the account
@@ -189,10 +195,14 @@ class World:
     def wander(self) -> None:
         """Time goes on, and prices with it."""
         passed = self.luck.choice((MINUTE, MINUTE, MINUTE, 5 * SECOND, 5 * MINUTE))
+        self.drift(passed, 0.012)
+
+    def drift(self, passed: int, width: float) -> None:
+        """So many venue ms go by, in which prices change by such a share."""
         self.whole = passed >= MINUTE
         self.clock.advance(self.clock.now() + passed)
         for symbol, rules in self.rules.items():
-            move = D(str(round(self.luck.gauss(0, 0.012), 4)))
+            move = D(str(round(self.luck.gauss(0, width), 4)))
             self.marks[symbol] = max(rules.tick, (self.marks[symbol] * (1 + move)).quantize(rules.tick))
         self.source.mark(self.marks)
 
@@ -220,6 +230,11 @@ class World:
             self.reaper.left = self.luck.randrange(40)
         self.story.lines.append(f"{self.clock.now()}: {specs}, dies after {self.reaper.left}, {self.marks}")
 
+    def trouble(self) -> None:
+        """One request in twenty goes wrong, in whatever way; some ways are for some kinds of requests only."""
+        rate = 1.5 * DAY_RATE / len(SPECS)
+        self.plan.replace([parse_spec(f"{spec} rate={rate}") for spec in SPECS], seed=self.luck.randrange(2**32))
+
     async def cycle(self) -> None:
         """What the loop does once a minute."""
         try:
@@ -240,7 +255,7 @@ class World:
 
     def ours(self, symbol: str) -> list[Entry]:
         """What the exchange has of us."""
-        return [e for e in self.exchange.orders(Slice(symbol, limit=1000)) if e.client_id.startswith("tb-")]
+        return [e for e in self.exchange.orders(Slice(symbol, limit=100_000)) if e.client_id.startswith("tb-")]
 
     def judge(self) -> None:
         """What holds at any time."""
@@ -285,7 +300,7 @@ class World:
             if held != there:
                 raise Regression(f"{symbol}: {held} by the journal, {there} by the exchange")
             numbers = {order.order_id for order in self.ours(symbol)}
-            trades = {f.trade_id for f in self.exchange.trades(Slice(symbol, limit=1000)) if f.order_id in numbers}
+            trades = {f.trade_id for f in self.exchange.trades(Slice(symbol, limit=100_000)) if f.order_id in numbers}
             if journal.booked(ACCOUNT, symbol) != trades:
                 raise Regression(f"{symbol}: trades are lost or booked twice")
         every = journal.positions(ACCOUNT) + journal.history(ACCOUNT)
@@ -302,18 +317,61 @@ class World:
         if journal.rows() != rows:
             raise Regression("the rows do not follow from the facts")
 
+    def balance(self) -> None:
+        """Equity and realised results are what the exchange's balances say, to the last digit."""
+        journal, there = self.journal, self.exchange.balances()
+        assert journal is not None
+        held = journal.positions(ACCOUNT)
+        ours = sum((p.proceeds - p.cost for p in [*held, *journal.history(ACCOUNT)]), D(10_000))
+        ours += sum((p.quantity * self.marks[p.symbol] for p in held), ZERO)
+        coins = sum(((there[r.base].total - THEIRS) * self.marks[s] for s, r in self.rules.items()), ZERO)
+        if ours != there["USDT"].total + coins:
+            raise Regression(f"an equity of {ours} by the journal, {there['USDT'].total + coins} by the exchange")
+        if left := [p for p in held if p.state is not PositionState.DUST]:
+            self.story.counts["days that ended with positions"] += bool(left)
+            return
+        realized = sum((each.realized for each in results(journal, ACCOUNT)), ZERO)
+        if realized - sum((p.open_cost for p in held), ZERO) != there["USDT"].total - 10_000:
+            raise Regression(f"{realized} realised by the journal, {there['USDT'].total - 10_000} by the exchange")
+        self.story.counts["results"] += len(results(journal, ACCOUNT))
 
-async def live(folder: Path, seed: int) -> Story:
+
+async def twenty_cycles(world: World) -> None:
+    """Faults, orders and deaths."""
+    for _ in range(CYCLES):
+        world.wander()
+        world.mischief()
+        await world.cycle()
+        world.judge()
+    await world.settle()
+    world.agree()
+
+
+async def day(world: World, cycles: int = DAY) -> None:
+    """Faults and orders, minute by minute, however much is lost; in the end all is closed."""
+    world.settings = Settings.model_validate({"trading": world.settings.trading.model_dump(), "risk": RECKLESS})
+    world.begin()
+    for _ in range(cycles):
+        world.drift(MINUTE, 0.004)
+        world.trouble()
+        await world.cycle()
+        world.story.counts["faults"] += len(world.plan.hits)
+        world.story.counts["requests"] += world.plan.requests
+        world.judge()
+    await world.settle()
+    world.agree()
+    world.balance()
+    for symbol in SYMBOLS:
+        await world.desk.close(symbol, world.marks)
+    world.agree()
+    world.balance()
+
+
+async def live(folder: Path, seed: int, tale: Callable[[World], Awaitable[None]] = twenty_cycles) -> Story:
     """One run; `Regression` if anything is not as it must be."""
     world = World(folder, seed)
     try:
-        for _ in range(CYCLES):
-            world.wander()
-            world.mischief()
-            await world.cycle()
-            world.judge()
-        await world.settle()
-        world.agree()
+        await tale(world)
     except (Regression, TradebotError, ArithmeticError, LookupError, MarketError) as error:
         raise Regression(
             f"run {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.story.lines[-4:])
@@ -332,17 +390,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2_000, help="how many runs of 20 cycles")
     parser.add_argument("--seed", type=int, default=0, help="number of the first run")
+    parser.add_argument("--day", action="store_true", help="each run is a day of one-minute cycles")
     asked = parser.parse_args()
+    tale = day if asked.day else twenty_cycles
     counts: Counter[str] = Counter()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(asked.runs):
             try:
-                counts += asyncio.run(live(Path(folder), asked.seed + number)).counts
+                counts += asyncio.run(live(Path(folder), asked.seed + number, tale)).counts
             except Regression as error:
                 print(error, file=sys.stderr)
                 return error.exit_code
-            if (number + 1) % 100 == 0:
+            if asked.day or (number + 1) % 100 == 0:
                 print(f"{number + 1} runs, {time.monotonic() - begun:.0f} s", flush=True)
     for what, often in sorted(counts.items()):
         print(f"  {what}: {often}")

@@ -81,11 +81,10 @@ def bench(
     times: Times = False,
 ) -> None:
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50,200"""
-    from tradebot.bench import Workload, baseline, timeline
+    from tradebot.bench import baseline, timeline
 
     first, *further = sizes(symbols or ("200" if full else "30"))
-    latency, cycles = latency if latency is not None else 50.0 if full else 20.0, cycles or (3 if full else 5)
-    workload = Workload(first, settings.market.intervals, bars, latency, settings.venue.connections, cycles)
+    workload = _workload(settings, first, bars, latency, cycles, full)
     share = baseline.share(limit)
     before = baseline.load(against, asdict(workload)) if against else None
     if picture:
@@ -93,8 +92,7 @@ def bench(
     found = _measured(settings, terminal, workload, further)
     document = found.document
     if full:
-        other = replace(workload, bars=200, cycles=2)
-        document["also"] = [_measured(settings, terminal, other, ()).document]
+        document["also"] = [_measured(settings, terminal, replace(workload, bars=200, cycles=2), ()).document]
     if before:
         _compare(document, before, share, times, lambda: _measured(settings, terminal, workload, ()).document)
     if save:
@@ -104,6 +102,19 @@ def bench(
     terminal.emit("bench", document if terminal.json else document | {"strips": found.strips})
     if document["regressions"]:
         raise Regression(_told(document, f"{against}", share))
+
+
+def _workload(  # noqa: PLR0913, PLR0917
+    settings: "Settings", symbols: int, bars: int, latency: float | None, cycles: int | None, full: bool
+) -> "Workload":
+    """What is not given is as small as shows something, or with `full` as large as the design asks."""
+    from tradebot.bench import Workload
+
+    usual = (50.0, 3) if full else (20.0, 5)
+    return Workload(
+        symbols, settings.market.intervals, bars, usual[0] if latency is None else latency,
+        settings.venue.connections, cycles or usual[1],
+    )  # fmt: skip
 
 
 def _compare(

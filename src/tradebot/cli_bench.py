@@ -104,7 +104,7 @@ def bench(
         raise Regression(_told(document, f"{against}", share))
 
 
-def _workload(  # noqa: PLR0913, PLR0917
+def _workload(  # noqa: PLR0917
     settings: "Settings", symbols: int, bars: int, latency: float | None, cycles: int | None, full: bool
 ) -> "Workload":
     """What is not given is as small as shows something, or with `full` as large as the design asks."""

@@ -93,4 +93,5 @@ async def test_market_data_of_a_venue_needs_neither_the_simulated_exchange_nor_l
 def test_a_cycle_imports_neither_pandas_nor_what_trains(tmp_path: Path) -> None:
     loaded = loaded_by(f"['run', '--once', '--json', '--data-dir', '{tmp_path}']")
     assert "onnxruntime" in loaded
-    assert not loaded & {"pandas", "xgboost", "sklearn", "scipy", "onnxmltools", "onnx", "ccxt"}
+    heavy = {"pandas", "xgboost", "sklearn", "scipy", "onnxmltools", "onnx", "ccxt", "matplotlib", "pyarrow"}
+    assert not loaded & heavy

@@ -261,8 +261,9 @@ class Pipeline:
     async def _conclude(self, look: Look, parts: Sequence[tuple[tuple[Panel, ...], tuple[Floats, ...]]]) -> None:
         """Put the batches together in the universe's order, whatever order they came in."""
         panels = [joined([batch[i] for batch, _ in parts], look.universe.symbols) for i in range(len(self.intervals))]
-        names = [symbol for batch, _ in parts for symbol in batch[0].symbols]
-        order = [names.index(symbol) for symbol in panels[0].symbols]
+        names = (symbol for batch, _ in parts for symbol in batch[0].symbols)
+        place = {symbol: row for row, symbol in enumerate(names)}
+        order = [place[symbol] for symbol in panels[0].symbols]
         own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
         features = featured(panels, own)
         scores, deadly = await plugins.scores(self.pool, self.strategy, features)

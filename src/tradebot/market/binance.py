@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
-from tradebot.clock import DAY, Clock, wall_ms
+from tradebot.clock import Clock, wall_ms
 from tradebot.errors import (
     BadReply,
     MarketError,
@@ -103,7 +103,7 @@ class BinanceClient(Line, Feed, Broker):
             self.budget.heard(self._clock.now() - wall_ms(), own_time=self.sim_clock in OWN_TIME)
             return server
 
-        return await self._read("time", _json(synced))
+        return await self._read("time", read_json(synced))
 
     async def instruments(self) -> Mapping[str, Instrument]:
         """All symbols with their rules; the venue's own limits are taken over."""
@@ -112,15 +112,15 @@ class BinanceClient(Line, Feed, Broker):
             self.budget.learn(wire.limits(reply))
             return wire.instruments(reply)
 
-        return await self._read("instruments", _json(rules))
+        return await self._read("instruments", read_json(rules))
 
     async def tickers(self) -> Mapping[str, Ticker]:
         """24 h statistics of all symbols."""
-        return await self._read("tickers", _json(wire.tickers))
+        return await self._read("tickers", read_json(wire.tickers))
 
     async def prices(self) -> Mapping[str, Decimal]:
         """Last price of all symbols."""
-        return await self._read("prices", _json(wire.prices))
+        return await self._read("prices", read_json(wire.prices))
 
     async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
         """Up to `limit` bars (and the venue's own most) from open time `start` on, or the newest if None."""
@@ -135,16 +135,16 @@ class BinanceClient(Line, Feed, Broker):
 
     async def balances(self) -> Mapping[str, Balance]:
         """What is held, by asset; assets of which there is nothing are left out."""
-        return await self._read("balances", _json(wire.balances))
+        return await self._read("balances", read_json(wire.balances))
 
     async def holder(self) -> Holder:
         """Whose account it is, with its balances."""
-        return await self._read("balances", _json(read_holder))
+        return await self._read("balances", read_json(read_holder))
 
     async def key_rights(self) -> KeyRights | None:
         """What our key may do; None where the venue does not tell, as testnets do not."""
         try:
-            return await self._read("rights", _json(read_rights))
+            return await self._read("rights", read_json(read_rights))
         except VenueRejected as refusal:
             if refusal.status == NO_SUCH_PATH:
                 return None
@@ -175,7 +175,7 @@ class BinanceClient(Line, Feed, Broker):
         """The order as it is now; None if the venue does not know it, which is no proof right after sending."""
         parameters = [("symbol", symbol), ("origClientOrderId", client_id)]
         try:
-            return await self._read("order", _json(wire.order_report), parameters)
+            return await self._read("order", read_json(wire.order_report), parameters)
         except VenueRejected as error:
             if error.code == failures.UNKNOWN_ORDER:
                 return None
@@ -183,23 +183,23 @@ class BinanceClient(Line, Feed, Broker):
 
     async def open_orders(self) -> list[OrderReport]:
         """All orders that can still be filled, of all symbols."""
-        return await self._read("open_orders", _json(wire.order_reports))
+        return await self._read("open_orders", read_json(wire.order_reports))
 
     async def trades(self, symbol: str, since: int) -> list[Fill]:
         """Fills of a symbol from `since` (UTC ms) on, oldest first."""
         found: dict[int, Fill] = {}
-        start, now = since, self._clock.now()
+        start, now, window = since, self._clock.now(), self.profile.trades_window
         while start <= max(now, since):
-            # The venue wants bounds at most a day apart; a full page is followed by id instead.
-            bounds = {"startTime": start, "endTime": start + DAY - 1}
-            page = await self._read("trades", _json(wire.fills), [("symbol", symbol), *bounds.items(), ("limit", PAGE)])
+            # The venue wants bounds not too far apart; a full page is followed by id instead.
+            bounds: Parameters = [("startTime", start), ("endTime", start + window - 1), ("limit", PAGE)]
+            page = await self._read("trades", read_json(wire.fills), [("symbol", symbol), *bounds])
             found |= {fill.trade_id: fill for fill in page}
             while len(page) == PAGE:
                 follow: Parameters = [("symbol", symbol), ("fromId", page[-1].trade_id + 1), ("limit", PAGE)]
-                page = await self._read("trades", _json(wire.fills), follow)
+                page = await self._read("trades", read_json(wire.fills), follow)
                 found |= {fill.trade_id: fill for fill in page}
                 start = now
-            start += DAY
+            start += window
         return sorted(found.values(), key=lambda fill: (fill.time, fill.trade_id))
 
     # --- the simulated venue's own
@@ -292,7 +292,8 @@ class BinanceClient(Line, Feed, Broker):
             raise BadReply(f"{self.where}: {error}") from None
 
 
-def _json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:
+def read_json(parse: Callable[[Any], T]) -> Callable[[bytes], T]:
+    """`parse` for the body of a reply."""
     return lambda raw: parse(wire.parsed(raw))
 
 

@@ -111,11 +111,11 @@ def rules_in(body: Any) -> dict[str, Instrument]:
         return numbers[text]
 
     found = {}
-    for symbol, base, quote, status, spot, *bounds in body["rows"]:
+    for symbol, base, quote, status, spot, contract, *bounds in body["rows"]:
         words = all(type(word) is str for word in (symbol, base, quote, status))
-        if not words or type(spot) is not bool or len(bounds) != len(_COLUMNS) - 5:
+        if not words or {type(spot), type(contract)} != {bool} or len(bounds) != len(_COLUMNS) - 6:
             raise ValueError(f"{symbol} is not a symbol")
-        found[symbol] = Instrument(symbol, base, quote, status, spot, *map(number, bounds))
+        found[symbol] = Instrument(symbol, base, quote, status, spot, contract, *map(number, bounds))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tradebot.clock import MINUTE, SECOND
+from tradebot.clock import DAY, MINUTE, SECOND
 from tradebot.market.usage import ORDERS, WEIGHT, Cost, Traffic, Window
 from tradebot.registry import Registry
 
@@ -36,7 +36,8 @@ class Profile:
     """What is particular to one venue.
 
     `kline_weights` are `(largest limit, weight)` pairs, ascending; `limits` give way to what the
-    venue's own `exchangeInfo` says. A venue without endpoints of an account has market data only.
+    venue's own `exchangeInfo` says; bounds of lists are at most `trades_window` (ms) apart. A venue
+    without endpoints of an account has market data only.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Profile:
     kline_weights: tuple[tuple[int, int], ...]
     limits: tuple[Window, ...]
     testnet_url: str = ""
+    trades_window: int = DAY
 
     def kline_cost(self, limit: int) -> Cost:
         """Cost of a klines request of `limit` bars."""
@@ -97,8 +99,28 @@ VENUES.register("binance-usdm")(
             "tickers": Endpoint("/fapi/v1/ticker/24hr", 40),
             "prices": Endpoint("/fapi/v2/ticker/price", 2, exact=False),
             "klines": Endpoint("/fapi/v1/klines", 10, traffic=Traffic.BULK),
+            "wallet": Endpoint("/fapi/v3/balance", 5, signed=True),
+            "positions": Endpoint("/fapi/v3/positionRisk", 5, signed=True),
+            "account": Endpoint("/fapi/v1/accountConfig", 5, signed=True),
+            "terms": Endpoint("/fapi/v1/symbolConfig", 5, signed=True),
+            "sides": Endpoint("/fapi/v1/positionSide/dual", 30, signed=True),
+            "set_sides": Endpoint("/fapi/v1/positionSide/dual", 1, "POST", signed=True),
+            "set_margin": Endpoint("/fapi/v1/marginType", 1, "POST", signed=True),
+            "set_leverage": Endpoint("/fapi/v1/leverage", 1, "POST", signed=True),
+            "submit": Endpoint("/fapi/v1/order", 0, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
+            "submit_algo": Endpoint("/fapi/v1/algoOrder", 0, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
+            "cancel": Endpoint("/fapi/v1/order", 1, "DELETE", signed=True, traffic=Traffic.ORDER),
+            "cancel_algo": Endpoint("/fapi/v1/algoOrder", 1, "DELETE", signed=True, traffic=Traffic.ORDER),
+            "order": Endpoint("/fapi/v1/order", 1, signed=True),
+            "algo": Endpoint("/fapi/v1/algoOrder", 1, signed=True),
+            "open_orders": Endpoint("/fapi/v1/openOrders", 40, signed=True),
+            "open_algos": Endpoint("/fapi/v1/openAlgoOrders", 40, signed=True),
+            "trades": Endpoint("/fapi/v1/userTrades", 5, signed=True),
+            "income": Endpoint("/fapi/v1/income", 30, signed=True),
         },
         kline_weights=((99, 1), (499, 2), (1_000, 5), (1_500, 10)),
-        limits=(Window(WEIGHT, MINUTE, 2_400),),
+        limits=(Window(WEIGHT, MINUTE, 2_400), Window(ORDERS, 10 * SECOND, 300)),
+        testnet_url="https://demo-fapi.binance.com",
+        trades_window=7 * DAY,
     )
 )

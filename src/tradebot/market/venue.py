@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tradebot.market.bars import Klines
 
@@ -35,6 +35,7 @@ class Instrument:
 
     `buy_up` and `buy_down` bound the price of a buy by multiples of the venue's own, which is not
     exactly the last one; `sell_up` and `sell_down` that of a sale. `max_stops` is how many stops may wait.
+    A `contract` is held on margin, long or short; of all else only what is there can be sold.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class Instrument:
     quote: str
     status: str = "TRADING"
     spot: bool = True
+    contract: bool = False
     tick: Decimal = ZERO
     step: Decimal = ZERO
     min_quantity: Decimal = ZERO
@@ -101,7 +103,10 @@ class OrderType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the venue is asked to do. Either `quantity` (base) or `quote_quantity` is given."""
+    """What the venue is asked to do. Either `quantity` (base) or `quote_quantity` is given.
+
+    One that is `reduce_only` never opens a position on the other side; where nothing is owed, none can.
+    """
 
     symbol: str
     side: Side
@@ -112,6 +117,7 @@ class Order:
     price: Decimal | None = None
     stop_price: Decimal | None = None
     time_in_force: str | None = None
+    reduce_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,17 @@ class OrderReport:
         return self.quote_executed / self.executed if self.executed else ZERO
 
 
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Funding of a contract, in `coin`: below 0 paid, else received. `id` is the venue's, unique for the account."""
+
+    id: str
+    symbol: str
+    amount: Decimal
+    coin: str
+    time: int
+
+
 class Feed(Protocol):
     """Market data. Raises `MarketError`s only.
 
@@ -216,3 +233,14 @@ class Broker(Protocol):
 
     async def trades(self, symbol: str, since: int) -> list[Fill]:
         """Fills of a symbol from `since` (UTC ms) on, oldest first."""
+
+
+@runtime_checkable
+class ContractBroker(Broker, Protocol):
+    """An account that holds contracts. Their `balances` go by symbol, and are below 0 for shorts."""
+
+    async def numbered(self, symbol: str, order_id: int) -> OrderReport | None:
+        """The order of that number, also one that the venue itself has made; None if it is not known."""
+
+    async def funding(self, since: int) -> list[Payment]:
+        """What holding contracts has cost or brought from `since` (UTC ms) on, oldest first."""

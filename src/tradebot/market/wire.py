@@ -138,6 +138,7 @@ def _instrument(row: Mapping[str, Any]) -> Instrument:
         quote=row["quoteAsset"],
         status=row.get("status", ""),
         spot=bool(row.get("isSpotTradingAllowed", True)),
+        contract="contractType" in row,
         tick=bound("PRICE_FILTER", "tickSize"),
         step=bound("LOT_SIZE", "stepSize"),
         min_quantity=bound("LOT_SIZE", "minQty"),
@@ -273,13 +274,13 @@ def fills(reply: Any) -> list[Fill]:
                 trade_id=int(row["id"]),
                 symbol=row["symbol"],
                 order_id=int(row["orderId"]),
-                side=Side.BUY if row["isBuyer"] else Side.SELL,
+                side=Side.BUY if row["isBuyer" if "isBuyer" in row else "buyer"] else Side.SELL,
                 price=number(row["price"]),
                 quantity=number(row["qty"]),
                 fee=number(row["commission"]),
                 fee_asset=row["commissionAsset"],
                 time=int(row["time"]),
-                maker=bool(row["isMaker"]),
+                maker=bool(row["isMaker" if "isMaker" in row else "maker"]),
             )
             for row in list(reply)
         ]

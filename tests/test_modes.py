@@ -90,7 +90,7 @@ def test_a_testnet_needs_a_key_and_nothing_else(make_settings: MakeSettings, key
 
 
 @pytest.mark.parametrize("mode", ["testnet", "live"])
-@pytest.mark.parametrize("venue", ["sim", "ccxt:kraken", "binance-usdm"])
+@pytest.mark.parametrize("venue", ["sim", "ccxt:kraken"])
 @pytest.mark.usefixtures("keys")
 def test_what_is_traded_on_paper_only_says_so(make_settings: MakeSettings, mode: str, venue: str) -> None:
     with pytest.raises(UsageError, match=f"{mode} trading.*{venue}"):

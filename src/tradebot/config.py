@@ -262,6 +262,9 @@ class Trading(Section):
     )
     max_positions: int = Field(5, ge=0, description="Positions held at once; 0: no entries.")
     fraction: Decimal = Field(Decimal("0.1"), gt=0, le=1, description="Share of the equity in one position.")
+    leverage: int = Field(
+        1, ge=1, le=125, description="Futures: a position's margin is its worth divided by this. Sizes stay the same."
+    )
     stop_loss: Decimal = Field(
         Decimal("0.02"), gt=0, lt=1, description="Exit when the price is this share below entry."
     )

@@ -27,6 +27,7 @@ from tradebot.errors import BadReply, MarketError, TradingError, UnknownName, Us
 from tradebot.market import ccxt_feed
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import OWN_TIME, VENUES, BinanceClient, Credentials
+from tradebot.market.futures import FuturesClient
 from tradebot.market.memo import Memo
 from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
@@ -158,8 +159,9 @@ def limits_file(settings: Settings) -> Path:
 
 def _client(settings: Settings, clock: Clock, url: str, link: Link, tally: Tally | None = None) -> BinanceClient:
     venue = settings.venue
-    return BinanceClient(
-        VENUES[venue.name if venue.name in VENUES else "binance"], clock=clock, base_url=url,
+    profile = VENUES[venue.name if venue.name in VENUES else "binance"]
+    return (FuturesClient if profile.contracts else BinanceClient)(
+        profile, clock=clock, base_url=url,
         timeout_s=venue.timeout_s, connections=venue.connections, retries=venue.retries,
         transport=link.transport, credentials=link.credentials, share=venue.weight_share, tally=tally,
     )  # fmt: skip
@@ -275,6 +277,8 @@ async def _open_remote(
     elif trading:
         # A client of its own: orders wait behind no klines.
         session.broker = await stack.enter_async_context(_over_network(settings, clock, credentials))
+    if isinstance(session.broker, FuturesClient):
+        await session.broker.prepare(settings.trading.leverage)
     return session
 
 

@@ -122,6 +122,12 @@ def test_an_order_refused_for_certain_is_rejected_with_its_code(code: int) -> No
     assert error.code == code
 
 
+def test_a_venue_may_have_refusals_of_its_own() -> None:
+    error = refused(400, {"code": -2022, "msg": "ReduceOnly Order is rejected."})
+    assert isinstance(failures.order_failure(error, "one"), OrderUnknown)
+    assert isinstance(failures.order_failure(error, "one", {-2022}), OrderRejected)
+
+
 @pytest.mark.parametrize("code", UNKNOWN)
 def test_an_order_in_doubt_is_unknown(code: int) -> None:
     error = failures.order_failure(refused(400, {"code": code, "msg": "?"}), "tb-1")

@@ -22,7 +22,20 @@ AT = 1_748_876_400_000
 BOUNDS = st.decimals(min_value=0, max_value=10**12, allow_nan=False, places=8)
 WORDS = st.text("ABC-1", min_size=1, max_size=8)
 INSTRUMENTS = st.builds(
-    Instrument, WORDS, WORDS, WORDS, WORDS, st.booleans(), BOUNDS, BOUNDS, BOUNDS, BOUNDS, BOUNDS, BOUNDS, BOUNDS
+    Instrument,
+    WORDS,
+    WORDS,
+    WORDS,
+    WORDS,
+    st.booleans(),
+    st.booleans(),
+    BOUNDS,
+    BOUNDS,
+    BOUNDS,
+    BOUNDS,
+    BOUNDS,
+    BOUNDS,
+    BOUNDS,
 )
 ONE = Instrument("BTCUSDT", "BTC", "USDT", tick=Decimal("0.010"), step=Decimal("0.00001"), min_notional=Decimal(5))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tradebot.market.profiles import VENUES, Profile
@@ -24,10 +26,10 @@ def test_every_profile_is_complete(name: str) -> None:
 
 @pytest.mark.parametrize("name", VENUES)
 def test_what_changes_the_account_is_an_order_and_signed_and_nothing_else_is(name: str) -> None:
-    for endpoint in VENUES[name].endpoints.values():
+    for what, endpoint in VENUES[name].endpoints.items():
         assert (endpoint.method != "GET") == (endpoint.traffic is Traffic.ORDER)
         assert endpoint.signed or endpoint.traffic is not Traffic.ORDER
-        assert bool(endpoint.cost.orders) == (endpoint.method == "POST")
+        assert bool(endpoint.cost.orders) == what.startswith("submit")
 
 
 def test_the_cost_of_klines_follows_the_limit() -> None:
@@ -37,7 +39,6 @@ def test_the_cost_of_klines_follows_the_limit() -> None:
     assert {usdm.kline_cost(n).traffic for n in pages} == {Traffic.BULK}
 
 
-def test_spot_takes_orders_and_futures_are_market_data_only() -> None:
-    assert {name: VENUES[name].trades for name in ("binance", "binance-usdm")} == {
-        "binance": True, "binance-usdm": False
-    }  # fmt: skip
+def test_spot_and_futures_take_orders_and_a_venue_without_an_account_does_not() -> None:
+    assert [VENUES[name].trades for name in ("binance", "binance-usdm")] == [True, True]
+    assert not replace(VENUES["binance"], endpoints={}).trades

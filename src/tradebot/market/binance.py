@@ -259,7 +259,7 @@ class BinanceClient(Line, Feed, Broker):
             with self._named():
                 return parse(wire.parsed(reply))
         except MarketError as error:
-            raise failures.order_failure(error, client_id) from None
+            raise failures.order_failure(error, client_id, self.profile.refusals) from None
 
     def _endpoint(self, name: str) -> Endpoint:
         """`VenueRejected` where the venue has no such endpoint, or we have no key for it: nothing is sent then."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import httpx
@@ -39,10 +39,8 @@ TOO_MANY = {-1003, TOO_MANY_ORDERS}
 # Refused before the matching engine or by it: certainly not executed. Every other code is in doubt.
 DEFINITE = {
     -1002, -1013, -1014, -1016, -1020, -1021, -1022, *range(-1108, -1099), -1111, -1112, *range(-1118, -1113),
-    -1121, -1128, -1130, -1131, -1145, -2010, -2011, -2014, -2015, -2016, -2038, -2039,
-    *range(-2022, -2017), *range(-2028, -2024), *range(-4005, -4000), -4014, -4016, *range(-4024, -4022), -4028, -4045,
-    *range(-4048, -4045), *range(-4062, -4058), -4067, -4068, -4120, -4130, -4131, *range(-4138, -4135), -4141, -4161,
-    -4164, -4192, -5021, -5022, -5028,
+    -1121, -1128, -1130, -1131, -1145, -2010, -2011, -2014, -2015, -2016, -2019, -2038, -2039,
+    -4003, -4004, -4005, -4014, -4023, -4131, -4164, -4192, -5021, -5022, -5028,
 }  # fmt: skip
 DEFINITE_STATUS = {401, 404, 405, 451}
 BUSY_STATUS = {403, 418, 429}
@@ -112,17 +110,17 @@ def silence(error: MarketError) -> tuple[int, Traffic] | None:
     return None
 
 
-def order_failure(error: MarketError, client_id: str) -> TradebotError:
+def order_failure(error: MarketError, client_id: str, refusals: Container[int] = ()) -> TradebotError:
     """What a failed order request means for the order.
 
-    `OrderRejected` only where it certainly was not executed; `VenueBusy` and what was never sent stay
-    as they are, for the same reason; everything else is `OrderUnknown`.
+    `OrderRejected` only where it certainly was not executed, as also the codes `refusals` say of this venue;
+    `VenueBusy` and what was never sent stay as they are, for the same reason; everything else is `OrderUnknown`.
     """
     if isinstance(error, VenueBusy) or (isinstance(error, VenueUnreachable) and not error.sent):
         return error
     if isinstance(error, VenueRejected):
         # "Duplicate order sent.": an order of this id is open, and it may be ours.
         duplicate = error.code == NEW_ORDER_REJECTED and "duplicate" in str(error).lower()
-        if not duplicate and (error.code in DEFINITE or error.status in DEFINITE_STATUS):
+        if not duplicate and (error.code in DEFINITE or error.code in refusals or error.status in DEFINITE_STATUS):
             return OrderRejected(str(error), code=error.code)
     return OrderUnknown(f"order {client_id}: outcome unknown: {error}")

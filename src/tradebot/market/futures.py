@@ -17,6 +17,9 @@ from tradebot.market.venue import ZERO, Balance, ContractBroker, Order, OrderPai
 ALREADY_SO = frozenset({-4046, -4059})
 """What the venue says where a setting is already as it should be."""
 
+PAYMENTS = ("FUNDING_FEE", "INSURANCE_CLEAR")
+"""Kinds of income that are no part of a trade."""
+
 IN_THE_WAY = frozenset({-4067, -4068})
 """What it says where orders or positions keep it from being changed."""
 
@@ -164,13 +167,17 @@ class FuturesClient(BinanceClient, ContractBroker):
         return [*await self._read("open_orders", read_json(words.order_reports)), *waiting]
 
     async def funding(self, since: int) -> list[Payment]:
-        """What holding contracts has cost or brought from `since` (UTC ms) on, oldest first."""
+        """Funding, and what liquidations took or left, from `since` (UTC ms) on, oldest first."""
+        found = [each for kind in PAYMENTS for each in await self._income(kind, since)]
+        return sorted(found, key=lambda each: (each.time, each.id))
+
+    async def _income(self, kind: str, since: int) -> list[Payment]:
         found: dict[str, Payment] = {}
         window, now = self.profile.trades_window, self._clock.now()
         while since <= now:
             bounds = [("startTime", since), ("endTime", since + window - 1), ("limit", PAGE)]
-            page = await self._read("income", read_json(words.payments), [("incomeType", "FUNDING_FEE"), *bounds])
+            page = await self._read("income", read_json(words.payments), [("incomeType", kind), *bounds])
             more = len(page) == PAGE and any(each.id not in found for each in page)
             found |= {each.id: each for each in page}
             since = page[-1].time if more else since + window
-        return sorted(found.values(), key=lambda each: (each.time, each.id))
+        return list(found.values())

@@ -146,9 +146,15 @@ def terms(reply: Any) -> dict[str, tuple[bool, int]]:
 
 
 def payments(reply: Any) -> list[Payment]:
-    """Funding, oldest first; below 0 what was paid."""
+    """Changes of the wallet, oldest first; below 0 what was paid."""
     with reading("income"):
         return [
-            Payment(str(row["tranId"]), row["symbol"], number(row["income"]), row["asset"], int(row["time"]))
+            Payment(
+                f"{row['incomeType']}/{row['tranId']}",
+                row["symbol"],
+                number(row["income"]),
+                row["asset"],
+                int(row["time"]),
+            )
             for row in list(reply)
         ]

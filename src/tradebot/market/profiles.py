@@ -36,8 +36,9 @@ class Profile:
     """What is particular to one venue.
 
     `kline_weights` are `(largest limit, weight)` pairs, ascending; `limits` give way to what the
-    venue's own `exchangeInfo` says; bounds of lists are at most `trades_window` (ms) apart. A venue
-    without endpoints of an account has market data only.
+    venue's own `exchangeInfo` says; bounds of lists are at most `trades_window` (ms) apart; `refusals` are
+    codes of its own that say that an order was certainly not executed. A venue without endpoints of an
+    account has market data only.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Profile:
     limits: tuple[Window, ...]
     testnet_url: str = ""
     trades_window: int = DAY
+    refusals: frozenset[int] = frozenset()
 
     def kline_cost(self, limit: int) -> Cost:
         """Cost of a klines request of `limit` bars."""
@@ -57,6 +59,11 @@ class Profile:
     def kline_limit(self) -> int:
         """The most bars that one request can bring."""
         return self.kline_weights[-1][0]
+
+    @property
+    def contracts(self) -> bool:
+        """Whether what is traded there are contracts, in an account of their kind."""
+        return "positions" in self.endpoints
 
     @property
     def trades(self) -> bool:
@@ -104,9 +111,9 @@ VENUES.register("binance-usdm")(
             "account": Endpoint("/fapi/v1/accountConfig", 5, signed=True),
             "terms": Endpoint("/fapi/v1/symbolConfig", 5, signed=True),
             "sides": Endpoint("/fapi/v1/positionSide/dual", 30, signed=True),
-            "set_sides": Endpoint("/fapi/v1/positionSide/dual", 1, "POST", signed=True),
-            "set_margin": Endpoint("/fapi/v1/marginType", 1, "POST", signed=True),
-            "set_leverage": Endpoint("/fapi/v1/leverage", 1, "POST", signed=True),
+            "set_sides": Endpoint("/fapi/v1/positionSide/dual", 1, "POST", signed=True, traffic=Traffic.ORDER),
+            "set_margin": Endpoint("/fapi/v1/marginType", 1, "POST", signed=True, traffic=Traffic.ORDER),
+            "set_leverage": Endpoint("/fapi/v1/leverage", 1, "POST", signed=True, traffic=Traffic.ORDER),
             "submit": Endpoint("/fapi/v1/order", 0, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
             "submit_algo": Endpoint("/fapi/v1/algoOrder", 0, "POST", signed=True, orders=1, traffic=Traffic.ORDER),
             "cancel": Endpoint("/fapi/v1/order", 1, "DELETE", signed=True, traffic=Traffic.ORDER),
@@ -122,5 +129,31 @@ VENUES.register("binance-usdm")(
         limits=(Window(WEIGHT, MINUTE, 2_400), Window(ORDERS, 10 * SECOND, 300)),
         testnet_url="https://demo-fapi.binance.com",
         trades_window=7 * DAY,
+        refusals=frozenset(
+            {
+                -2018,
+                -2020,
+                -2021,
+                -2022,
+                -2025,
+                -2027,
+                -2028,
+                -4001,
+                -4002,
+                -4016,
+                -4024,
+                -4028,
+                -4045,
+                -4060,
+                -4061,
+                -4062,
+                -4120,
+                -4130,
+                -4136,
+                -4137,
+                -4138,
+                -4141,
+            }
+        ),
     )
 )

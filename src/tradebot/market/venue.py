@@ -60,6 +60,11 @@ class Instrument:
     max_stops: Decimal = ZERO
 
     @property
+    def asset(self) -> str:
+        """What an account's balances call what is held of it: its coin, or the symbol of a contract."""
+        return self.symbol if self.contract else self.base
+
+    @property
     def tradable(self) -> bool:
         """Whether orders are accepted at all."""
         return self.status == "TRADING" and self.spot
@@ -176,7 +181,7 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Funding of a contract, in `coin`: below 0 paid, else received. `id` is the venue's, unique for the account."""
+    """What a contract cost (below 0) or brought beside its trades, in `coin`. `id` is unique for the account."""
 
     id: str
     symbol: str
@@ -243,4 +248,4 @@ class ContractBroker(Broker, Protocol):
         """The order of that number, also one that the venue itself has made; None if it is not known."""
 
     async def funding(self, since: int) -> list[Payment]:
-        """What holding contracts has cost or brought from `since` (UTC ms) on, oldest first."""
+        """Funding, and what liquidations took or left, from `since` (UTC ms) on, oldest first."""

@@ -15,8 +15,9 @@ from typing import TypeAlias
 from tradebot import config
 from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import ImpossibleTransition, MarketError
-from tradebot.market.venue import ZERO, Balance, Broker, Instrument
+from tradebot.market.venue import ZERO, Balance, Broker, ContractBroker, Instrument
 from tradebot.trading import entries
+from tradebot.trading.contracts import Contracts
 from tradebot.trading.halt import RELEASE, Switch, halt
 from tradebot.trading.journal import Intended, Journal, Judged
 from tradebot.trading.keeper import Keeper
@@ -47,8 +48,8 @@ Marks: TypeAlias = Mapping[str, Decimal]
 
 Renew: TypeAlias = Callable[[], Awaitable[object]]
 
-FILTER_FAILED = -1013
-"""The venue's code for an order that does not keep to the symbol's rules."""
+FILTER_FAILED = frozenset({-1013, -4003, -4004, -4005, -4014, -4023, -4164})
+"""The venues' codes for an order that does not keep to the symbol's rules."""
 
 _LEFT_ALONE = "; the position is left alone, and keeps its place, until they agree"
 
@@ -87,6 +88,8 @@ class Desk:
         self._placement = Placement(broker, journal, clock, account)
         self.switch = Switch(journal.path.parent)
         self._keeper = Keeper(self._placement, clock, settings, instruments, self.switch)
+        self._contracts = Contracts(broker, journal, clock, account) if isinstance(broker, ContractBroker) else None
+        self._leverage = settings.trading.leverage if self._contracts else 1
         self._renew = renew
 
     def positions(self) -> list[Position]:
@@ -129,6 +132,8 @@ class Desk:
             *(self._look_after(position, marks.get(position.symbol)) for position in held.values()),
         )
         self.doubts += [warning for _, warning in sorted(self._keeper.warnings.items())]
+        if self._contracts:
+            self.doubts += await self._contracts.look()
         moved += [await self._flatten(marks)]
         self._reckon(marks)
         return [order for orders in moved for order in orders]
@@ -192,7 +197,7 @@ class Desk:
 
     async def _again(self, done: Iterable[Outcome], marks: Marks) -> list[Outcome]:
         """Once more, by rules read anew, what the venue refused by other rules than we knew."""
-        failed = [order for order in done if order.code == FILTER_FAILED]
+        failed = [order for order in done if order.code in FILTER_FAILED]
         if not failed or self._renew is None:
             return []
         with suppress(MarketError):
@@ -244,12 +249,12 @@ class Desk:
     ) -> Account:
         """What the rules look at, as of now; without balances there is no money."""
         purse, held = (balances or {}).get(self.quote, Balance()), self.positions()
-        equity = purse.total + sum((p.quantity * marks.get(p.symbol, p.entry) for p in held), ZERO)
+        equity = purse.total + sum((p.worth(marks.get(p.symbol, p.entry)) for p in held), ZERO)
         now, unresolved = self.clock.now(), self.journal.unresolved(self.account)
         return Account(
             quote=self.quote,
             equity=equity,
-            free=purse.free,
+            free=purse.free * self._leverage,
             held=frozenset(p.symbol for p in held if p.state in BUSY),
             unresolved=frozenset(o.symbol for o in unresolved if not (o.duty is Duty.GUARD and o.resting)),
             acted=self.journal.known(self.account, [self._entry_id(p) for p in predictions]),
@@ -306,10 +311,11 @@ class Desk:
             until=now + limits.max_hold_s * SECOND,
             stop_share=limits.stop_loss,
             target_share=limits.take_profit,
+            contract=candidate.rules.contract,
         )
         order = entries.made(self._order(position, quantity, candidate.price), candidate.rules, limits)
         for dust in self.positions():
-            if dust.symbol == position.symbol and dust.state is PositionState.DUST:
+            if (dust.symbol, dust.side, dust.state) == (position.symbol, position.side, PositionState.DUST):
                 return Intended(order, (dust.absorbed(), position.entering(dust)))
         return Intended(order, (position.entering(),))
 
@@ -341,7 +347,7 @@ class Desk:
         except VENUE_ERRORS as error:
             return [f"balances not known: {error}"]
         for position in self._doubtful():
-            rules, free = self._keeper.rules(position), balances.get(position.base, Balance()).free
+            rules, free = self._keeper.rules(position), position.there(balances).free
             quantity = quantize(rules, min(position.quantity, free), position.entry)
             if not refusal(rules, quantity, position.entry):
                 self._placement.record(Judged(position.id, PositionEvent.HELD))
@@ -349,7 +355,7 @@ class Desk:
             f"{p.symbol}: {figure(p.quantity)} {p.base} held by the journal, {figure(total)} by the venue"
             f"{_LEFT_ALONE if p.state is PositionState.IN_DOUBT else ''}"
             for p in self.positions()
-            if (total := balances.get(p.base, Balance()).total) < p.quantity
+            if (total := p.there(balances).total) < p.quantity
         ]
 
 

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from tradebot.database import Database
 from tradebot.errors import JournalError
-from tradebot.market.venue import Fill
+from tradebot.market.venue import Fill, Payment
 from tradebot.trading.orders import Moved, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionEvent
 from tradebot.trading.risk.record import Record
@@ -52,6 +52,10 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX fills_of ON fills (account, client_id)",
     ),
     ("CREATE INDEX orders_of ON orders (account, json_extract(body, '$.position'))",),
+    (
+        """CREATE TABLE payments (account TEXT NOT NULL, id TEXT NOT NULL, time INTEGER NOT NULL,
+           position TEXT NOT NULL, amount TEXT NOT NULL, PRIMARY KEY (account, id))""",
+    ),
 )
 """The statements that lead from each schema version to the next; the file's `user_version` counts them.
 
@@ -61,7 +65,7 @@ The rows of an older file are made anew from its facts: what is new in them has 
 ERA = 10**15
 """More trades than an account ever has: by so much the numbers of those before a wipe are moved out of the way."""
 
-PROJECTIONS = ("orders", "positions", "fills")
+PROJECTIONS = ("orders", "positions", "fills", "payments")
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,14 @@ class Audited:
 
 
 @dataclass(frozen=True)
+class Funded:
+    """Funding of a position's contract. A payment that is booked already changes nothing."""
+
+    position: str
+    payment: Payment
+
+
+@dataclass(frozen=True)
 class Watched:
     """What prices have done to a position: its best mark and its stop, of which neither ever goes back."""
 
@@ -130,7 +142,9 @@ class Watched:
     stop: Decimal
 
 
-Fact: TypeAlias = Intended | Moved | Filled | Judged | Released | Identified | Wiped | Audited | Watched | Record
+Fact: TypeAlias = (
+    Intended | Moved | Filled | Judged | Released | Identified | Wiped | Audited | Watched | Funded | Record
+)
 T = TypeVar("T")
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
@@ -143,6 +157,7 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "wiped": TypeAdapter(Wiped),
     "audited": TypeAdapter(Audited),
     "watched": TypeAdapter(Watched),
+    "funded": TypeAdapter(Funded),
     "record": TypeAdapter(Record),
 }
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
@@ -243,6 +258,8 @@ class Journal:
                 self._put_position(account, self._position(account, position).released(left))
             case Wiped():
                 self._db.execute("UPDATE fills SET trade_id = trade_id - ? WHERE account = ?", (ERA, account))
+            case Funded(position, payment):
+                return self._fund(account, position, payment)
             case Watched(position, best, stop):
                 self._put_position(account, self._position(account, position).watched(best, stop))
         return True
@@ -279,6 +296,15 @@ class Journal:
         self._put_position(account, self._position(account, order.position).booked(fill))
         return True
 
+    def _fund(self, account: str, position: str, payment: Payment) -> bool:
+        new = self._db.execute(
+            "INSERT OR IGNORE INTO payments VALUES (?, ?, ?, ?, ?)",
+            (account, payment.id, payment.time, position, plain(payment.amount)),
+        )
+        if new.rowcount:
+            self._put_position(account, self._position(account, position).funded(payment.amount))
+        return bool(new.rowcount)
+
     def _same(self, account: str, client_id: str, fill: Fill) -> None:
         """A trade is booked once; another trade under its number means that the account is not the one we know."""
         where = (account, fill.symbol, fill.trade_id)
@@ -308,6 +334,11 @@ class Journal:
     def accounts(self) -> list[str]:
         """Every account that something was ever recorded of."""
         return [name for (name,) in self._db.rows("SELECT DISTINCT account FROM events ORDER BY account")]
+
+    def funded_until(self, account: str) -> int:
+        """When the newest booked funding was paid (venue ms); 0: none is booked."""
+        rows = self._db.rows("SELECT max(time) FROM payments WHERE account = ?", (account,))
+        return int(rows[0][0] or 0)
 
     def identity(self, account: str) -> str | None:
         """The venue's own number of the account; None if it was never told."""

@@ -16,12 +16,12 @@ from decimal import Decimal
 
 from tradebot.clock import SECOND, Clock, monotonic_ms
 from tradebot.config import Settings
-from tradebot.market.venue import Balance, Instrument, OrderType
+from tradebot.market.venue import ZERO, Balance, Instrument, OrderType
 from tradebot.trading import entries, exits, protection
 from tradebot.trading.exits import Exit
 from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Intended, Journal, Judged, Watched
-from tradebot.trading.orders import ENTER, NOTIONAL_MARGIN, Duty, Outcome, client_id, quantize, refusal
+from tradebot.trading.orders import ENTER, GUARD_TARGET, NOTIONAL_MARGIN, Duty, Outcome, client_id, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement
 from tradebot.trading.positions import Position, PositionEvent, PositionState
 
@@ -57,7 +57,11 @@ class Keeper:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def rules(self, position: Position) -> Instrument:
-        """Its trading rules; a symbol that is no longer listed has none."""
+        """The rules for leaving it: none of a symbol that is no longer listed, no least worth of a contract."""
+        found = self._listed(position)
+        return replace(found, min_notional=ZERO) if position.contract else found
+
+    def _listed(self, position: Position) -> Instrument:
         bare = Instrument(position.symbol, position.base, position.quote)
         return self._instruments.get(position.symbol, bare)
 
@@ -120,7 +124,7 @@ class Keeper:
 
     def _due(self, held: Position, mark: Decimal | None) -> Exit | None:
         position = self._now(held)
-        kept = any(order.type is OrderType.LIMIT_MAKER and order.resting for order in self._live(held, Duty.GUARD))
+        kept = any(order.intent == GUARD_TARGET and order.resting for order in self._live(held, Duty.GUARD))
         return exits.due(position, mark, self._clock.now(), self.rules(held), self._trading, target=not kept)
 
     def _watch(self, held: Position, mark: Decimal | None) -> None:
@@ -147,7 +151,7 @@ class Keeper:
         return moved + await self._placement.place([Intended(order, (position.reentering(),))])
 
     def _following(self, held: Position, mark: Decimal | None) -> Outcome | None:
-        tries, rules = self._tries(held, Duty.ENTRY), self.rules(held)
+        tries, rules = self._tries(held, Duty.ENTRY), self._listed(held)
         return entries.following(tries, self._now(held), rules, self._trading, mark=mark, now=self._clock.now())
 
     # -- exits
@@ -184,7 +188,7 @@ class Keeper:
         ours = min(leave.quantity, position.quantity)
         if refusal(rules, quantize(rules, ours, price), price):
             return None
-        there = ours if balances is None else min(ours, balances.get(position.base, Balance()).free)
+        there = ours if balances is None else min(ours, position.there(balances).free)
         quantity = quantize(rules, there, price)
         if refusal(rules, quantity, price):
             return Judged(position.id, PositionEvent.DOUBT)

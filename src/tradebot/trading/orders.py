@@ -294,7 +294,7 @@ class Outcome:
         price = self.price if self.type in PRICED else None
         return Order(
             self.symbol, self.side, self.client_id, self.type, self.quantity, price=price,
-            stop_price=self.stop_price or None,
+            stop_price=self.stop_price or None, reduce_only=self.duty is not Duty.ENTRY,
         )  # fmt: skip
 
     def moved(self, fact: Moved, time: int) -> Outcome:

@@ -5,13 +5,13 @@ Everything here is pure: the journal applies it to what is recorded, the desk to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from tradebot.machine import Machine
-from tradebot.market.venue import ZERO, Fill, Side
+from tradebot.market.venue import ZERO, Balance, Fill, Side
 from tradebot.trading.orders import Duty, OrderState, figure, plain
 
 _FINE = Decimal("1e-12")
@@ -95,7 +95,8 @@ class Position:
     below `raised`, to which it was moved in the position's favour. `best` is the best mark seen since
     the first fill (0: none yet). `opened` and `until` (time of the exit at the latest) are venue ms.
     Fees in third coins touch nothing here. `entries`, `exits` and `guards` count the orders of
-    each kind so far, which numbers the next.
+    each kind so far, which numbers the next. A `contract` is one on margin, which may be short: `cost` is
+    then what its entry was sold for, less fees; `funding` is what holding it has brought (cost: negative).
     """
 
     id: str
@@ -120,11 +121,23 @@ class Position:
     guards: int = 0
     best: Decimal = ZERO
     raised: Decimal = ZERO
+    contract: bool = False
+    funding: Decimal = ZERO
 
     @property
     def sign(self) -> int:
         """1 for long, −1 for short."""
         return 1 if self.side is Side.BUY else -1
+
+    @property
+    def asset(self) -> str:
+        """What the venue's balances call it: its coin, or the symbol of a contract."""
+        return self.symbol if self.contract else self.base
+
+    def there(self, balances: Mapping[str, Balance]) -> Balance:
+        """What the account has of it, whoever it belongs to; nothing of a contract that is held the other way."""
+        found = balances.get(self.asset, Balance())
+        return Balance(max(self.sign * found.free, ZERO), max(self.sign * found.locked, ZERO))
 
     @property
     def entry(self) -> Decimal:
@@ -135,6 +148,10 @@ class Position:
     def open_cost(self) -> Decimal:
         """The part of `cost` that is still held, to 12 decimals so that sums with it stay exact."""
         return self.cost if self.quantity == self.bought else (self.quantity * self.entry).quantize(_FINE)
+
+    def worth(self, mark: Decimal) -> Decimal:
+        """What it adds to the wallet at `mark`, in quote coin: of a contract its open gain."""
+        return self.unrealized(mark) if self.contract else self.quantity * mark
 
     def unrealized(self, mark: Decimal) -> Decimal:
         """Gain (loss: negative) in quote coin if what is held went at `mark`, before the exit's fees."""
@@ -177,6 +194,10 @@ class Position:
         """This position with its best mark and its stop; neither ever moves against it."""
         better = max if self.sign > 0 else _least
         return _levelled(replace(self, best=better(self.best, best), raised=better(self.raised, stop)))
+
+    def funded(self, amount: Decimal) -> Position:
+        """This position with funding paid (below 0) or received, which may come after its end."""
+        return replace(self, funding=self.funding + amount)
 
     def exiting(self) -> Position:
         """This position with one more exit intended."""

@@ -1,6 +1,7 @@
 """What should wait at the venue to protect a position, and whether it does: pure functions.
 
-A position is protected by a stop alone, or by a stop and a target of which one cancels the other. The
+A position is protected by a stop alone, or by a stop and a target of which one cancels the other; of a
+contract's two the keeper cancels what is left, and until then neither can do more than reduce it. The
 prices lie on the symbol's ticks, outward: never nearer to the market than they were meant.
 """
 
@@ -34,7 +35,7 @@ AGAIN_MS = MINUTE
 """Venue ms after a refusal until protection is tried again; doubled with each further one, up to an hour."""
 
 _EXACT = Context(prec=60)
-_BEYOND = ("trigger immediately", "match and take", "relationship of the prices")
+_BEYOND = ("trigger immediately", "immediately trigger", "match and take", "relationship of the prices")
 _NO_MARKET_STOP = "not supported"
 
 
@@ -107,7 +108,7 @@ def orders(position: Position, guard: Guard, venue: str, now: int) -> list[Outco
     def name(intent: str) -> str:
         return client_id(venue, position.symbol, position.bar_time, intent, position.guards)
 
-    pair = name("guard") if guard.target is not None else ""
+    paired = guard.target is not None and not position.contract
     stop = Outcome(
         client_id=name(GUARD_STOP),
         symbol=position.symbol,
@@ -120,7 +121,7 @@ def orders(position: Position, guard: Guard, venue: str, now: int) -> list[Outco
         position=position.id,
         type=OrderType.STOP_LOSS if guard.limit is None else OrderType.STOP_LOSS_LIMIT,
         stop_price=guard.stop,
-        pair=pair,
+        pair=name("guard") if paired else "",
     )
     if guard.target is None:
         return [stop]
@@ -128,6 +129,8 @@ def orders(position: Position, guard: Guard, venue: str, now: int) -> list[Outco
         stop, client_id=name(GUARD_TARGET), intent=GUARD_TARGET, type=OrderType.LIMIT_MAKER, price=guard.target,
         stop_price=ZERO,
     )  # fmt: skip
+    if position.contract:  # both wait for a price, and neither knows of the other
+        target = replace(target, type=OrderType.TAKE_PROFIT, stop_price=guard.target)
     return [stop, target]
 
 

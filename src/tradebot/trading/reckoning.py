@@ -72,8 +72,8 @@ class Reckoning:
 
 
 def brought(position: Position) -> Decimal:
-    """What a position has received less what it has paid, in quote coin, without what it still holds."""
-    return position.sign * (position.proceeds - position.cost)
+    """What a position has received less what it has paid, in quote coin, funding too, without what it still holds."""
+    return position.sign * (position.proceeds - position.cost) + position.funding
 
 
 def gain(position: Position) -> Decimal:

@@ -122,7 +122,7 @@ class Reconciliation:
         """What the journal holds, by coin."""
         held: dict[str, list[Position]] = {}
         for position in self.journal.positions(self.account):
-            held.setdefault(position.base, []).append(position)
+            held.setdefault(position.asset, []).append(position)
         return held
 
     def _shortages(
@@ -139,7 +139,7 @@ class Reconciliation:
         now = self._held()
         for coin in before.keys() & now.keys():
             ours = min(sum((p.quantity for p in held), ZERO) for held in (before[coin], now[coin]))
-            there = balances.get(coin, Balance()).total
+            there = now[coin][0].there(balances).total
             if there >= ours:
                 continue
             lacking[coin] = ours - there
@@ -156,21 +156,24 @@ class Reconciliation:
 
         Trades are asked for again where the difference is another one than before, and else every hour.
         """
-        ours = {coin: sum((p.quantity for p in held), ZERO) for coin, held in self._held().items()}
+        ours = {coin: sum((p.sign * p.quantity for p in held), ZERO) for coin, held in self._held().items()}
         symbols = {*(symbol for symbols, _ in short.values() for symbol in symbols), *universe}
         differences: dict[str, tuple[Decimal, int]] = {}
         # Trades of an order of which we have no answer yet would look like those of others.
         nameless = {order.symbol for order in self.journal.unresolved(self.account) if order.order_id is None}
         for symbol in (symbols & self.instruments.keys()) - nameless:
             rules = self.instruments[symbol]
-            beyond = balances.get(rules.base, Balance()).total - ours.get(rules.base, ZERO)
-            if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.base in short:
+            beyond = balances.get(rules.asset, Balance()).total - ours.get(rules.asset, ZERO)
+            if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.asset in short:
                 differences[symbol] = beyond, self.clock.now() // HOUR
         self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in differences}
         changed = [symbol for symbol in sorted(differences) if self._searched.get(symbol) != differences[symbol]]
         for symbol in changed[:AT_ONCE]:
             self._traded.pop(symbol, None)
-            if why := self._explained(symbol, await self._foreign_fills(symbol), differences[symbol][0]):
+            why = self._explained(symbol, await self._foreign_fills(symbol), differences[symbol][0])
+            if why is None and self.instruments[symbol].contract and symbol not in short:
+                why = f"a position of {figure(differences[symbol][0])} that is not ours"
+            if why:
                 self._traded[symbol] = why
             self._searched[symbol] = differences[symbol]
         self._searched = {symbol: size for symbol, size in self._searched.items() if symbol in differences}
@@ -220,8 +223,8 @@ class Reconciliation:
 
     def _there(self, position: Position, balances: Mapping[str, Balance]) -> Decimal:
         """What the venue has of a position's coin, beyond what belongs to others of ours."""
-        others = sum((p.quantity for p in self._held()[position.base] if p.id != position.id), ZERO)
-        return max(ZERO, balances.get(position.base, Balance()).total - others)
+        others = sum((p.quantity for p in self._held()[position.asset] if p.id != position.id), ZERO)
+        return max(ZERO, position.there(balances).total - others)
 
     def _write_off(self, position: Position, balances: Mapping[str, Balance]) -> str:
         there = self._there(position, balances)

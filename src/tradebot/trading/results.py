@@ -23,7 +23,7 @@ class Result:
     """One position that is over. Times are venue ms; `r` is the result in units of what the stop risked.
 
     `slippage` is what the fills were worse (negative: better) than the prices at the decisions. Of dust
-    that is left over, only what was sold counts.
+    that is left over, only what was sold counts. `realized` has in it `funding`, what holding a contract brought.
     """
 
     symbol: str
@@ -40,6 +40,7 @@ class Result:
     slippage: Decimal
     r: Decimal
     reason: str
+    funding: Decimal = ZERO
 
     @property
     def held_ms(self) -> int:
@@ -64,6 +65,7 @@ class Result:
             "slippage": figure(self.slippage),
             "r": figure(self.r),
             "reason": self.reason,
+            "funding": figure(self.funding),
         }
 
 
@@ -86,7 +88,7 @@ def _result(position: Position, orders: Iterable[Outcome], fills: Mapping[str, S
     own = [fill for order in orders for fill in fills.get(order.client_id, ())]
     sold = sum((order.executed for order in exits), ZERO)
     cost = position.cost - (position.open_cost if position.quantity else ZERO)
-    realized = position.sign * (position.proceeds - cost)
+    realized = position.sign * (position.proceeds - cost) + position.funding
     risked = cost * position.stop_share
     return Result(
         symbol=position.symbol,
@@ -103,6 +105,7 @@ def _result(position: Position, orders: Iterable[Outcome], fills: Mapping[str, S
         slippage=sum((_slipped(order) for order in orders), ZERO),
         r=realized / risked if risked else ZERO,
         reason=exits[-1].intent,
+        funding=position.funding,
     )
 
 

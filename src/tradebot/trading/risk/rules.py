@@ -42,8 +42,9 @@ def _threshold(candidate: Candidate, account: Account) -> str | None:
 
 @RULES.register("side")
 def _side(candidate: Candidate, _account: Account) -> str | None:
-    """Spot cannot be sold short."""
-    return "a short position is not possible on spot" if candidate.prediction.side is Side.SELL else None
+    """Only contracts can be sold short."""
+    short = candidate.prediction.side is Side.SELL and not candidate.rules.contract
+    return "a short position is not possible on spot" if short else None
 
 
 @RULES.register("bar")

@@ -41,6 +41,7 @@ class TestProtecting:
         assert await desk.buy() == {}
         assert desk.guards() == [TARGET, STOP]
         assert desk.position.state == "open"
+        assert desk.desk.document(desk.position, desk.marks)["protected"] == "9.99"
 
     async def test_asks_nothing_to_be_done_while_they_stand(self, floor):
         desk = floor()
@@ -157,6 +158,30 @@ class TestProtecting:
         await desk.cycle()
         assert desk.guards() == []
         assert desk.position.state == "open"
+
+
+class TestMany:
+    async def test_are_looked_at_in_one_request_unless_something_changed(self, floor):
+        names = [f"S{number}USDT" for number in range(12)]
+        desk = floor(*names, max_positions=12, fraction="0.05")
+        await desk.buy(*names)
+        sent = len(desk.wire.sent)
+        assert await desk.cycle() == []
+        assert desk.wire.sent[sent:] == [("GET", "openOrders")]
+        sent = len(desk.wire.sent)
+        moved = await desk.cycle("97", "S3USDT")
+        assert {order.symbol for order in moved} == {"S3USDT"}
+        assert desk.wire.sent[sent:].count(("GET", "order")) == 2
+        desk.agrees()
+
+    async def test_are_looked_up_one_by_one_when_that_request_fails(self, floor):
+        names = [f"S{number}USDT" for number in range(12)]
+        desk = floor(*names, max_positions=12, fraction="0.05")
+        await desk.buy(*names)
+        desk.fault("dropped path=openOrders")
+        moved = await desk.cycle("97", "S3USDT")
+        assert {order.symbol for order in moved} == {"S3USDT"}
+        desk.agrees()
 
 
 class TestDoubtfulProtection:

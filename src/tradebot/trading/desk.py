@@ -6,7 +6,7 @@ their intents to `placement`. `monitor`, `enter` and `close` may overlap.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ from tradebot.trading.contracts import Contracts
 from tradebot.trading.halt import RELEASE, Switch, halt
 from tradebot.trading.journal import Intended, Journal, Judged
 from tradebot.trading.keeper import Keeper
-from tradebot.trading.orders import ENTER, Duty, Outcome, client_id, figure, quantize, refusal
+from tradebot.trading.orders import ENTER, GUARD_STOP, Duty, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
@@ -102,8 +102,13 @@ class Desk:
         return self._placement.moments
 
     def document(self, position: Position, marks: Marks) -> dict[str, object]:
-        """For `positions[]`; mark and gain are null for a symbol without a mark."""
-        return position.document(marks.get(position.symbol))
+        """For `positions[]`; mark and gain are null for a symbol without a mark.
+
+        `protected` is how much of it has a stop at the venue, by the last look.
+        """
+        live = self.journal.live(self.account, position.id)
+        stopped = sum((order.left for order in live if order.intent == GUARD_STOP and order.resting), ZERO)
+        return position.document(marks.get(position.symbol)) | {"protected": figure(stopped)}
 
     async def reconcile(self) -> list[str]:
         """Settle what an earlier process left open; what was found, could not be settled or does not add up.
@@ -127,9 +132,11 @@ class Desk:
         """
         self.doubts = await self._audit() if self._doubtful() else []
         held = {position.id: position for position in self.positions()}
+        live = self.journal.unresolved(self.account)
+        fine = await self._placement.unchanged(live)
         moved = await to_the_end(
-            self._placement.resolve(o for o in self.journal.unresolved(self.account) if o.position not in held),
-            *(self._look_after(position, marks.get(position.symbol)) for position in held.values()),
+            self._placement.resolve(order for order in live if order.position not in held),
+            *(self._look_after(position, marks.get(position.symbol), fine) for position in held.values()),
         )
         self.doubts += [warning for _, warning in sorted(self._keeper.warnings.items())]
         if self._contracts:
@@ -157,9 +164,9 @@ class Desk:
             self.reckoning.level(now)
         self.reckoning.keep(now)
 
-    async def _look_after(self, position: Position, mark: Decimal | None) -> list[Outcome]:
+    async def _look_after(self, position: Position, mark: Decimal | None, fine: Collection[str]) -> list[Outcome]:
         try:
-            return await self._keeper.look_after(position, mark)
+            return await self._keeper.look_after(position, mark, fine)
         except ImpossibleTransition as error:
             self.doubts.append(f"{position.symbol}: {error}; it stays as it is")
             return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -65,11 +65,11 @@ class Keeper:
         bare = Instrument(position.symbol, position.base, position.quote)
         return self._instruments.get(position.symbol, bare)
 
-    async def look_after(self, held: Position, mark: Decimal | None) -> list[Outcome]:
-        """Look up its orders, then leave it or see that it is protected; the orders that moved."""
+    async def look_after(self, held: Position, mark: Decimal | None, fine: Collection[str] = ()) -> list[Outcome]:
+        """Look up its orders but those of `fine`, then leave it or see that it is protected; the orders that moved."""
         async with self._locks[held.symbol]:
             self.warnings.pop(held.symbol, None)
-            moved = await self._placement.resolve(self._live(held))
+            moved = await self._placement.resolve(order for order in self._live(held) if order.client_id not in fine)
             self.judge(held, mark)
             moved += await self._enter_on(held, mark)
             self._watch(held, mark)

@@ -298,6 +298,8 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
     session.paper = PaperAccount(exchange, marked, clock, settings.market.intervals)
     for trouble in await session.play():
         log.warning("%s", trouble)
+    if settings.venue.name in VENUES and VENUES[settings.venue.name].contracts:
+        session.mark(await session.feed.prices())  # margin is counted by them, whatever is asked
     link = _in_process(exchange, settings, wrap)
     session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
 

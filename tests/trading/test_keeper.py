@@ -477,3 +477,22 @@ async def test_trouble_with_one_position_does_not_keep_another_from_being_left(f
     moved = await desk.cycle()
     assert [o.symbol for o in moved] == ["BUSDT"]
     assert desk.desk.doubts == ["AUSDT: order: 'filled' is impossible in state 'FILLED'; it stays as it is"]
+
+
+class TestLeavingByHand:
+    async def test_what_could_not_be_sold_is_protected_again(self, floor):
+        desk = floor()
+        await desk.buy()
+        desk.fault("partial-fill share=0.3")
+        await desk.desk.close("AUSDT", desk.marks)
+        left = D("6.993")
+        assert desk.position.quantity < 7
+        assert [(kind, size) for kind, size, _ in desk.guards()] == [("LIMIT_MAKER", left), ("STOP_LOSS", left)]
+
+    async def test_what_is_too_little_to_sell_gets_no_stop_and_no_warning(self, floor):
+        desk = floor(price="101")
+        await desk.buy()
+        await desk.desk.close("AUSDT", desk.marks)
+        assert desk.guards() == []
+        assert not desk.desk.doubts
+        assert desk.position.state == "dust"

@@ -89,12 +89,15 @@ class Keeper:
             return moved
 
     async def leave(self, held: Position, reason: str, mark: Decimal | None) -> list[Outcome]:
-        """Leave it at market, whatever the price; the orders that moved."""
+        """Leave it at market, whatever the price; what of it could not be sold is protected. The orders that moved."""
         async with self._locks[held.symbol]:
             now = self._now(held)
-            moved = await self._leave(held, Exit(reason, now.quantity), mark) if now.state in _GUARDED else []
+            if now.state not in _GUARDED:
+                return []
+            leave = Exit(reason, now.quantity)
+            moved = await self._leave(held, leave, mark)
             self.judge(held, mark)
-            return moved
+            return moved + await self._guard(held, mark, leave)
 
     def judge(self, held: Position, mark: Decimal | None) -> None:
         """Call what is too little to sell dust, and dust that has become enough open again."""

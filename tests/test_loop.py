@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -596,3 +597,70 @@ async def test_a_look_in_which_nothing_is_due_takes_over_the_last_one(make_setti
     assert second["signals"] == first["signals"]
     assert second["predictions"] == first["predictions"]
     assert second["stages"]["analyze"] == 0.0 < first["stages"]["analyze"]
+
+
+class Waiting(httpx.AsyncBaseTransport):
+    """Klines of one symbol are answered when the first order has come, or after a while."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner, self.armed, self.ordered = inner, False, asyncio.Event()
+        self.ordered_first = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.armed and "klines" in request.url.path and request.url.params["symbol"] == "BTCUSDT":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ordered.wait(), 1.0)
+                self.ordered_first = True
+        if request.method == "POST":
+            self.ordered.set()
+        return await self.inner.handle_async_request(request)
+
+
+async def eagerly(settings: Settings, minutes: int) -> tuple[bool, list[Document]]:
+    """A quiet cycle and, so many minutes later, one in which one symbol is late; whether orders went out before it."""
+    waiting: list[Waiting] = []
+
+    def wrap(inner: httpx.AsyncBaseTransport) -> Waiting:
+        waiting.append(Waiting(inner))
+        return waiting[-1]
+
+    documents: list[Document] = []
+    async with open_session(settings, trading=True, wrap=wrap) as session:
+        with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+            assert session.broker is not None
+            desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", session.account)
+            loop = Loop(Pipeline(session, pool), desk)
+            object.__setattr__(settings.trading, "max_positions", 0)
+            await loop.finish(await loop.begin(1), None, documents.append)
+            object.__setattr__(settings.trading, "max_positions", 50)
+            loop.session.clock.advance(START + minutes * MINUTE)  # type: ignore[attr-defined]
+            waiting[0].armed = True
+            await loop.finish(await loop.begin(2), None, documents.append)
+    return waiting[0].ordered_first, documents
+
+
+MANY = {**EAGER, "sim__symbols": 70, "universe__top": 70, "trading__fraction": "0.005"}
+
+
+async def test_eager_orders_go_out_before_the_last_symbol_has_come_and_predictions_are_the_same(
+    make_settings: MakeSettings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    early, (_, one) = await eagerly(make_settings(**MANY, run__execute="eager"), 5)
+    late, (_, two) = await eagerly(make_settings(**MANY, data_dir=str(tmp_path_factory.mktemp("batch"))), 5)
+    assert (early, late) == (True, False)
+    assert one["predictions"] == two["predictions"]
+    assert {order["symbol"] for order in one["orders"]} == {order["symbol"] for order in two["orders"]}
+    entered = [order["symbol"] for order in one["orders"] if order["intent"] == "enter"]
+    assert len(entered) == len(set(entered)), "nothing twice"
+    assert set(one["bar"]["acted"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "minutes"), [({"strategy__name": "momentum"}, 5), ({}, 60)], ids=["compares symbols", "the market moved"]
+)
+async def test_eager_waits_for_all_symbols_where_they_matter_to_each_other(
+    make_settings: MakeSettings, change: dict[str, Any], minutes: int
+) -> None:
+    early, (_, document) = await eagerly(make_settings(**{**MANY, **change}, run__execute="eager"), minutes)
+    assert not early
+    assert any(order["intent"] == "enter" for order in document["orders"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -31,14 +30,17 @@ class Admission:
         self._step = interval_ms(pipeline.intervals[0])
         self._longest = pipeline.settings.run.max_bar_age_s * SECOND or self._step
 
-    async def enter(self, cycle: Cycle, predictions: Sequence[Prediction]) -> None:
-        """Enter what may be entered; the orders go to the cycle's, the reasons of all others to its `skipped`."""
+    async def enter(self, cycle: Cycle, look: Look, predictions: Sequence[Prediction]) -> None:
+        """Enter what may be entered of these, by what `look` saw.
+
+        The orders go to the cycle's, the reasons of all others to its `skipped`.
+        """
         refused = {each.symbol: why for each in predictions if (why := self._refusal(cycle, each))}
         cycle.skipped |= refused
         left = [each for each in predictions if each.symbol not in refused]
         if not left:
             return
-        threshold, outlook = cycle.look.threshold if cycle.look else math.inf, self._outlook(cycle.look)
+        threshold, outlook = look.threshold, Outlook(look.outlook_panels, clock_doubt=self.clock_doubt)
         old, wide = self._marks.asked < cycle.started, needs_spreads(self._pipeline.settings.risk)
         if (old or wide) and self._desk.hopeful(left, cycle.marks, threshold, outlook):
             cycle.marks = await self._marks.ask() if old else cycle.marks
@@ -65,7 +67,3 @@ class Admission:
             cycle.warnings.append(f"spreads not known: {error}")
             return {}
         return {symbol: Decimal(str(spread(ticker))) for symbol, ticker in tickers.items()}
-
-    def _outlook(self, look: Look | None) -> Outlook:
-        """What the look's bars and the clock say about risk."""
-        return Outlook(look.analysis.features.panels if look and look.analysis else (), clock_doubt=self.clock_doubt)

@@ -368,6 +368,10 @@ class Run(Section):
     monitor_every_s: float = Field(
         10.0, ge=0, description="Venue seconds from one look at what is held to the next; 0: once a cycle."
     )
+    execute: Literal["batch", "eager"] = Field(
+        "batch", description="batch: entries when all symbols have been looked at, the best first; eager: as each "
+        "batch of symbols is done, first come, first served, for strategies that look at each symbol by itself."
+    )  # fmt: skip
     max_bar_age_s: float = Field(
         0.0, ge=0, description="Venue seconds after a bar's close in which it may be entered; 0: its own length."
     )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from tradebot import latency
 from tradebot.clock import Clock
 from tradebot.documents import SCHEMA, Document, signal_document, skipped_document
+from tradebot.eager import Eager
 from tradebot.errors import TradebotError
 from tradebot.guard import Seen
 from tradebot.market.bars import interval_ms
@@ -64,6 +65,8 @@ class Cycle:
     marks: Mapping[str, Decimal] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    offered: set[str] = field(default_factory=set)
+    """Symbols whose predictions were handed to the desk."""
     warnings: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     latency: list[Document] = field(default_factory=list)
@@ -71,6 +74,7 @@ class Cycle:
     """When its orders were intended, sent and acknowledged, real ms by client id."""
     bar: Bar | None = None
     error: TradebotError | None = None
+    eager: Eager | None = None
 
     def fail(self, error: TradebotError) -> None:
         """Note what kept the cycle from doing all of its work; the first cause counts."""

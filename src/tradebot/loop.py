@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 from tradebot import budget
@@ -14,6 +15,7 @@ from tradebot.admission import Admission
 from tradebot.clock import SECOND, format_time, monotonic_ms
 from tradebot.cycle import Bar, Cycle
 from tradebot.documents import Document
+from tradebot.eager import Eager
 from tradebot.errands import Errands
 from tradebot.errors import TooSlow, TradebotError
 from tradebot.guard import Guard
@@ -23,7 +25,7 @@ from tradebot.latency import in_words, summary
 from tradebot.market.bars import interval_ms, last_closed
 from tradebot.market.memo import Memo
 from tradebot.marks import MarkBoard
-from tradebot.pipeline import Pipeline, Watch
+from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.summary import Summary
 from tradebot.trading.desk import Desk
 from tradebot.trading.orders import OrderState
@@ -70,11 +72,16 @@ class Loop:
         self._error: TradebotError | None = None
         self._ending = False
         self._stopped: TooSlow | None = None
+        self._eager: Eager | None = None
 
     async def begin(self, number: int) -> Cycle:
         """Look after the exits and, meanwhile, scan, fetch, analyze and predict."""
         cycle = self._begun(number)
-        await asyncio.gather(self._monitor(cycle), self._look(cycle))
+        monitoring = asyncio.create_task(self._monitor(cycle))
+        if self.run_settings.execute == "eager":
+            before = [task for _, task in list(self._under_way)[-1:]]
+            cycle.eager = self._eager = Eager(partial(self._enter, cycle), monitoring, *before)
+        await asyncio.gather(monitoring, self._look(cycle))
         self._judge(cycle)
         return cycle
 
@@ -89,7 +96,7 @@ class Loop:
 
     async def _look(self, cycle: Cycle) -> None:
         try:
-            cycle.look = look = await self.pipeline.look(cycle.watch)
+            cycle.look = look = await self.pipeline.look(cycle.watch, cycle.eager.take if cycle.eager else None)
             try:
                 cycle.warnings += await self.session.play()
                 await self.pipeline.predict(look)
@@ -102,9 +109,11 @@ class Loop:
         """Execute once the cycle before has executed, then hand out the document."""
         if after is not None:
             await asyncio.wait([asyncio.ensure_future(after)])
+        if cycle.eager is not None:
+            await cycle.eager.done()
         self._place(cycle)
-        if self._enters(cycle):
-            await self._enter(cycle)
+        if cycle.look is not None:
+            await self._enter(cycle, cycle.look)
         self._judge(cycle)
         cycle.guarded(self.guard.take())
         if any(outcome.state is OrderState.REJECTED for outcome in cycle.outcomes):
@@ -122,7 +131,8 @@ class Loop:
         if look is None or look.analysis is None:
             return
         before = self._memo.load(LOOKED, int)
-        acted = self.desk.acted(look.predictions) if look.predictions else ()
+        earlier = [each for each in look.predictions if each.symbol not in cycle.offered]
+        acted = self.desk.acted(earlier) if earlier else ()
         cycle.bar = bar = Bar(self.pipeline.intervals[0], look.analysis.bar_time, before[1] if before else None, acted)
         if bar.unseen:
             cycle.warnings.append(
@@ -132,17 +142,19 @@ class Loop:
         if bar.before != bar.opened and cycle.error is None:
             self._memo.keep(LOOKED, self.session.clock.now(), bar.opened)
 
-    def _enters(self, cycle: Cycle) -> bool:
+    async def _enter(self, cycle: Cycle, look: Look) -> None:
+        """Execute the predictions of a look, or of a part of it, that were not executed before."""
+        self._judge(cycle)
+        left = [each for each in look.predictions if each.symbol not in cycle.offered]
         if cycle.slow and self.run_settings.on_slow != "warn":
-            symbols = (each.symbol for each in cycle.look.predictions) if cycle.look else ()
-            cycle.skipped |= dict.fromkeys(symbols, f"the cycle is too slow: {cycle.slow[0]}")
-            return False
-        return bool(cycle.look and cycle.look.predictions and cycle.marks and not self._ending)
-
-    async def _enter(self, cycle: Cycle) -> None:
+            cycle.skipped |= dict.fromkeys((p.symbol for p in left), f"the cycle is too slow: {cycle.slow[0]}")
+            return
+        if not left or not cycle.marks or self._ending:
+            return
+        cycle.offered |= {each.symbol for each in left}
         with cycle.watch("execute"):
             try:
-                await self.admission.enter(cycle, cycle.look.predictions if cycle.look else ())
+                await self.admission.enter(cycle, look, left)
             except TradebotError as error:
                 cycle.fail(error)
 
@@ -265,7 +277,7 @@ class Loop:
         self._ending = True
         for task, rest in zip(beside, (self.hand.rest, self.guard.rest), strict=True):
             rest(task)
-        tasks = [*beside, *(task for _, task in self._under_way)]
+        tasks = [*beside, *(task for _, task in self._under_way), *(self._eager.tasks if self._eager else ())]
         _, late = await asyncio.wait(tasks, timeout=GRACE_S)
         for task in late:
             task.cancel()

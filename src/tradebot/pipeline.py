@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from tradebot.analysis import plugins
 from tradebot.analysis.analyze import Analysis, featured, judged, own_features
+from tradebot.analysis.features import MARKET, Features, assemble
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import SECOND, Moments, monotonic_ms
@@ -81,6 +82,8 @@ class Look:
     warnings: list[str] = field(default_factory=list)
     moments: Moments = field(default_factory=Moments)
     """When each symbol was `received`, had its `features` and its `prediction`."""
+    coarsest: Panel | None = None
+    """Of a part of a look: the coarsest bars of the whole universe, which have not changed since the last look."""
     batches: list[tuple[float, float, tuple[str, ...]]] = field(default_factory=list)
     """Start and end (real ms) of each batch of symbols whose own features were computed, with the symbols."""
     fresh: set[str] = field(default_factory=set)
@@ -95,6 +98,14 @@ class Look:
         self.joined, self.left = new.joined, dict(new.left)
         self.universe = self.universe.without(new.left)
         self.skipped |= new.left
+
+    @property
+    def outlook_panels(self) -> tuple[Panel, ...]:
+        """The bars that risk is judged by, finest first; the coarsest are of all symbols, also of a part of a look."""
+        if self.analysis is None:
+            return ()
+        *finer, coarsest = self.analysis.features.panels
+        return (*finer, self.coarsest or coarsest)
 
     @property
     def arrivals(self) -> dict[str, float]:
@@ -189,8 +200,11 @@ class Pipeline:
             except TradebotError as error:
                 look.warnings.append(f"the universe is the one of before: {error}")
 
-    async def look(self, watch: Watch | None = None) -> Look:
-        """Scan, fetch and analyze. `MarketError` if not one series could be had."""
+    async def look(self, watch: Watch | None = None, early: Callable[[Look], None] | None = None) -> Look:
+        """Scan, fetch and analyze. `MarketError` if not one series could be had.
+
+        `early` gets parts of the look, with their predictions, as they are done; see `_early`.
+        """
         watch = watch or Watch()
         with watch("scan"):
             universe = await self.scan()
@@ -209,6 +223,8 @@ class Pipeline:
                         arrivals.add(ready)
                         if batch := arrivals.batch(BATCH):
                             parts.append((batch, await self._own(look, batch)))
+                            if early is not None and (part := await self._early(look, *parts[-1])):
+                                early(part)
             if rest := arrivals.batch(1):
                 parts.append((rest, await self._own(look, rest)))
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
@@ -238,6 +254,25 @@ class Pipeline:
             look.warnings += self._unstored()
             return True
 
+    async def _early(self, look: Look, batch: tuple[Panel, ...], own: tuple[Floats, ...]) -> Look | None:
+        """A batch judged by itself; None where it has to wait for the others.
+
+        What the strategy says must not depend on other symbols, and the one feature that does, the market's,
+        must be known: it is that of the last look until the next bar of the coarsest interval closes.
+        """
+        universe, known, _ = self._last
+        if known is None or universe is None or not self.strategy.local or self.session.scout.due:
+            return None
+        whole = known.features
+        if universe.symbols != look.universe.symbols or whole.panels[-1].end != batch[-1].end:
+            return None
+        part = Look(look.now, look.universe, look.watch, moments=look.moments)
+        values = assemble(own)
+        values[:, whole.names.index(MARKET)] = whole[MARKET][0]
+        await self._judge(part, Features(whole.names, batch[0].symbols, values, batch))
+        part.coarsest = whole.panels[-1]
+        return await self.predict(part)
+
     def _unstored(self) -> list[str]:
         """That the store cannot be written, once."""
         before, self._trouble = self._trouble, self.session.store.trouble
@@ -265,7 +300,9 @@ class Pipeline:
         place = {symbol: row for row, symbol in enumerate(names)}
         order = [place[symbol] for symbol in panels[0].symbols]
         own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
-        features = featured(panels, own)
+        await self._judge(look, featured(panels, own))
+
+    async def _judge(self, look: Look, features: Features) -> None:
         scores, deadly = await plugins.scores(self.pool, self.strategy, features)
         look.moments.note("features", features.symbols)
         look.analysis = judged(features, scores, self.settings.strategy.min_score, self.settings.market.max_filled)

@@ -49,6 +49,7 @@ async def test_cycles_enter_both_ways_and_guard_what_they_hold(make_settings: Ma
             assert kinds == {"STOP_MARKET", "TAKE_PROFIT_MARKET"}
         await holding.run(settings, 1, documents.append, key)
         assert [each["symbol"] for each in documents[1]["positions"]] == [p["symbol"] for p in first["positions"]]
+        assert [each["warnings"] + each["external"] for each in documents] == [[], []]
         assert not [each for each in documents[1]["orders"] if each["intent"] == "enter"]
 
 
@@ -100,3 +101,22 @@ async def test_a_paper_position_is_there_after_a_sleep_and_its_funding_too(make_
             paid = await session.broker.funding(now)
             assert [each.time - now for each in paid] == [HOUR, 9 * HOUR]
             assert {(each.symbol, each.coin) for each in paid} == {("BTCUSDT", "USDT")}
+
+
+async def test_what_others_hold_is_told_and_not_entered(make_settings: MakeSettings) -> None:
+    async with served(make_settings()) as url:
+        settings = contracts(make_settings, url, **{"trading.mode": "testnet", "trading.reconcile_s": 10})
+        async with open_session(settings, trading=True, credentials=KEY) as session:
+            assert isinstance(session.broker, FuturesClient)
+            for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT"):
+                await session.broker.submit(Order(symbol, Side.SELL, f"theirs-{symbol}", quantity=D("0.02")))
+        documents: list[Document] = []
+        await holding.run(settings, 1, documents.append, KEY)
+        async with open_session(settings, trading=True, credentials=KEY) as session:
+            assert isinstance(session.broker, FuturesClient)
+            held = await session.broker.balances()
+    (document,) = documents
+    told = {each["symbol"] for each in document["external"]}
+    assert told <= {symbol for symbol, each in held.items() if each.total == D("-0.02")}
+    assert told
+    assert not told & {each["symbol"] for each in document["positions"]}

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from dealing import ACCOUNT, MINUTE, START
+from hypothesis import given
+from hypothesis import strategies as st
 from pit import Pit
 
 from tradebot.clock import HOUR
+from tradebot.config import Trading
 from tradebot.errors import TradingError
-from tradebot.market.venue import Order, Side
-from tradebot.trading.orders import Duty
+from tradebot.market import futures_wire
+from tradebot.market.binance import read_json
+from tradebot.market.venue import Balance, Fill, Instrument, Order, OrderType, Payment, Side
+from tradebot.sim.futures.contracts import check_notional, check_price, check_quantity
+from tradebot.trading import protection
+from tradebot.trading.journal import Funded
+from tradebot.trading.orders import NOTIONAL_MARGIN, Duty, Outcome, quantize, refusal
+from tradebot.trading.positions import Position
 from tradebot.trading.results import results
 
 D = Decimal
@@ -175,9 +185,6 @@ async def test_margin_is_isolated_and_leverage_as_set_before_the_first_entry(mak
     pit = make(leverage=3)
     await pit.prepare()
     await pit.enter(SHORT)
-    from tradebot.market import futures_wire
-    from tradebot.market.binance import read_json
-
     terms = await pit.client._read("terms", read_json(futures_wire.terms))
     assert terms["AUSDT"] == (True, 3)
     assert terms["BUSDT"] == (False, 20)
@@ -215,3 +222,91 @@ async def test_a_restart_between_entry_and_guard_protects_it(make: MakePit) -> N
     assert [kind for kind, _, _ in await pit.waiting()] == ["STOP_MARKET", "TAKE_PROFIT_MARKET"]
     assert [str(each.state) for each in pit.orders(Duty.GUARD)][-2:] == ["NEW", "NEW"]
     assert pit.clock.now() - START <= 5 * MINUTE
+
+
+def position(side: Side, **changes: object) -> Position:
+    bare = Position("tb-1", "AUSDT", "A", "USDT", side, START, START, START + HOUR, D("0.02"), D("0.03"), contract=True)
+    return replace(bare, **changes)  # type: ignore[arg-type]
+
+
+AMOUNTS = st.decimals(min_value="0.001", max_value=1000, places=3, allow_nan=False)
+PARTS = st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=5)
+
+
+@given(st.sampled_from(Side), PARTS, AMOUNTS)
+def test_in_any_parts_a_gain_is_what_came_in_less_what_went_out(
+    side: Side, parts: list[tuple[Decimal, Decimal, Decimal]], funding: Decimal
+) -> None:
+    held, wallet, rate = position(side).entering(), D(0), D("0.0005")
+    for way in (side, side.opposite):
+        for number, (quantity, price, other) in enumerate(parts):
+            at = price if way is side else other
+            fee = quantity * at * rate
+            held = held.booked(Fill(number, "AUSDT", 1, way, at, quantity, fee, "USDT", START))
+            wallet += (1 if way is Side.SELL else -1) * quantity * at - fee
+        if way is side:
+            worth = held.sign * held.quantity * D(50)
+            assert abs(held.unrealized(D(50)) - (wallet + worth)) < D("1e-9")
+            assert held.sign * (held.entry - held.stop) > 0 > held.sign * (held.entry - held.target)
+    held = held.funded(-funding)
+    assert held.quantity == 0
+    assert held.sign * (held.proceeds - held.cost) + held.funding == wallet - funding
+
+
+@given(st.sampled_from(Side), st.decimals(-5, 5, places=2, allow_nan=False))
+def test_what_is_held_the_other_way_is_not_there(side: Side, amount: Decimal) -> None:
+    there = position(side).there({"AUSDT": Balance(amount), "A": Balance(D(99))}).total
+    assert there == max(amount if side is LONG else -amount, D(0))
+
+
+STEPS = st.sampled_from([D(1).scaleb(-places) for places in range(6)] + [D(5).scaleb(-2), D(10)])
+
+
+@given(
+    side=st.sampled_from(Side), step=STEPS, tick=STEPS, money=st.integers(1, 10**6), last=st.integers(1, 10**8),
+    least=st.sampled_from([D(5), D(20), D(100)]), most=st.integers(1, 1000),
+)  # fmt: skip
+def test_entry_guard_and_exit_keep_to_the_filters_of_futures(
+    side: Side, step: Decimal, tick: Decimal, money: int, last: int, least: Decimal, most: int
+) -> None:
+    price = tick * last
+    rules = Instrument(
+        "AUSDT", "A", "USDT", contract=True, tick=tick, step=step, min_quantity=step, min_notional=least,
+        max_quantity=step * most * 10, max_market_quantity=step * most,
+    )  # fmt: skip
+    quantity = quantize(rules, D(money) / price, price)
+    if refusal(rules, quantity, price, NOTIONAL_MARGIN):
+        return
+    check_quantity(rules, quantity, market=True)
+    check_notional(rules, price, quantity)
+    entered = Outcome("tb-1", "AUSDT", side, quantity, price, "enter", START, START, "tb-1").order()
+    assert not entered.reduce_only
+    assert ("quantity", futures_wire.plain(quantity)) in futures_wire.order_parameters(entered)
+    held = position(side).entering().booked(Fill(1, "AUSDT", 1, side, price, quantity, D(0), "USDT", START))
+    bare = replace(rules, min_notional=D(0))
+    guard = protection.wanted(held, bare, Trading(), price)
+    if isinstance(guard, str):
+        assert "out of bounds" in guard
+        return
+    for order in (each.order() for each in protection.orders(held, guard, "binance-usdm", START)):
+        assert order.reduce_only
+        assert order.quantity == quantity
+        assert order.type in {OrderType.STOP_LOSS, OrderType.TAKE_PROFIT}
+        check_quantity(rules, order.quantity, market=True)
+        assert order.stop_price is not None
+        check_price(rules, order.stop_price)
+        assert ("reduceOnly", "true") in futures_wire.algo_parameters(order)
+
+
+async def test_funding_that_nobody_held_anything_for_is_not_ours(make: MakePit) -> None:
+    pit = make()
+    await pit.prepare()
+    await pit.client.submit(Order("BUSDT", LONG, "theirs", quantity=D(1)))
+    pit.wait(9 * HOUR)
+    await pit.enter(LONG)
+    await pit.desk.monitor(pit.marks)
+    assert pit.position.funding == 0
+    paid = Payment("x", "AUSDT", D(-1), "USDT", pit.clock.now())
+    for _ in range(2):
+        pit.journal.record(ACCOUNT, pit.clock.now(), Funded(pit.position.id, paid))
+    assert pit.position.funding == -1

@@ -496,3 +496,20 @@ class TestLeavingByHand:
         assert desk.guards() == []
         assert not desk.desk.doubts
         assert desk.position.state == "dust"
+
+
+class TestExitsThatSellAPart:
+    async def test_what_a_target_could_not_sell_keeps_its_trailing_stop(self, floor):
+        desk = floor(trail="0.05")
+        await desk.buy()
+        desk.fault("partial-fill share=0.3")
+        for left in ("6.993", "4.896"):
+            await desk.cycle("104")
+            assert [(kind, size) for kind, size, _ in desk.guards()] == [("STOP_LOSS", D(left))]
+
+    async def test_dust_that_an_exit_leaves_is_no_position_without_a_stop(self, floor):
+        desk = floor(price="101", max_hold_s=30)
+        await desk.buy()
+        await desk.cycle()
+        assert desk.position.state == "dust"
+        assert not desk.desk.doubts

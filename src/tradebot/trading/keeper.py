@@ -75,7 +75,8 @@ class Keeper:
             self._watch(held, mark)
             if leave := self._due(held, mark):
                 moved += await self._leave(held, leave, mark)
-            if leave is None or leave.reason in {exits.LADDER, exits.TIME}:
+            self.judge(held, mark)
+            if leave is None or self._may_wait(leave):
                 moved += await self._guard(held, mark, leave)
             self.judge(held, mark)
             return moved
@@ -158,6 +159,12 @@ class Keeper:
         return entries.following(tries, self._now(held), rules, self._trading, mark=mark, now=self._clock.now())
 
     # -- exits
+
+    def _may_wait(self, leave: Exit) -> bool:
+        """Whether the venue would take what protects the rest of an exit: not at a stop or target that was reached."""
+        return leave.reason in {exits.LADDER, exits.TIME} or bool(
+            leave.reason == exits.TAKE_PROFIT and self._trading.trail
+        )
 
     async def _leave(self, held: Position, leave: Exit, mark: Decimal | None) -> list[Outcome]:
         """Take back what waits at the venue, count what it executed, and sell what is then left to be sold.

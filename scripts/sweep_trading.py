@@ -41,7 +41,8 @@ from tradebot.market.binance import VENUES, BinanceClient, Credentials
 from tradebot.market.venue import ZERO, Balance, Instrument, Side
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
 from tradebot.trading.desk import Desk
-from tradebot.trading.journal import Fact, Journal
+from tradebot.trading.facts import Fact
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Duty, OrderState, Outcome, quantize, refusal
 from tradebot.trading.positions import PositionState
 from tradebot.trading.reconcile import Reconciliation

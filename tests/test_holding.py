@@ -16,7 +16,8 @@ from tradebot.lock import alone
 from tradebot.market.signing import Credentials
 from tradebot.session import account_key, open_session
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
-from tradebot.trading.journal import Identified, Journal
+from tradebot.trading.facts import Identified
+from tradebot.trading.journal import Journal
 
 from .conftest import MakeSettings, served
 

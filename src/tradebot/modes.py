@@ -16,7 +16,8 @@ from tradebot.market.binance import BinanceClient
 from tradebot.market.profiles import VENUES
 from tradebot.market.signing import Credentials, KeyKind
 from tradebot.session import SIM, Session
-from tradebot.trading.journal import Identified, Journal
+from tradebot.trading.facts import Identified
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import figure
 
 LARGEST_FILE = 65_536

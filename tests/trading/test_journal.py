@@ -16,18 +16,8 @@ import pytest
 
 from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, OrderType, Side
-from tradebot.trading.journal import (
-    APPLICATION,
-    SCHEMA,
-    Audited,
-    Filled,
-    Identified,
-    Intended,
-    Journal,
-    Judged,
-    Released,
-    Watched,
-)
+from tradebot.trading.facts import Audited, Filled, Identified, Intended, Judged, Released, Watched
+from tradebot.trading.journal import APPLICATION, SCHEMA, Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from dealing import MINUTE, START, Office
 
+from tradebot.trading.facts import Released
 from tradebot.trading.halt import halt
-from tradebot.trading.journal import Released
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
 
 D = Decimal

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from tradebot.clock import DAY, HOUR, Clock
 from tradebot.market.venue import ZERO, ContractBroker, Fill, OrderReport
-from tradebot.trading.journal import Filled, Funded, Intended, Journal
+from tradebot.trading.facts import Filled, Funded, Intended
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, Outcome, figure
 from tradebot.trading.placement import CLOCK_SLACK, VENUE_ERRORS
 from tradebot.trading.positions import Position, PositionEvent, PositionState

@@ -18,8 +18,9 @@ from tradebot.errors import ImpossibleTransition, MarketError
 from tradebot.market.venue import ZERO, Balance, Broker, ContractBroker, Instrument
 from tradebot.trading import entries
 from tradebot.trading.contracts import Contracts
+from tradebot.trading.facts import Intended, Judged
 from tradebot.trading.halt import RELEASE, Switch, halt
-from tradebot.trading.journal import Intended, Journal, Judged
+from tradebot.trading.journal import Journal
 from tradebot.trading.keeper import Keeper
 from tradebot.trading.orders import ENTER, GUARD_STOP, Duty, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end

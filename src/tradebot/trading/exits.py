@@ -76,19 +76,24 @@ def watched(position: Position, mark: Decimal | None, settings: Trading) -> tupl
     Only where the settings let a stop follow the price: the best mark matters to nothing else.
     """
     follows = settings.trail or settings.break_even_after
-    if not follows or mark is None or mark <= 0 or not position.entry or position.state not in _HOLDS:
+    if not follows or not mark or not position.entry or position.state not in _HOLDS:
         return None
     sign = position.sign
     best = mark if not position.best or sign * (mark - position.best) > 0 else position.best
     gain = sign * (best / position.entry - 1)
-    stop, least = position.raised, ZERO
+    stop = position.raised
     if settings.break_even_after and gain >= settings.break_even_after:
         stop = _better(stop, position.entry, sign)
     if settings.trail and gain >= settings.trail_after:
-        least = best * settings.trail * TRAIL_STEP if stop else ZERO
-        trailed = best * (1 - sign * settings.trail)
-        stop = trailed if sign * (trailed - (stop or position.stop)) > least else stop
+        stop = _trailed(position, best, stop, settings.trail)
     return (best, stop) if (best, stop) != (position.best, position.raised) else None
+
+
+def _trailed(position: Position, best: Decimal, stop: Decimal, trail: Decimal) -> Decimal:
+    """The stop that trails `best`, if that is enough of an improvement on `stop` (0: the first one) to move it."""
+    trailed = best * (1 - position.sign * trail)
+    least = best * trail * TRAIL_STEP if stop else ZERO
+    return trailed if position.sign * (trailed - (stop or position.stop)) > least else stop
 
 
 def _better(one: Decimal, other: Decimal, sign: int) -> Decimal:

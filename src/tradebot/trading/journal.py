@@ -13,20 +13,21 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter
 
 from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
+from tradebot.trading.facts import FACTS, Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped
 from tradebot.trading.orders import Moved, Outcome, plain
-from tradebot.trading.positions import GONE, Position, PositionEvent
+from tradebot.trading.positions import GONE, Position
 from tradebot.trading.risk.record import Record
 
 APPLICATION = 0x74726462  # "trdb"
@@ -68,98 +69,8 @@ ERA = 10**15
 PROJECTIONS = ("orders", "positions", "fills", "payments")
 
 
-@dataclass(frozen=True)
-class Intended:
-    """A decision, before anything is sent: the order and the positions as they are because of it."""
-
-    order: Outcome
-    positions: tuple[Position, ...]
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A fill of an order. One that is booked already changes nothing."""
-
-    client_id: str
-    fill: Fill
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A step of a position that no order caused."""
-
-    position: str
-    event: PositionEvent
-
-
-@dataclass(frozen=True)
-class Released:
-    """A person's word: of this position no more than `left` (base coin) is there, and the rest is written off.
-
-    `cost` is what was paid for that rest, in quote coin.
-    """
-
-    position: str
-    left: Decimal
-    cost: Decimal
-
-
-@dataclass(frozen=True)
-class Identified:
-    """The venue's own number of the account that is traded, and what tells our orders from those of other journals."""
-
-    uid: str
-    seal: str = ""
-
-
-@dataclass(frozen=True)
-class Wiped:
-    """A person's word that the venue made the account anew, so that its trades are numbered anew too."""
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What a comparison with the venue found: orders and trades of others by symbol, and what does not add up."""
-
-    external: Mapping[str, str]
-    doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Funded:
-    """Funding of a position's contract. A payment that is booked already changes nothing."""
-
-    position: str
-    payment: Payment
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What prices have done to a position: its best mark and its stop, of which neither ever goes back."""
-
-    position: str
-    best: Decimal
-    stop: Decimal
-
-
-Fact: TypeAlias = (
-    Intended | Moved | Filled | Judged | Released | Identified | Wiped | Audited | Watched | Funded | Record
-)
 T = TypeVar("T")
 
-_FACTS: dict[str, TypeAdapter[Any]] = {
-    "intended": TypeAdapter(Intended),
-    "moved": TypeAdapter(Moved),
-    "filled": TypeAdapter(Filled),
-    "judged": TypeAdapter(Judged),
-    "released": TypeAdapter(Released),
-    "identified": TypeAdapter(Identified),
-    "wiped": TypeAdapter(Wiped),
-    "audited": TypeAdapter(Audited),
-    "watched": TypeAdapter(Watched),
-    "funded": TypeAdapter(Funded),
-    "record": TypeAdapter(Record),
-}
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
 _RECORD = TypeAdapter(Record)
 
@@ -232,7 +143,7 @@ class Journal:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
             for account, time, kind, body in facts:
-                self._project(account, time, _FACTS[kind].validate_json(body))
+                self._project(account, time, FACTS[kind].validate_json(body))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows that follow from the facts, by table."""
@@ -359,7 +270,7 @@ class Journal:
         rows = self._db.rows(
             "SELECT body FROM events WHERE account = ? AND kind = ? ORDER BY seq DESC LIMIT 1", (account, kind)
         )
-        return _FACTS[kind].validate_json(rows[0][0]) if rows else None
+        return FACTS[kind].validate_json(rows[0][0]) if rows else None
 
     def order(self, account: str, client_id: str) -> Outcome | None:
         """One order; None if it was never intended."""
@@ -436,7 +347,7 @@ class Journal:
     def filled_since(self, account: str, seq: int) -> list[tuple[int, Filled]]:
         """The fills booked after fact number `seq`, each with its own number, in that order."""
         later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"
-        return [(number, _FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
+        return [(number, FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""

@@ -19,8 +19,9 @@ from tradebot.config import Settings
 from tradebot.market.venue import ZERO, Balance, Instrument, OrderType
 from tradebot.trading import entries, exits, protection
 from tradebot.trading.exits import Exit
+from tradebot.trading.facts import Intended, Judged, Watched
 from tradebot.trading.halt import Switch
-from tradebot.trading.journal import Intended, Journal, Judged, Watched
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import ENTER, GUARD_TARGET, NOTIONAL_MARGIN, Duty, Outcome, client_id, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement
 from tradebot.trading.positions import Position, PositionEvent, PositionState

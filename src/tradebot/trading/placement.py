@@ -17,7 +17,8 @@ from typing import TypeVar
 from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import JournalError, MarketError, OrderRejected, OrderUnknown, VenueBusy, VenueUnreachable
 from tradebot.market.venue import ZERO, Broker, Fill, OrderPair, OrderReport, Side
-from tradebot.trading.journal import Fact, Filled, Intended, Journal
+from tradebot.trading.facts import Fact, Filled, Intended
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import (
     CONCLUSIVE_AFTER,
     GUARD_STOP,
@@ -173,12 +174,8 @@ class Placement:
         try:
             reports = {report.client_id: report for report in await self._submit(orders)}
             self.moments.note("acknowledged", names)
-        except OrderRejected as error:
-            return [self._move(order, OrderEvent.REJECT, str(error), error.code) for order in orders]
         except VENUE_ERRORS as error:
-            if isinstance(error, VenueBusy) or (isinstance(error, VenueUnreachable) and not error.sent):
-                return [self._move(order, OrderEvent.BOUNCE, str(error)) for order in orders]
-            return [await self._resolve(self._move(order, OrderEvent.DOUBT, str(error))) for order in orders]
+            return [await self._failed(order, error) for order in orders]
         except BaseException as error:
             # Ctrl-C or a bug, with the orders in the air. Where even this cannot be written, the
             # journal says SENT, which the next look-up treats alike.
@@ -187,6 +184,14 @@ class Placement:
                 self.record(*(Moved(order.client_id, OrderEvent.DOUBT, reason) for order in orders))
             raise
         return [await self._answered(order, reports.get(order.client_id)) for order in orders]
+
+    async def _failed(self, order: Outcome, error: Exception) -> Outcome:
+        """An order whose request was not answered with a report."""
+        if isinstance(error, OrderRejected):
+            return self._move(order, OrderEvent.REJECT, str(error), error.code)
+        if isinstance(error, VenueBusy) or (isinstance(error, VenueUnreachable) and not error.sent):
+            return self._move(order, OrderEvent.BOUNCE, str(error))
+        return await self._resolve(self._move(order, OrderEvent.DOUBT, str(error)))
 
     async def _submit(self, orders: Sequence[Outcome]) -> list[OrderReport]:
         if len(orders) == 1:

@@ -5,7 +5,7 @@ Everything here is pure: the journal applies it to what is recorded, the desk to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -218,20 +218,22 @@ class Position:
 
         What is dust or gone stays so.
         """
-        orders = list(live)
         if self.state in GONE or self.state is PositionState.DUST:
             return self
-        if any(state is OrderState.UNKNOWN for _, state in orders):
-            event = PositionEvent.DOUBT
-        elif any(duty is Duty.EXIT for duty, _ in orders):
-            event = PositionEvent.SELLING
-        elif any(duty is Duty.ENTRY for duty, _ in orders):
-            event = PositionEvent.BUYING
-        elif self.quantity > 0 or any(duty is Duty.GUARD for duty, _ in orders):
-            event = PositionEvent.HELD
-        else:
-            event = PositionEvent.CLOSE if self.bought else PositionEvent.VOID
+        orders = list(live)
+        unknown = any(state is OrderState.UNKNOWN for _, state in orders)
+        event = PositionEvent.DOUBT if unknown else self._led({duty for duty, _ in orders})
         return self if _SETTLING.get(event) is self.state else self.step(event)
+
+    def _led(self, duties: Collection[Duty]) -> PositionEvent:
+        """Where orders of such duties lead, all of which are certain."""
+        if Duty.EXIT in duties:
+            return PositionEvent.SELLING
+        if Duty.ENTRY in duties:
+            return PositionEvent.BUYING
+        if self.quantity > 0 or Duty.GUARD in duties:
+            return PositionEvent.HELD
+        return PositionEvent.CLOSE if self.bought else PositionEvent.VOID
 
     def document(self, mark: Decimal | None = None) -> dict[str, object]:
         """For `positions[]`: amounts as strings, times in ms; without a mark, it and the gain are null."""

@@ -14,7 +14,8 @@ from decimal import Decimal
 from tradebot.clock import DAY, HOUR, SECOND, Clock
 from tradebot.errors import TradingError
 from tradebot.market.venue import ZERO, Balance, Broker, Fill, Instrument, OrderReport, Side
-from tradebot.trading.journal import Audited, Journal, Released, Wiped
+from tradebot.trading.facts import Audited, Released, Wiped
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome, figure
 from tradebot.trading.placement import VENUE_ERRORS
 from tradebot.trading.positions import Position, PositionState

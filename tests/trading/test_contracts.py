@@ -21,7 +21,7 @@ from tradebot.market.binance import read_json
 from tradebot.market.venue import Balance, Fill, Instrument, Order, OrderType, Payment, Side
 from tradebot.sim.futures.contracts import check_notional, check_price, check_quantity
 from tradebot.trading import protection
-from tradebot.trading.journal import Funded
+from tradebot.trading.facts import Funded
 from tradebot.trading.orders import NOTIONAL_MARGIN, Duty, Outcome, quantize, refusal
 from tradebot.trading.positions import Position
 from tradebot.trading.results import results

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tradebot.clock import Clock
 from tradebot.errors import MarketError, VenueUnreachable
-from tradebot.market.bars import INTERVALS, interval_ms, last_closed, open_of
+from tradebot.market.bars import INTERVALS, Klines, interval_ms, last_closed, open_of
 from tradebot.market.history import History
 from tradebot.market.store import KlineStore
 from tradebot.market.venue import Feed
@@ -51,9 +51,7 @@ class PaperAccount:
         span = open_of(interval, self._played), last_closed(interval, now)
         symbols = self._waiting() if span[0] <= span[1] else []
         errors = await self._bring(feed, store, symbols, interval, span) if symbols else {}
-        for symbol in symbols:
-            if symbol not in errors:
-                self.exchange.play(symbol, store.read(symbol, interval, *span))
+        self._show({each: store.read(each, interval, *span) for each in symbols if each not in errors}, now)
         if not errors:
             self._played = now
             if symbols:
@@ -64,6 +62,11 @@ class PaperAccount:
         """Listed symbols with orders that rest."""
         listed = self.exchange.instruments()
         return sorted({each.symbol for each in self.exchange.open_orders()} & listed.keys())
+
+    def _show(self, klines: Mapping[str, Klines], now: int) -> None:
+        """Have bars carry out what waits."""
+        for symbol, bars in klines.items():
+            self.exchange.play(symbol, bars)
 
     async def _bring(
         self, feed: Feed, store: KlineStore, symbols: Sequence[str], interval: str, span: tuple[int, int]

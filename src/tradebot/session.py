@@ -37,6 +37,7 @@ from tradebot.market.venue import Feed, Instrument
 if TYPE_CHECKING:  # 0.05 s that market data of another venue has no use for
     from tradebot.paper import PaperAccount
     from tradebot.sim.engine import Exchange
+    from tradebot.sim.futures.engine import Futures
 
 log = logging.getLogger(__name__)
 SIM = "sim"
@@ -172,10 +173,14 @@ def _over_network(settings: Settings, clock: Clock, credentials: Credentials | N
     return _client(settings, clock, address(settings), link, FileTally(limits_file(settings)))
 
 
-def _in_process(exchange: Exchange, settings: Settings, wrap: Wrap | None = None) -> Link:
+def _in_process(
+    exchange: Exchange, settings: Settings, wrap: Wrap | None = None, futures: Futures | None = None
+) -> Link:
     from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
 
-    app = create_app(exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit)
+    app = create_app(
+        exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit, futures=futures
+    )
     transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app)
     if (plan := exchange.prices.plan) is not None:
         from tradebot.sim.fault_transport import FaultTransport
@@ -291,16 +296,24 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
     from tradebot.sim.prices import Marked
 
     settings, clock = session.settings, session.clock
-    marked = Marked(session.instruments)
+    marked, intervals, name = Marked(session.instruments), settings.market.intervals, settings.venue.name
     account = _paper_file(settings, session.venue)
     exchange = sim.paper_exchange(settings, marked, clock, account, sim.open_plan(settings))
     stack.callback(exchange.close)
-    session.paper = PaperAccount(exchange, marked, clock, settings.market.intervals)
+    futures: Futures | None = None
+    if name not in VENUES or not VENUES[name].contracts:
+        session.paper = PaperAccount(exchange, marked, clock, intervals)
+    else:
+        from tradebot.paper_futures import PaperContracts
+        from tradebot.sim.futures.engine import Futures
+
+        futures = Futures(exchange)
+        stack.callback(futures.close)
+        marked.mark(await session.feed.prices())  # margin is counted by them, whatever is asked
+        session.paper = PaperContracts(futures, exchange, marked, clock, intervals)
     for trouble in await session.play():
         log.warning("%s", trouble)
-    if settings.venue.name in VENUES and VENUES[settings.venue.name].contracts:
-        session.mark(await session.feed.prices())  # margin is counted by them, whatever is asked
-    link = _in_process(exchange, settings, wrap)
+    link = _in_process(exchange, settings, wrap, futures)
     session.broker = await stack.enter_async_context(_client(settings, clock, "http://paper", link))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.applications import Starlette
@@ -26,6 +26,9 @@ from tradebot.sim.refusals import Refused, no_such
 from tradebot.sim.routes import account_calls, market_calls
 from tradebot.sim.signed import Signed
 from tradebot.sim.truth import Guard, Truth
+
+if TYPE_CHECKING:
+    from tradebot.sim.futures.engine import Futures
 
 __all__ = ["PAPER_KEY", "PAPER_SECRET", "create_app"]
 
@@ -97,11 +100,12 @@ def _happened(exchange: Exchange) -> list[dict[str, Any]]:
 def create_app(
     exchange: Exchange, *, latency_ms: float = 0.0, credentials: Mapping[str, str] | None = None,
     weight_limit: int = weights.LIMIT, accounts: Mapping[str, Exchange] | None = None,
+    futures: Futures | None = None,
 ) -> Starlette:  # fmt: skip
     """The app. `credentials` are HMAC secrets or Ed25519 public keys (PEM) by API key (default: the paper pair).
 
     `latency_ms` delays every reply. `accounts` gives some of the keys an exchange, and so an account, of
-    their own, at the same prices and clock.
+    their own, at the same prices and clock. `futures` are the exchange's contracts (default: made when asked for).
 
     At `FaultyPrices` their plan holds for the exchange's clock too, and can be seen and replaced at
     `/sim/faults`. Only loopback may replace it, move the clock (`/sim/clock`) and read the truth (`/sim/log`).
@@ -113,15 +117,16 @@ def create_app(
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
 
-    def futures() -> ASGIApp:  # which most sessions never ask for
+    def contract_api() -> ASGIApp:  # which most sessions never ask for
+        from tradebot.sim.futures.engine import Futures
         from tradebot.sim.futures.routes import futures_api
 
         def counted(limit: int) -> Gate:
             return Gate(exchange, secrets, weights.Weights(limit), latency_ms, turn)
 
-        return futures_api(exchange, accounts or {}, counted, _Nowhere(gate))
+        return futures_api(futures or Futures(exchange), accounts or {}, counted, _Nowhere(gate))
 
-    contracts = Later(futures)
+    contracts = Later(contract_api)
     routes += [Route(path, contracts) for path in ("/fapi/{rest:path}", "/sim/log/usdm")]
     if (plan := exchange.prices.plan) is not None:
         # What is said about faults takes 50 ms to import, which honest exchanges need not wait for.

@@ -7,7 +7,7 @@ interval in four straight legs' turning points, jumping where bars do not join.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
@@ -200,7 +200,8 @@ class Bars(Track):
                 opened = self._price(COLUMN["open"], place)
                 if level.met(opened):
                     return Touch(int(times[place]), opened)
-                return Touch(int(times[place]) + 1, level.price)
+                met = on_grid(level.price, self.tick, ROUND_FLOOR if level.falling else ROUND_CEILING)
+                return Touch(int(times[place]) + 1, met)
         return None
 
     def bar(self, symbol: str, moment: int) -> Traded | None:
@@ -218,3 +219,18 @@ class Bars(Track):
     def _told(self, row: int, place: int) -> Decimal:
         """A float of a kline as the decimal that it was."""
         return Decimal(repr(float(self.klines.data[row, place])))
+
+
+class Several(Track):
+    """A track for each of several symbols; to all others nothing happens."""
+
+    def __init__(self, tracks: Mapping[str, Track]) -> None:
+        self._tracks = tracks
+
+    def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
+        """As its own track has it."""
+        return self._tracks[symbol].first(symbol, level, after, until) if symbol in self._tracks else None
+
+    def bar(self, symbol: str, moment: int) -> Traded | None:
+        """As its own track has it."""
+        return self._tracks[symbol].bar(symbol, moment) if symbol in self._tracks else None

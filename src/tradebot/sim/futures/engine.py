@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 
 from tradebot.clock import MINUTE
 from tradebot.errors import MarketError
+from tradebot.market.bars import Klines
 from tradebot.market.venue import Side
 from tradebot.sim.accounts import USUAL
 from tradebot.sim.engine import Exchange
@@ -19,6 +21,7 @@ from tradebot.sim.futures.ledger import ENTRIES, FACTS, ORDERS, TRADES, Entry, F
 from tradebot.sim.futures.play import Play
 from tradebot.sim.futures.positions import Account, PositionSide
 from tradebot.sim.refusals import Refused
+from tradebot.sim.resting import Bars, Several
 
 # Client ids stay taken for so long after their order was entered, even if it is done.
 SHORTLY = MINUTE
@@ -68,6 +71,26 @@ class Futures:
         now = self.now
         self._play.until(now)
         return now
+
+    def at_stake(self) -> set[str]:
+        """Contracts with a position or with orders that wait or rest."""
+        ledger = self.ledger
+        orders, algos = ledger.open_orders(), ledger.open_algos()
+        held = {symbol for symbol, _ in ledger.positions()}
+        return held | {each.symbol for each in orders} | {each.symbol for each in algos}
+
+    def show(self, klines: Mapping[str, Klines], until: int) -> None:
+        """Let bars of prices that are set from outside carry out what waits, each from when it was entered.
+
+        What came first within a bar is not known: stops come first. No time passes by it.
+        """
+        known = self.contracts.prices.instruments()
+        track = Several({symbol: Bars(each, known[symbol].tick) for symbol, each in klines.items()})
+        Play(self.contracts, self.ledger, self.desk, track).through(until)
+
+    def pass_to(self, moment: int) -> None:
+        """Let time pass up to a moment, at the prices of now: funding, and what expires."""
+        self._play.until(moment)
 
     def close(self) -> None:
         """Release the file, if it was opened."""

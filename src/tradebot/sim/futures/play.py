@@ -17,7 +17,7 @@ from tradebot.sim.futures.liquidation import Receiver
 from tradebot.sim.futures.positions import Account
 from tradebot.sim.futures.trailing import Trail
 from tradebot.sim.matching import worth
-from tradebot.sim.resting import Level, Path, Touch, limit_level
+from tradebot.sim.resting import Level, Path, Touch, Track, limit_level
 from tradebot.sim.turnover import Turnover
 
 # With several positions in one wallet, what the others are worth is looked at so often.
@@ -26,23 +26,30 @@ _JOINT = 15 * MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that is waited for: when it first happens in `(since, until]`, and what is done then."""
+    """Something that is waited for: when it first happens in `(since, until]`, and what is done then.
+
+    `entered` is since when it is waited for, UTC ms.
+    """
 
     first: Callable[[int, int], Touch | None]
     act: Callable[[Touch], object]
+    entered: int = 0
 
 
 class Play:
-    """Plays an account up to the present, with the same outcome however often it is asked."""
+    """Plays an account up to the present, with the same outcome however often it is asked.
 
-    def __init__(self, contracts: Contracts, ledger: Ledger, desk: Desk) -> None:
+    `track` is where prices went (None: where the exchange's own have gone).
+    """
+
+    def __init__(self, contracts: Contracts, ledger: Ledger, desk: Desk, track: Track | None = None) -> None:
         self.contracts = contracts
         self.ledger = ledger
         self.desk = desk
         self.receiver = Receiver(contracts, ledger, desk)
-        self.path = Path(contracts.prices)
+        self.path: Track = track or Path(contracts.prices)
         self.turnover = Turnover(self.path, ledger.made)
-        self.trail = Trail(self.path)
+        self.trail = Trail(Path(contracts.prices))
 
     def until(self, now: int) -> None:
         """Everything that happened since the market was last seen, in the order of time."""
@@ -53,6 +60,20 @@ class Play:
             while since < now:
                 since = self._step(since, now) if self._at_stake() else now
             self.ledger.seen = now
+
+    def through(self, until: int) -> None:
+        """What waits is carried out where the track comes to it, each from when it was entered; no time passes.
+
+        Of one instant stops come first, older ones before younger, then orders, then liquidations.
+        """
+        with self.ledger.db.transaction():
+            while self._at_stake():
+                events = self._events(self.desk.account(until))
+                found = [(touch, event) for event in events if (touch := event.first(event.entered, until))]
+                if not found:
+                    return
+                touch, event = min(found, key=lambda pair: pair[0].time)
+                event.act(touch)
 
     def _at_stake(self) -> bool:
         return bool(self.ledger.positions() or self.ledger.open_orders() or self.ledger.open_algos())
@@ -92,14 +113,15 @@ class Play:
         for order in self.ledger.open_orders():
             level = limit_level(order.price, order.side, self.contracts.exchange.spread)
             rules = self.contracts.prices.instruments()[order.symbol]
-            yield Event(partial(self.turnover.first, rules, order.side, level), partial(self._rested, order, rules))
+            first = partial(self.turnover.first, rules, order.side, level)
+            yield Event(first, partial(self._rested, order, rules), order.updated)
         for key, stake in account.stakes.items():
             if price := account.liquidation(key):
                 level = Level(price, falling=stake.position.amount > 0, through=False)
-                yield self._at_level(key[0], level, partial(self.receiver.liquidate, key))
+                yield self._at_level(key[0], level, partial(self.receiver.liquidate, key), stake.position.updated)
 
-    def _at_level(self, symbol: str, level: Level, act: Callable[[Touch], object]) -> Event:
-        return Event(partial(self.path.first, symbol, level), act)
+    def _at_level(self, symbol: str, level: Level, act: Callable[[Touch], object], entered: int) -> Event:
+        return Event(partial(self.path.first, symbol, level), act, entered)
 
     def _rested(self, order: Placed, rules: Instrument, touch: Touch) -> None:
         room = self.turnover.room(rules, order.side, touch.time)
@@ -112,10 +134,10 @@ class Play:
             conditional.trigger(self.desk, algo, touch.price, touch.time)
 
         if algo.type != conditional.TRAILING:
-            return self._at_level(algo.symbol, conditional.waits_for(algo), fire)
+            return self._at_level(algo.symbol, conditional.waits_for(algo), fire, algo.updated)
         if trailing.active(algo):
-            return Event(lambda since, until: self.trail.follow(algo, since, until)[0], fire)
-        return self._at_level(algo.symbol, trailing.activation(algo), partial(self._activate, algo))
+            return Event(lambda since, until: self.trail.follow(algo, since, until)[0], fire, algo.updated)
+        return self._at_level(algo.symbol, trailing.activation(algo), partial(self._activate, algo), algo.updated)
 
     def _activate(self, algo: Algo, touch: Touch) -> None:
         ALGOS.put(self.ledger.db, replace(algo, extreme=touch.price, updated=touch.time))

@@ -153,14 +153,14 @@ def futures_calls(futures: Futures, accounts: Mapping[str, Futures] | None = Non
 
 
 def futures_api(
-    exchange: Exchange, accounts: Mapping[str, Exchange], gate: Callable[[int], Gate], nowhere: ASGIApp
+    futures: Futures, accounts: Mapping[str, Exchange], gate: Callable[[int], Gate], nowhere: ASGIApp
 ) -> Router:
     """The futures API as an app. `gate` makes a gate of that weight limit: it is a host of its own.
 
     `nowhere` answers any other path. What was executed is told at `/sim/log/usdm`.
     """
     opened = gate(WEIGHT_LIMIT)
-    futures, others = Futures(exchange), {key: Futures(each) for key, each in accounts.items()}
+    others = {key: Futures(each) for key, each in accounts.items()}
     routes = [Route(path, Path(opened, each)) for path, each in futures_calls(futures, others).items()]
     log = Truth(
         partial(_executed, futures), {key: partial(_executed, each) for key, each in others.items()}, opened.send

@@ -242,6 +242,20 @@ class TestMonitoring:
         answered.set()
         assert [order.symbol for order in await task] == ["BUSDT"]
 
+    async def test_does_not_let_entries_in_the_air_hold_up_an_exit(self, office):
+        symbols = [f"S{n}USDT" for n in range(6)]
+        desk = office("AUSDT", *symbols, max_positions=9, fraction="0.05", fee_asset="BNB")
+        await desk.buy("AUSDT")
+        desk.broker.script.extend(["hang"] * 6)
+        entering = asyncio.create_task(desk.buy(*symbols))
+        await desk.broker.hanging.wait()
+        desk.price("AUSDT", "90")
+        desk.broker.script.clear()
+        assert [order.intent for order in await desk.monitor()] == ["stop-loss"]
+        entering.cancel()
+        with suppress(asyncio.CancelledError):
+            await entering
+
     async def test_sells_only_what_is_free(self, office):
         desk = office(fee_asset="BNB")
         await desk.buy("AUSDT")

@@ -22,7 +22,7 @@ from tradebot.errors import ConfigError, MarketError
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import CHUNK, Change, Chunks, Coverage, Series, Stretch, chunk_open, in_line
 from tradebot.market.coverage import followed
-from tradebot.market.entries import seal
+from tradebot.market.seals import seal
 
 STEP = 300_000
 T0 = 1_516_406_400_000

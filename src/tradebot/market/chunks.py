@@ -23,7 +23,7 @@ from tradebot.errors import BadKlines
 from tradebot.market import packing
 from tradebot.market.bars import Floats, Klines, interval_ms, merge
 from tradebot.market.coverage import Coverage, merged, reduced
-from tradebot.market.entries import Entries, unseal
+from tradebot.market.seals import Entries, unseal
 
 __all__ = ["CHUNK", "Change", "Chunks", "Coverage", "Range", "Series", "Stretch", "chunk_open", "chunk_span"]
 

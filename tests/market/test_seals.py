@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tradebot.clock import wall_ms
 from tradebot.errors import BadKlines, MarketError
-from tradebot.market.entries import HEADER, BytesDisk, Entries, seal, unseal
+from tradebot.market.seals import HEADER, BytesDisk, Entries, seal, unseal
 
 
 @given(st.binary(max_size=100))
@@ -220,7 +220,7 @@ WRITER = """
 import resource, sys
 from pathlib import Path
 from tradebot.errors import MarketError
-from tradebot.market.entries import Entries, unseal
+from tradebot.market.seals import Entries, unseal
 
 entries = Entries(Path(sys.argv[1]))
 entries.put("before", b"safe")
@@ -257,7 +257,7 @@ def test_a_database_that_cannot_be_written_is_one_clear_line(entries: Entries) -
 
 
 def test_a_lock_that_is_held_too_long_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradebot.market.entries.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("tradebot.market.seals.LOCK_TIMEOUT_S", 0.05)
     entries, other = Entries(tmp_path), sqlite3.connect(tmp_path / "cache.db")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(MarketError, match="locked by another process"):

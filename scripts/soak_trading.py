@@ -173,7 +173,7 @@ class World:
         self.settings = Settings.model_validate({"trading": chosen})
         self.path = folder / f"{seed}.db"
         self.bare: Counter[str] = Counter()
-        self.whole = True
+        self.whole, self.calm = True, False
         self.journal: Journal | None = None
         self.begin()
 
@@ -209,7 +209,7 @@ class World:
 
     def jump(self) -> None:
         """Now and then a price is another one by the time a request arrives, and the desk does not know."""
-        if self.luck.random() < 0.03:
+        if not self.calm and self.luck.random() < 0.03:
             symbol = self.luck.choice(SYMBOLS)
             move = 1 + D(str(round(self.luck.gauss(0, 0.02), 4)))
             self.clock.advance(self.clock.now() + 50)
@@ -283,6 +283,7 @@ class World:
     async def settle(self) -> None:
         """The venue answers again; a new process comes to terms with what it finds."""
         self.plan.replace([])
+        self.calm = True
         self.begin()
         await self.desk.reconcile()
         for _ in range(QUIET):

@@ -121,6 +121,15 @@ def test_what_is_cut_says_how_much_there_is() -> None:
     assert "… and 12 more" in text
 
 
+def test_a_signal_is_told_what_came_of_its_entry_and_not_of_the_stop_that_guards_it() -> None:
+    guard = {**ORDER, "side": "SELL", "type": "STOP_LOSS", "status": "NEW", "intent": "guard-stop",
+             "stop_price": "63000.50000000", "executed": "0", "average": "0", "fee": "0"}  # fmt: skip
+    text = printed(report.run({**RUN, "orders": [ORDER, guard]}))
+    assert "buy filled" in text
+    assert "sell new" not in text
+    assert "63000.5" in text
+
+
 def test_nothing_is_said_to_be_nothing() -> None:
     assert "Orders: none" in printed(report.run({**RUN, "orders": []}))
 

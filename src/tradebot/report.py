@@ -96,6 +96,7 @@ PREDICTIONS: list[Column] = [
 JUDGED: list[Column] = [*SIGNALS, ("probability", _percent("probability")), ("what came of it", _get("told"))]
 ORDERS: list[Column] = [
     ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
+    ("at", lambda row: short(row.get("stop_price") or row["price"])),
     ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
 ]  # fmt: skip
 POSITIONS: list[Column] = [
@@ -184,7 +185,8 @@ def _judged(document: Document) -> list[Document]:
     """Every signal with its probability and what came of it."""
     chances = {row["symbol"]: row["probability"] for row in document["predictions"]}
     told = {row["symbol"]: row["reason"] for row in document["skipped"]}
-    told |= {order["symbol"]: f"{order['side']} {order['status']}".lower() for order in document["orders"]}
+    entries = (order for order in document["orders"] if order["intent"] == "enter")  # not the stops that follow them
+    told |= {order["symbol"]: f"{order['side']} {order['status']}".lower() for order in entries}
     return [
         {**row, "probability": chances.get(row["symbol"]), "told": told.get(row["symbol"])}
         for row in document["signals"]

@@ -177,8 +177,8 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
         async def enter(
             self, predictions: Any, marks: Any, threshold: float, outlook: Any
         ) -> tuple[list[Any], dict[str, str]]:
-            seen.append("enter")
             await gate.wait()
+            seen.append("entered")
             return [], {}
 
     settings = make_settings(**EAGER, sim__clock="scaled", sim__speed=6000.0)
@@ -188,7 +188,7 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
         with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
             loop = Loop(Pipeline(session, pool), Slow(session.broker, journal))  # type: ignore[arg-type]
             await asyncio.wait_for(loop.run(2, documents.append), 20)
-    assert seen[:3] == ["monitor", "enter", "monitor"]
+    assert seen[:3] == ["monitor", "monitor", "entered"]
     assert [each["cycle"] for each in documents] == [1, 2]
 
 

@@ -17,7 +17,7 @@ from tradebot.bench.ablation import ablation
 from tradebot.bench.claims import claims, micro
 from tradebot.bench.cycles import Sample, difference, run_pipelined, run_serial
 from tradebot.bench.growth import growth
-from tradebot.bench.rig import START, Bot, Workload, prewarm, served_venue
+from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, prewarm, served_venue
 from tradebot.bench.serial import Serial
 from tradebot.bench.timeline import Strip
 from tradebot.clock import MINUTE, monotonic_ms
@@ -31,6 +31,7 @@ from tradebot.pipeline import Pipeline, model_path, threshold_of
 from tradebot.progress import Progress, unseen
 
 HOUR_OF_CYCLES = 60
+LOOKERS = 4  # in one minute both loops and what warms their pages look: each would have an address of its own
 
 
 @dataclass(eq=False)
@@ -51,7 +52,7 @@ async def measure(
     start = monotonic_ms()
     with tempfile.TemporaryDirectory(prefix="tradebot-bench-") as name:
         folder = Path(name)
-        async with served_venue(workload) as url:
+        async with served_venue(workload, LOOKERS * WEIGHT_LIMIT) as url:
             serial, pipelined, pool_ms = await _both(settings, folder, url, workload, progress)
             ideas = await ablation(settings, folder / "ideas", url, workload, HOUR_OF_CYCLES + 15, progress)
         grown = await growth(settings, folder, workload, sizes, progress) if sizes else []

@@ -21,6 +21,8 @@ from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
 
 START = parse_time("2025-06-02T12:00:00Z")
+WEIGHT_LIMIT = 6_000
+"""Of the venue for each bot, a minute."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Workload:
 
 
 @asynccontextmanager
-async def served_venue(workload: Workload, weight_limit: int = 6_000) -> AsyncIterator[str]:
+async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> AsyncIterator[str]:
     """Address of a simulated venue in a process of its own, its clock standing at `START`."""
     command = [sys.executable, "-m", "tradebot", "sim", "serve", "--json", "--port", "0", "--clock", "stepped"]
     options = ["--at", str(START), "--symbols", str(workload.symbols), "--latency", str(workload.latency_ms)]

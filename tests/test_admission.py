@@ -11,6 +11,7 @@ import pytest
 
 from tradebot.clock import MINUTE, parse_time
 from tradebot.config import Settings
+from tradebot.cycle import Cycle
 from tradebot.documents import Document
 from tradebot.session import account_key
 from tradebot.trading.halt import Switch, halt
@@ -114,6 +115,17 @@ async def test_a_venue_that_takes_no_orders(make_settings: MakeSettings) -> None
         loop.desk.instruments = {}
         await loop.run(1, documents.append)
     assert "not offered by the venue" in reasons(documents[0])
+
+
+async def test_a_bar_after_which_another_one_has_closed(make_settings: MakeSettings) -> None:
+    async with looping(make_settings(**EAGER, risk__max_bar_age=0)) as loop:
+        look = await loop.pipeline.predict(await loop.pipeline.look())
+        cycles = [Cycle(1, START + late, look.watch, 0, 0) for late in (5 * MINUTE - 1, 5 * MINUTE)]
+        for cycle in cycles:
+            await loop.admission.enter(cycle, look, look.predictions)
+    early, late = cycles
+    assert set(early.skipped.values()) == {"exits only: not compared with the venue yet"}
+    assert set(late.skipped.values()) == {"its bar closed 300 s ago, and another one since"}
 
 
 async def test_a_clock_that_cannot_be_relied_on(make_settings: MakeSettings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tradebot.config import Settings, find_file, inherited_environment, leaves, load, merge, nest
+from tradebot.config import RENAMED, Settings, find_file, inherited_environment, leaves, load, merge, nest
 from tradebot.errors import ConfigError
 
 
@@ -67,6 +67,14 @@ def test_parameters_of_a_strategy_are_a_table_of_their_own() -> None:
 
 def test_an_unknown_key_is_answered_with_the_nearest_right_name() -> None:
     assert complaint("[venue]\nnmae = 'x'") == "config.toml: unknown key 'venue.nmae'; did you mean 'name'?"
+
+
+def test_a_key_of_before_is_answered_with_what_it_is_now() -> None:
+    said = "config.toml: unknown key 'run.max_bar_age_s'; it is risk.max_bar_age, in bars of the finest interval, now"
+    assert complaint("[run]\nmax_bar_age_s = 60") == said
+    known = dict(leaves())
+    assert not RENAMED.keys() & known.keys()
+    assert all(new.split(",")[0] in known for new in RENAMED.values())
 
 
 def test_an_unknown_table_is_named() -> None:

@@ -550,14 +550,14 @@ async def test_every_signal_on_a_new_bar_has_its_way_from_the_close_to_the_order
 
 
 async def test_a_bar_that_closed_too_long_ago_is_not_entered(make_settings: MakeSettings) -> None:
-    settings = make_settings(**EAGER, run__max_bar_age_s=60)
+    settings = make_settings(**EAGER, risk__max_bar_age=0.1)
     async with looping(settings) as loop:
         loop.session.clock.advance(START + MINUTE)  # type: ignore[attr-defined]
         documents: list[Document] = []
         await loop.run(1, documents.append)
     (document,) = documents
     assert document["orders"] == []
-    assert {row["reason"] for row in document["skipped"]} == {"its bar closed 60 s ago, 60 s at most may pass"}
+    assert {row["reason"] for row in document["skipped"]} == {"its newest 5m bar closed 60 s ago"}
 
 
 async def test_a_cycle_tells_its_bar_and_what_the_state_knows_of_it(make_settings: MakeSettings) -> None:

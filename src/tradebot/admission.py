@@ -28,7 +28,6 @@ class Admission:
         """Why the venue's clock cannot be relied on; entries wait while there is a reason."""
         self._session = pipeline.session
         self._step = interval_ms(pipeline.intervals[0])
-        self._longest = pipeline.settings.run.max_bar_age_s * SECOND or self._step
 
     async def enter(self, cycle: Cycle, look: Look, predictions: Sequence[Prediction]) -> None:
         """Enter what may be entered of these, by what `look` saw.
@@ -55,8 +54,8 @@ class Admission:
         if age > RULES_LAST_MS:
             return f"the trading rules are {age / HOUR:.0f} h old and cannot be read anew"
         since = cycle.started - (prediction.bar_time + self._step)
-        if since >= self._longest:
-            return f"its bar closed {since / SECOND:.0f} s ago, {self._longest / SECOND:.0f} s at most may pass"
+        if since >= self._step:
+            return f"its bar closed {since / SECOND:.0f} s ago, and another one since"
         return self._reconciliation.refusal(prediction.symbol)
 
     async def _spreads(self, cycle: Cycle) -> dict[str, Decimal]:

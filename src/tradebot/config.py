@@ -34,6 +34,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 PREFIX = "TRADEBOT_"
 SECRETS = ("TRADEBOT_API_KEY", "TRADEBOT_API_SECRET")
 RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR", *SECRETS}
+RENAMED = {"run.max_bar_age_s": "risk.max_bar_age, in bars of the finest interval,"}
+"""Keys of before, and what they are now."""
 Tree: TypeAlias = dict[str, Any]
 Layer: TypeAlias = tuple[str, Tree]
 
@@ -341,7 +343,10 @@ class Risk(Section):
         "position; unset: any."
     )  # fmt: skip
     max_bar_age: float = Field(
-        2.0, ge=0, description="Bars of the finest interval for which a closed one is good to enter on; 0: any age."
+        2.0,
+        ge=0,
+        description="Most age, from its close, of the newest bar that the venue had of a symbol, for an entry on it; "
+        "in bars of the finest interval: 0.2 of 5m is a minute. 0: any, until the next one has closed.",
     )
 
 
@@ -372,9 +377,6 @@ class Run(Section):
         "batch", description="batch: entries when all symbols have been looked at, the best first; eager: as each "
         "batch of symbols is done, first come, first served, for strategies that look at each symbol by itself."
     )  # fmt: skip
-    max_bar_age_s: float = Field(
-        0.0, ge=0, description="Venue seconds after a bar's close in which it may be entered; 0: its own length."
-    )
     budget_ms: dict[Stage, float] = Field(
         {}, description="Most real milliseconds for stages (scan, fetch, analyze, predict, execute, monitor) and for "
         "the total of a cycle, as { fetch = 2000, total = 5000 }; one that is not named has no limit."
@@ -530,7 +532,8 @@ def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
     loc = [part for part in first["loc"] if not isinstance(part, int)]
     key, where = ".".join(map(str, loc)), _source(layers, loc)
     if first["type"] == "extra_forbidden":
-        return ConfigError(f"{where}: unknown key '{key}'{suggestion(str(loc[-1]), _siblings(loc))}")
+        better = f"; it is {RENAMED[key]} now" if key in RENAMED else suggestion(str(loc[-1]), _siblings(loc))
+        return ConfigError(f"{where}: unknown key '{key}'{better}")
     cause = first.get("ctx", {}).get("error")
     reason = str(cause) if isinstance(cause, ValueError) else first["msg"][:1].lower() + first["msg"][1:]
     return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")

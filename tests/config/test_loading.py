@@ -1,4 +1,4 @@
-"""Settings: layers, validation, messages."""
+"""Where settings come from: layers, files, variables, messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tradebot.config import RENAMED, Settings, find_file, inherited_environment, leaves, load, merge, nest
+from tradebot.config import Settings, inherited_environment, leaves, load
+from tradebot.config.loading import RENAMED, find_file, merge, nest
 from tradebot.errors import ConfigError
 
 
@@ -135,55 +136,9 @@ def test_files_are_looked_for_from_the_nearest_to_the_users(tmp_path: Path) -> N
     assert find_file("config.toml", {"TRADEBOT_CONFIG": "mine.toml"}) == Path("config.toml")
 
 
-def test_the_data_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    path = settings(f"data_dir = '{tmp_path / 'new' / 'data'}'").data_path
-    assert path.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_data_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="name another with --data-dir"):
-        _ = settings(f"data_dir = '{tmp_path / 'file' / 'data'}'").data_path
-
-
-def test_every_key_explains_itself_and_has_a_default() -> None:
-    keys = dict(leaves())
-    assert "venue.name" in keys
-    assert all(field.description or key == "data_dir" for key, field in keys.items())
-    assert not [key for key, field in keys.items() if field.is_required()]
-
-
 def test_dotted_keys_become_tables_and_tables_are_laid_on_each_other() -> None:
     tree = merge(nest({"a.b": 1, "a.c": 2}), nest({"a.c": 3, "d": 4}))
     assert tree == {"a": {"b": 1, "c": 3}, "d": 4}
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("http://[::1", "invalid ipv6 url"),
-        ("http://h:99999", "port out of range"),
-        ("http://a b", "not an address"),
-        ("ftp://h", "not an address"),
-        ("http://user:word@h/", "a password does not belong here"),
-    ],
-)
-def test_what_is_no_address_is_told_with_an_example(address: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:8080") as error:
-        load(None, {"venue.base_url": ("--base-url", address), "venue.name": ("--venue", "binance")}, {})
-    assert said in str(error.value)
-
-
-def test_the_built_in_venue_has_no_address() -> None:
-    with pytest.raises(ConfigError, match="add --venue binance"):
-        load(None, {"venue.base_url": ("--base-url", "http://127.0.0.1:8080")}, {})
-
-
-def test_a_list_names_nothing_twice_and_is_more_than_commas() -> None:
-    settings = load(None, {"market.intervals": ("--intervals", "5m,5m, 1h")}, {})
-    assert settings.market.intervals == ("5m", "1h")
-    with pytest.raises(ConfigError, match="nothing but commas"):
-        load(None, {"universe.symbols": ("--symbols", ",")}, {})
 
 
 def test_another_process_can_be_given_an_environment_without_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,43 +1,19 @@
-"""Settings: built-in defaults, then config.toml, then the environment, then the command line.
+"""The tables of config.toml as models: each key with its default, its limits and what it means.
 
-Only this module reads the environment. Every value is validated wherever it comes from; an
-unknown key or a bad value is a `ConfigError` that names the key, the value, the source and the
-nearest right name. Secrets are not settings.
+Values are validated wherever they come from; nothing here knows where that is.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from tradebot.clock import parse_time
-from tradebot.errors import ConfigError, UsageError, suggestion
-
-# Looking for plugins of other packages, pydantic reads the metadata of every package there is: 0.03 s at each start.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
-PREFIX = "TRADEBOT_"
-SECRETS = ("TRADEBOT_API_KEY", "TRADEBOT_API_SECRET")
-RESERVED = {"TRADEBOT_CONFIG", "TRADEBOT_DATA_DIR", *SECRETS}
-RENAMED = {"run.max_bar_age_s": "risk.max_bar_age, in bars of the finest interval,"}
-"""Keys of before, and what they are now."""
-Tree: TypeAlias = dict[str, Any]
-Layer: TypeAlias = tuple[str, Tree]
+from tradebot.errors import UsageError
 
 
 def _split(value: object) -> object:
@@ -385,179 +361,3 @@ class Run(Section):
         "warn", description="What a cycle over its budget does, beside managing its exits: warn, enter nothing, or "
         "end the run."
     )  # fmt: skip
-
-
-class Settings(Section):
-    """All of config.toml."""
-
-    data_dir: str = Field("", description="Where the program writes; empty: the platform's user data folder.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What stderr shows.")
-    venue: Venue = Venue()
-    universe: Universe = Universe()
-    market: Market = Market()
-    sim: Sim = Sim()
-    strategy: Strategy = Strategy()
-    training: Training = Training()
-    model: Model = Model()
-    pool: Pool = Pool()
-    keys: Keys = Keys()
-    trading: Trading = Trading()
-    risk: Risk = Risk()
-    paper: Paper = Paper()
-    run: Run = Run()
-
-    @property
-    def models(self) -> Path:
-        """Where trained models stand."""
-        return self.data_path / "models"
-
-    @property
-    def data_path(self) -> Path:
-        """The data folder, made with mode 0700 if it is not there."""
-        import platformdirs
-
-        path = Path(self.data_dir or platformdirs.user_data_dir("tradebot")).expanduser()
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"data folder {path}: {error.strerror}; name another with --data-dir") from None
-        return path
-
-
-def inherited_environment() -> dict[str, str]:
-    """The environment without our own variables, for a process that must not take them over."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-
-
-def environment_secrets(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
-    """The API key and its secret, empty where they are not set."""
-    key, secret = ((os.environ if environ is None else environ).get(name, "") for name in SECRETS)
-    return key, secret
-
-
-def leaves(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of config.toml as `section.key` with its pydantic field."""
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
-            yield from leaves(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field
-
-
-def find_file(option: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: `--config`, $TRADEBOT_CONFIG, ./config.toml, the user's; else none.
-
-    One that is asked for and missing is a `ConfigError`; the others may be absent.
-    """
-    asked = option or environ.get("TRADEBOT_CONFIG")
-    if asked:
-        if not Path(asked).is_file():
-            raise ConfigError(
-                f"no configuration file {asked}; leave --config and $TRADEBOT_CONFIG out for the defaults"
-            )
-        return Path(asked)
-    if Path("config.toml").is_file():
-        return Path("config.toml")
-    import platformdirs
-
-    users = Path(platformdirs.user_config_dir("tradebot")) / "config.toml"
-    return users if users.is_file() else None
-
-
-def read_file(path: Path) -> Layer:
-    """The file's tables; `ConfigError` with line and column if it is not TOML."""
-    try:
-        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-
-
-def nest(flat: Mapping[str, Any]) -> Tree:
-    """`{"venue.name": x}` as `{"venue": {"name": x}}`."""
-    tree: Tree = {}
-    for dotted, value in flat.items():
-        *path, last = dotted.split(".")
-        branch = tree
-        for part in path:
-            branch = branch.setdefault(part, {})
-        branch[last] = value
-    return tree
-
-
-def read_environment(environ: Mapping[str, str]) -> Iterator[Layer]:
-    """A layer for each `TRADEBOT_SECTION__KEY`; the data folder has a short name of its own."""
-    for name, value in sorted(environ.items()):
-        if name == "TRADEBOT_DATA_DIR":
-            yield f"${name}", {"data_dir": value}
-        elif name.startswith(PREFIX) and name not in RESERVED:
-            yield f"${name}", nest({name.removeprefix(PREFIX).lower().replace("__", "."): value})
-
-
-def merge(base: Tree, over: Tree) -> Tree:
-    """`over` laid on `base`, table by table."""
-    both = {
-        key: merge(base[key], over[key])
-        for key in base.keys() & over.keys()
-        if isinstance(base[key], dict) and isinstance(over[key], dict)
-    }
-    return {**base, **over, **both}
-
-
-def _source(layers: Sequence[Layer], loc: Sequence[str | int]) -> str:
-    """The last layer that holds the value at `loc`."""
-    for source, tree in reversed(layers):
-        node: Any = tree
-        for part in loc:
-            if not isinstance(node, dict) or part not in node:
-                break
-            node = node[part]
-        else:
-            return source
-    return layers[-1][0] if layers else "defaults"
-
-
-def _siblings(loc: Sequence[str | int]) -> list[str]:
-    """The names that are known where `loc` stands."""
-    model: Any = Settings
-    for part in loc[:-1]:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
-
-
-def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
-    first = error.errors()[0]
-    loc = [part for part in first["loc"] if not isinstance(part, int)]
-    key, where = ".".join(map(str, loc)), _source(layers, loc)
-    if first["type"] == "extra_forbidden":
-        better = f"; it is {RENAMED[key]} now" if key in RENAMED else suggestion(str(loc[-1]), _siblings(loc))
-        return ConfigError(f"{where}: unknown key '{key}'{better}")
-    cause = first.get("ctx", {}).get("error")
-    reason = str(cause) if isinstance(cause, ValueError) else first["msg"][:1].lower() + first["msg"][1:]
-    return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")
-
-
-def load(
-    config: str | None = None,
-    options: Mapping[str, tuple[str, Any]] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Settings:
-    """The settings in force.
-
-    `options` are the command line's: by dotted key, what messages call them and their value,
-    e.g. `{"venue.name": ("--venue", "binance")}`; a value of None means not given.
-    """
-    environ = os.environ if environ is None else environ
-    path = find_file(config, environ)
-    layers = [read_file(path)] if path else []
-    layers += read_environment(environ)
-    layers += [(label, nest({key: value})) for key, (label, value) in (options or {}).items() if value is not None]
-    tree: Tree = {}
-    for _, layer in layers:
-        tree = merge(tree, layer)
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error, layers) from None

@@ -1,0 +1,74 @@
+"""All that can be set, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from tradebot.config.sections import (
+    Keys,
+    Market,
+    Model,
+    Paper,
+    Pool,
+    Risk,
+    Run,
+    Section,
+    Sim,
+    Strategy,
+    Trading,
+    Training,
+    Universe,
+    Venue,
+)  # fmt: skip
+from tradebot.errors import ConfigError
+
+
+class Settings(Section):
+    """All of config.toml."""
+
+    data_dir: str = Field("", description="Where the program writes; empty: the platform's user data folder.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="What stderr shows.")
+    venue: Venue = Venue()
+    universe: Universe = Universe()
+    market: Market = Market()
+    sim: Sim = Sim()
+    strategy: Strategy = Strategy()
+    training: Training = Training()
+    model: Model = Model()
+    pool: Pool = Pool()
+    keys: Keys = Keys()
+    trading: Trading = Trading()
+    risk: Risk = Risk()
+    paper: Paper = Paper()
+    run: Run = Run()
+
+    @property
+    def models(self) -> Path:
+        """Where trained models stand."""
+        return self.data_path / "models"
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, made with mode 0700 if it is not there."""
+        import platformdirs
+
+        path = Path(self.data_dir or platformdirs.user_data_dir("tradebot")).expanduser()
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"data folder {path}: {error.strerror}; name another with --data-dir") from None
+        return path
+
+
+def leaves(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of config.toml as `section.key` with its pydantic field."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from leaves(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field

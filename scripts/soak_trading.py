@@ -143,8 +143,10 @@ class Story:
 
 
 def instrument(symbol: str, luck: Random) -> Instrument:
-    """Rules as venues have them: step and tick multiply to no more than eight places."""
-    step, tick = luck.choice((("0.1", "0.0001"), ("0.001", "0.01"), ("0.001", "0.0001"), ("0.00001", "0.1")))
+    """Rules as venues have them, and some of which step and tick multiply to more places than amounts have."""
+    step, tick = luck.choice(
+        (("0.1", "0.0001"), ("0.001", "0.01"), ("0.001", "0.0001"), ("0.00001", "0.1"), ("0.000001", "0.00001"))
+    )
     bounds = {"step": D(step), "min_quantity": D(step), "tick": D(tick), "min_notional": D(5), "max_quantity": D(9000)}
     return Instrument(symbol, symbol.removesuffix("USDT"), "USDT", **bounds)
 

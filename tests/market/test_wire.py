@@ -191,6 +191,30 @@ def test_a_cancelled_order_keeps_its_own_id() -> None:
     assert report.client_id == "tb-1"
 
 
+@pytest.mark.parametrize(
+    ("paid", "quotes"),
+    [
+        ("0.00002469", ["0.00001234", "0.00001235"]),
+        ("0.00002470", ["0.00001234", "0.00001236"]),
+        ("-1", ["0.00001234", "0.00001234"]),
+    ],
+)
+def test_fills_add_up_to_what_was_paid_however_the_venue_rounds(paid: str, quotes: list[str]) -> None:
+    row = {"price": "0.00012345", "qty": "0.1", "commission": "0", "commissionAsset": "BNB"}
+    rows = [row | {"tradeId": 1}, row | {"tradeId": 2}]
+    report = wire.order_report(ORDER | {"executedQty": "0.2", "cummulativeQuoteQty": paid, "fills": rows})
+    assert [each.worth for each in report.fills] == [Decimal(quote) for quote in quotes]
+    cut = wire.order_report(ORDER | {"executedQty": "0.3", "cummulativeQuoteQty": paid, "fills": rows})
+    assert [each.worth for each in cut.fills] == [Decimal("0.00001234")] * 2, "the sum is not theirs"
+
+
+def test_a_trade_is_worth_what_the_venue_says() -> None:
+    (told,) = wire.fills([TRADE | {"price": "0.00012345", "qty": "0.1", "quoteQty": "0.00001235"}])
+    assert told.worth == Decimal("0.00001235")
+    (untold,) = wire.fills([without(TRADE, "quoteQty") | {"price": "0.00012345", "qty": "0.1"}])
+    assert untold.worth == Decimal("0.000012345")
+
+
 def test_a_queried_order_has_other_times_and_no_fills() -> None:
     report = wire.order_report(without(without(ORDER, "transactTime"), "fills") | {"time": T0 - 9, "updateTime": T0})
     assert report.time == T0

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from dealing import ACCOUNT, MINUTE, START, Office
-from hypothesis import given
+from floor import Floor
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pit import Pit
 
+from tradebot.market.venue import Side
 from tradebot.trading.results import Result, results, totals
 
 amounts = st.decimals(min_value=Decimal(-100), max_value=Decimal(100), places=2)
@@ -137,3 +144,48 @@ def test_the_drawdown_is_the_largest_fall_between_any_two_moments(gains: list[De
     sums = [Decimal(0), *total.curve]
     assert total.drawdown == max(a - b for i, a in enumerate(sums) for b in sums[i:])
     assert total.realized == sums[-1]
+
+
+STEPS = st.integers(-8, 0).map(lambda places: Decimal(1).scaleb(places))
+
+
+async def lived(room: Floor | Pit, side: Side, moves: list[float]) -> Decimal:
+    """What the wallet has gained when a position was entered, taken in parts by the venue and left."""
+    if isinstance(room, Pit):
+        await room.prepare()
+    before = (await room.client.balances())["USDT"].total
+    await (room.enter(side) if isinstance(room, Pit) else room.buy())
+    for move in moves:
+        tick = room.rules["AUSDT"].tick
+        await room.cycle(str((room.marks["AUSDT"] * Decimal(str(1 + move))).quantize(tick)))
+    room.fault()
+    for _ in range(3):
+        room.wait()
+        await room.desk.monitor(room.marks)
+        await room.desk.close("AUSDT", room.marks)
+    return (await room.client.balances())["USDT"].total - before
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from([Floor, Pit]), st.sampled_from(Side), STEPS, STEPS, st.integers(100_000, 999_999),
+    st.lists(st.floats(-0.04, 0.04), max_size=3), st.sampled_from(["", "0.1", "0.37"]),
+    st.sampled_from(["0", "0.003"]),
+)  # fmt: skip
+def test_whatever_the_filters_results_are_what_the_wallet_gained_to_the_last_digit(
+    kind: type[Floor], side: Side, step: Decimal, tick: Decimal, ticks: int, moves: list[float], share: str, spread: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        room = kind(Path(folder), "AUSDT", price=str(tick * ticks), spread=spread, fraction="0.3")
+        room.rules["AUSDT"] = room.known["AUSDT"] = replace(
+            room.known["AUSDT"], step=step, tick=tick, min_quantity=step
+        )
+        room.fault(*([f"partial-fill share={share}"] if share else []))
+        gained = asyncio.run(lived(room, side, moves))
+        found, held = results(room.journal, ACCOUNT), room.desk.positions()
+        assert all(each.state == "dust" for each in held)
+        assert sum(each.realized for each in found) - sum(each.open_cost for each in held) == gained
+        traded = [each for fills in room.journal.all_fills(ACCOUNT).values() for each in fills]
+        paid = sum(each.fee for each in traded if each.fee_asset == "USDT")
+        assert paid <= sum(each.fees for each in found)
+        room.journal.close()

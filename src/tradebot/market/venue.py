@@ -136,7 +136,11 @@ class OrderPair:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of an order. `trade_id` is unique for a symbol; `fee` is in `fee_asset`."""
+    """One trade of an order. `trade_id` is unique for a symbol; `fee` is in `fee_asset`.
+
+    `quote` is what the venue says was paid: it keeps fewer places than price times quantity may have. None where
+    it was not told.
+    """
 
     trade_id: int
     symbol: str
@@ -148,6 +152,12 @@ class Fill:
     fee_asset: str
     time: int
     maker: bool = False
+    quote: Decimal | None = None
+
+    @property
+    def worth(self) -> Decimal:
+        """Quote coin paid or received, before fees."""
+        return self.price * self.quantity if self.quote is None else self.quote
 
 
 @dataclass(frozen=True, slots=True)

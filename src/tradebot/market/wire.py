@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar
 
@@ -39,6 +39,8 @@ PERPETUAL = "PERPETUAL"  # other contracts are delivered on a day
 MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
 _UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
 _COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
+_EXACT = Context(prec=60)
+_PLACES = Decimal("1e-8")
 ALONE = -1  # the list of an order that is in none
 LEG = {
     "type": "Type", "timeInForce": "TimeInForce", "price": "Price", "stopPrice": "StopPrice",
@@ -213,6 +215,17 @@ def balances(reply: Any) -> dict[str, Balance]:
     return {asset: balance for asset, balance in held.items() if balance.total}
 
 
+def _quotes(reply: Any, paid: Decimal) -> list[Decimal]:
+    """What was paid for each fill of a reply that tells only the sum: to eight places, as venues keep amounts.
+
+    The last one has what is left of `paid`, so that they add up to it however the venue rounds.
+    """
+    amounts = [(number(row["price"]), number(row["qty"])) for row in reply.get("fills", ())]
+    each = [_EXACT.multiply(*amount).quantize(_PLACES, ROUND_DOWN, _EXACT) for amount in amounts]
+    whole = paid and sum((quantity for _, quantity in amounts), ZERO) == number(reply["executedQty"])
+    return [*each[:-1], paid - sum(each[:-1], ZERO)] if whole else each
+
+
 def order_report(reply: Any) -> OrderReport:
     """An order as placing (FULL), querying or cancelling it reports it.
 
@@ -223,6 +236,7 @@ def order_report(reply: Any) -> OrderReport:
         client_id = reply.get("origClientOrderId") or reply["clientOrderId"]
         time = int(reply.get("transactTime") or reply.get("updateTime") or reply["time"])
         side = Side(reply["side"])
+        paid = max(number(reply["cummulativeQuoteQty"]), ZERO)
         fills = tuple(
             Fill(
                 trade_id=int(row["tradeId"]),
@@ -234,8 +248,9 @@ def order_report(reply: Any) -> OrderReport:
                 fee=number(row["commission"]),
                 fee_asset=row["commissionAsset"],
                 time=time,
+                quote=quote,
             )
-            for row in reply.get("fills", ())
+            for row, quote in zip(reply.get("fills", ()), _quotes(reply, paid), strict=True)
         )
         return OrderReport(
             symbol=reply["symbol"],
@@ -246,7 +261,7 @@ def order_report(reply: Any) -> OrderReport:
             status=reply["status"],
             quantity=number(reply["origQty"]),
             executed=number(reply["executedQty"]),
-            quote_executed=max(number(reply["cummulativeQuoteQty"]), ZERO),
+            quote_executed=paid,
             price=number(reply["price"]),
             time=time,
             fills=fills,
@@ -281,6 +296,7 @@ def fills(reply: Any) -> list[Fill]:
                 fee_asset=row["commissionAsset"],
                 time=int(row["time"]),
                 maker=bool(row["isMaker" if "isMaker" in row else "maker"]),
+                quote=number(row["quoteQty"]) if "quoteQty" in row else None,
             )
             for row in list(reply)
         ]

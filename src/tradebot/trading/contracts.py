@@ -89,7 +89,7 @@ class Contracts:
 
     def _book(self, position: Position, report: OrderReport, fills: Sequence[Fill]) -> str:
         """One exit that was not ours, with its fills, in one transaction; what it was, in words."""
-        executed, paid = _total(fills), sum((each.quantity * each.price for each in fills), ZERO)
+        executed, paid = _total(fills), sum((each.worth for each in fills), ZERO)
         reason = LIQUIDATION if report.client_id.startswith(MADE_BY_VENUE) else ELSEWHERE
         name = f"{report.client_id}/{report.order_id}"
         self._asked = 0  # what a liquidation leaves or lacks is told there too

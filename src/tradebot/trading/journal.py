@@ -57,6 +57,7 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE payments (account TEXT NOT NULL, id TEXT NOT NULL, time INTEGER NOT NULL,
            position TEXT NOT NULL, amount TEXT NOT NULL, PRIMARY KEY (account, id))""",
     ),
+    (),  # fills with what the venue says was paid
 )
 """The statements that lead from each schema version to the next; the file's `user_version` counts them.
 

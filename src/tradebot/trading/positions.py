@@ -207,7 +207,7 @@ class Position:
         """The position after one fill, of its entry or of an exit."""
         way = 1 if fill.side is Side.BUY else -1
         base = way * fill.quantity - (fill.fee if fill.fee_asset == self.base else ZERO)
-        quote = -way * fill.quantity * fill.price - (fill.fee if fill.fee_asset == self.quote else ZERO)
+        quote = -way * fill.worth - (fill.fee if fill.fee_asset == self.quote else ZERO)
         after = replace(self, quantity=self.quantity + self.sign * base)
         if fill.side is not self.side:
             return replace(after, proceeds=self.proceeds + self.sign * quote)

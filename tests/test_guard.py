@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -75,18 +76,50 @@ class Marks:
 
 @dataclass
 class Comparison:
-    due: bool = False
+    """Is due at a moment, and a minute after it was made; notes when that was."""
+
+    clock: Any
+    due_at: float = math.inf
+    made: list[int] = field(default_factory=list)
+    answer: Callable[[], Awaitable[None]] = nothing
+
+    @property
+    def due(self) -> bool:
+        return bool(self.clock.now() >= self.due_at)
+
+    def urgent(self, longest: int) -> bool:
+        return bool(self.clock.now() >= self.due_at + longest)
+
+    async def compare(self, universe: Sequence[str]) -> list[str]:
+        self.due_at = math.inf
+        await self.answer()
+        self.made.append(self.clock.now() // SECOND)
+        self.due_at = self.clock.now() + 60 * SECOND
+        return [f"compared {len(self.made)}"]
+
+
+@dataclass
+class Scout:
+    symbols: Sequence[str] = ("BTCUSDT",)
+
+    async def universe(self) -> Scout:
+        return self
 
 
 @dataclass
 class Session:
     clock: Any
     settings: Any
+    scout: Scout = field(default_factory=Scout)
 
 
-def guarding(make_settings: MakeSettings, clock: Any, desk: Desk, marks: Marks | None = None, **run: float) -> Guard:
+def guarding(
+    make_settings: MakeSettings, clock: Any, desk: Desk, marks: Marks | None = None,
+    comparison: Comparison | None = None, **run: float,
+) -> Guard:  # fmt: skip
     settings = make_settings(**{f"run__{name}": value for name, value in run.items()})
-    return Guard(Session(clock, settings), desk, marks or Marks(), Comparison())  # type: ignore[arg-type]
+    compared = comparison or Comparison(clock)
+    return Guard(Session(clock, settings), desk, marks or Marks(), compared)  # type: ignore[arg-type]
 
 
 async def test_on_a_clock_that_stands_the_passes_of_a_minute_are_made_one_by_one(make_settings: MakeSettings) -> None:
@@ -201,3 +234,83 @@ async def test_a_bug_in_a_pass_comes_to_light(make_settings: MakeSettings) -> No
 
     with pytest.raises(ZeroDivisionError):
         await guarding(make_settings, clock, Desk(clock, work=bug)).keep_until(60 * SECOND)
+
+
+async def test_the_account_is_compared_when_the_orders_of_a_cycle_are_out(make_settings: MakeSettings) -> None:
+    clock = SteppedClock(0)
+    comparison = Comparison(clock, due_at=0)
+    guard = guarding(make_settings, clock, Desk(clock), comparison=comparison)
+    guard.begin()
+    await guard.look()
+    guard.begin()
+    guard.end()
+    await guard.compared()
+    assert comparison.made == [], "a cycle is still at work"
+    guard.end()
+    await guard.compared()
+    assert comparison.made == [0]
+    assert guard.take().warnings == ["compared 1"]
+
+
+async def test_the_account_is_compared_at_a_beat_though_nothing_is_held(make_settings: MakeSettings) -> None:
+    clock = SteppedClock(0, drive=True)
+    comparison = Comparison(clock, due_at=15 * SECOND)
+    await guarding(make_settings, clock, Desk(clock, held=[]), comparison=comparison).keep_until(60 * SECOND)
+    assert comparison.made == [20]
+
+
+async def test_a_clock_that_stands_is_not_moved_on_while_the_account_is_compared(make_settings: MakeSettings) -> None:
+    clock = SteppedClock(0, drive=True)
+
+    async def slow() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    comparison = Comparison(clock, due_at=0, answer=slow)
+    guard = guarding(make_settings, clock, Desk(clock), comparison=comparison)
+    guard.begin()
+    guard.end()
+    await guard.keep_until(60 * SECOND)
+    assert comparison.made == [0]
+
+
+async def test_no_pass_waits_for_a_comparison_that_gets_no_answer(make_settings: MakeSettings) -> None:
+    clock = SteppedClock(0)
+    desk = Desk(clock)
+    comparison = Comparison(clock, due_at=0, answer=asyncio.Event().wait)  # type: ignore[arg-type]
+    guard = guarding(make_settings, clock, desk, comparison=comparison)
+    guard.begin()
+    guard.end()
+    guard.begin()
+    await guard.look()
+    assert len(desk.looks) == 1
+    keeping = asyncio.create_task(guard.keep())
+    guard.rest(keeping)
+    (task,) = guard.tasks
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_comparison_that_was_put_off_for_long_is_made_before_anything_is_entered(
+    make_settings: MakeSettings,
+) -> None:
+    clock = SteppedClock(0)
+    comparison = Comparison(clock, due_at=0)
+    guard = guarding(make_settings, clock, Desk(clock), comparison=comparison, every_s=60)
+    for minute, made in ((4, []), (5, [300]), (5, [300])):
+        clock.advance(minute * 60 * SECOND)
+        guard.begin()
+        seen = await guard.look()
+        assert comparison.made == made
+    assert seen.warnings == []
+
+
+async def test_a_bug_in_a_comparison_comes_to_light(make_settings: MakeSettings) -> None:
+    clock = SteppedClock(0, drive=True)
+
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    guard = guarding(make_settings, clock, Desk(clock), comparison=Comparison(clock, due_at=0, answer=bug))
+    with pytest.raises(ZeroDivisionError):
+        await guard.keep_until(60 * SECOND)

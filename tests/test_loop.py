@@ -664,3 +664,23 @@ async def test_eager_waits_for_all_symbols_where_they_matter_to_each_other(
     early, (_, document) = await eagerly(make_settings(**{**MANY, **change}, run__execute="eager"), minutes)
     assert not early
     assert any(order["intent"] == "enter" for order in document["orders"])
+
+
+async def test_at_a_close_the_account_is_compared_only_after_the_orders_are_out(make_settings: MakeSettings) -> None:
+    asked: list[str] = []
+    told: list[list[str]] = []
+
+    def note(request: httpx.Request) -> httpx.Response | None:
+        asked.append(f"{request.method} {request.url.path.rpartition('/')[2]}")
+        return None
+
+    def emit(document: Document) -> None:
+        told.append(list(asked))
+        asked.clear()
+
+    async with looping(make_settings(**EAGER), note) as loop:
+        await loop.run(7, emit)
+    assert "GET openOrders" in told[0], "before the first entry"
+    assert "GET klines" in told[5], "a bar has closed"
+    assert "GET openOrders" not in told[5]
+    assert told[6].index("GET openOrders") < told[6].index("GET price"), "before the next cycle"

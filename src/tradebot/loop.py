@@ -86,6 +86,7 @@ class Loop:
         return cycle
 
     def _begun(self, number: int) -> Cycle:
+        self.guard.begin()
         return Cycle(number, self.session.clock.now(), Watch(), *self.session.used)
 
     async def _monitor(self, cycle: Cycle) -> None:
@@ -124,6 +125,7 @@ class Loop:
         self.summary.add(cycle)
         self.observe(cycle)
         emit(self.document(cycle))
+        self.guard.end()
 
     def _place(self, cycle: Cycle) -> None:
         """Tell which bar the cycle is about, and from the state what was done about it before."""
@@ -277,6 +279,7 @@ class Loop:
         self._ending = True
         for task, rest in zip(beside, (self.hand.rest, self.guard.rest), strict=True):
             rest(task)
+        beside = (*beside, *self.guard.tasks)
         tasks = [*beside, *(task for _, task in self._under_way), *(self._eager.tasks if self._eager else ())]
         _, late = await asyncio.wait(tasks, timeout=GRACE_S)
         for task in late:

@@ -67,6 +67,10 @@ class Reconciliation:
         """Whether it is time for the next comparison."""
         return self.clock.now() >= self._due
 
+    def urgent(self, longest: int) -> bool:
+        """Whether it is due and there was none yet, or it has been due for the `longest` venue ms that it may."""
+        return self.due and (self.findings is None or self.clock.now() - self._due >= longest)
+
     @property
     def external(self) -> list[dict[str, str]]:
         """For `external[]`: symbols that somebody else trades."""
@@ -84,7 +88,7 @@ class Reconciliation:
     async def compare(self, universe: Iterable[str]) -> list[str]:
         """Compare now; what is new, a line each. `universe` are the symbols that may be entered.
 
-        A venue that does not answer is told and asked again in the next cycle. Raises `JournalError`.
+        A venue that does not answer is told and asked again soon. Raises `JournalError`.
         """
         before = self._held()
         try:

@@ -107,6 +107,101 @@ def test_answers_from_the_cache_are_those_without_one() -> None:
             assert candles.body(page, NOW) == small.body(page, NOW)
 
 
+ASKED = st.tuples(
+    st.integers(0, 7 * MINUTE),  # how far the clock moves before
+    st.none() | st.integers(0, 30),  # the start, in bars back from the present
+    st.none() | st.integers(-1, 30),  # the end
+    st.integers(1, 30),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["1m", "3m", "5m"]), st.lists(ASKED, min_size=1, max_size=12), st.sampled_from([24 << 20, 3000]))
+def test_whatever_was_asked_before_pages_are_those_made_from_nothing(
+    interval: str, asked: list[tuple[int, int | None, int | None, int]], memory: int
+) -> None:
+    candles, fresh, now = Candles(PRICES, memory=memory), Candles(PRICES, memory=0), NOW
+    for moved, start, end, limit in asked:
+        now += moved
+        low, high = (None if back is None else now - back * INTERVALS[interval] for back in (start, end))
+        page = Page("ETHUSDT", interval, low, high, limit)
+        for _ in candles.steps(page, now):
+            pass
+        assert candles.body(page, now) == fresh.body(page, now)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ASKED, min_size=1, max_size=12))
+def test_the_same_goes_for_bars_with_holes(
+    holed: Playback, asked: list[tuple[int, int | None, int | None, int]]
+) -> None:
+    candles, fresh, now = Candles(holed), Candles(holed, memory=0), FIRST
+    for moved, start, end, limit in asked:
+        now += 6 * moved
+        low, high = (None if back is None else now - back * STEP for back in (start, end))
+        page = Page("ETHBTC", "5m", low, high, limit)
+        assert candles.body(page, now) == fresh.body(page, now)
+
+
+class Told(Synthetic):
+    """Synthetic prices that count the bars that were looked up."""
+
+    bars = 0
+
+    def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
+        found = super().exact(symbol, interval, start, end, now)
+        self.bars += len(found)
+        return found
+
+
+def test_after_a_close_only_the_bar_that_closed_and_the_open_one_are_looked_up() -> None:
+    prices = Told(1, 2)
+    candles = Candles(prices)
+    for shift, limit, bars in (
+        (0, 201, 201), (0, 201, 0), (0, 101, 0), (0, 2, 0), (1_000, 201, 1), (1_000, 2, 0),
+        (5 * MINUTE, 2, 2), (5 * MINUTE, 201, 0), (20 * MINUTE, 101, 4), (20 * MINUTE, 202, 201),
+    ):  # fmt: skip
+        prices.bars = 0
+        candles.body(Page("ETHUSDT", "5m", None, None, limit), NOW + shift)
+        assert prices.bars == bars, (shift, limit)
+
+
+def test_who_asks_from_the_last_bar_on_is_served_from_the_newest_rows() -> None:
+    prices = Told(1, 2)
+    candles, opened = Candles(prices), open_of("5m", NOW)
+    candles.body(Page("ETHUSDT", "5m", None, None, 201), NOW)
+    prices.bars = 0
+    body = candles.body(Page("ETHUSDT", "5m", opened - STEP, None, 1000), NOW)
+    assert opens(orjson.loads(body)) == [opened - STEP, opened]
+    assert prices.bars == 0
+
+
+def test_the_past_does_not_drive_out_the_newest_rows() -> None:
+    prices = Told(1, 2)
+    candles = Candles(prices)
+    newest = Page("ETHUSDT", "5m", None, None, 101)
+    candles.body(newest, NOW)
+    candles.body(Page("ETHUSDT", "5m", None, NOW - 5 * DAY, 101), NOW)
+    prices.bars = 0
+    candles.body(newest, NOW)
+    assert prices.bars == 0
+
+
+class Unsettled(Told):
+    """The same while somebody may change closed bars."""
+
+    settled = True
+
+
+def test_bars_that_may_change_are_looked_up_each_time() -> None:
+    prices = Unsettled(1, 2)
+    candles, page = Candles(prices), Page("ETHUSDT", "5m", None, None, 11)
+    for settled, bars in ((True, 11), (True, 0), (False, 11), (False, 11), (True, 0)):
+        prices.settled, prices.bars = settled, 0
+        candles.body(page, NOW)
+        assert prices.bars == bars
+
+
 def test_a_source_without_klines_has_empty_pages() -> None:
     assert rows(marked()) == []
     assert rows(marked(), start=0, end=NOW) == []

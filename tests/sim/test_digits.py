@@ -45,3 +45,8 @@ def test_no_rows_are_no_text() -> None:
 def test_texts_longer_than_a_word_stay_whole() -> None:
     template = Template([b'{"symbol":"ETHUSDT","id":', False, b"}"])
     assert template.fill(np.array([[5]]), np.zeros((1, 1), np.int64)) == b'{"symbol":"ETHUSDT","id":5}'
+
+
+@given(st.tuples(*[st.integers(0, 2**63 - 1)] * 3), st.tuples(*[st.integers(0, 8)] * 2))
+def test_a_line_is_a_row_of_a_page(row: tuple[int, int, int], places: tuple[int, int]) -> None:
+    assert ROW.line(row, (0, *places)) == ROW.fill(np.array([row]).T, np.array([0, *places])[:, None])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradebot.clock import HOUR, MINUTE
-from tradebot.market.bars import Klines
+from tradebot.market.bars import MONTH, Klines
 from tradebot.market.venue import Balance, Fill, OrderType, Side
 from tradebot.sim import replies
 from tradebot.sim.books import Entry, Event, OrderList
@@ -55,6 +55,13 @@ def test_rows_carry_every_digit_with_eight_places(values: list[int], places: tup
     ]
     assert [Decimal(text) for text in texts] == wanted
     assert all(len(text.split(".")[1]) == 8 for text in texts)
+
+
+@given(st.lists(st.integers(0, 10**14), min_size=10, max_size=10), st.sampled_from(["1m", "3d", MONTH]))
+def test_a_bar_alone_is_written_as_among_others(values: list[int], interval: str) -> None:
+    bar = Exact(np.array(values, np.int64)[:, None] // 1000, Scale(2, 5, 7))
+    pages = replies.kline_pages([(bar, interval)] * 2)
+    assert pages == [replies.kline_rows(bar, interval)] * 2
 
 
 def test_a_client_reads_the_same_klines() -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 from tradebot.clock import DAY
-from tradebot.market.bars import INTERVALS, MONTH, next_open, open_of
+from tradebot.market.bars import open_of
 from tradebot.sim import replies
 from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.prices import Prices
+from tradebot.sim.rows import Closed, Rows, length
 
 _SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew each time
 _AT_ONCE = 3200  # rows to write in one go
-_OVERHEAD = 200  # bytes that a cache entry takes besides its rows
+_OVERHEAD = 400  # bytes that a cache entry takes besides its rows
+_OPEN = 2 << 20
+
+Written: TypeAlias = tuple[bytes, int]  # rows separated by commas, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +36,17 @@ class Page:
     limit: int
 
 
-class Closed(NamedTuple):
-    """Closed rows: the oldest `wanted` from `start` on, or without it the newest ones, up to `end`."""
-
-    symbol: str
-    interval: str
-    start: int | None
-    end: int
-    wanted: int
-
-    @property
-    def moment(self) -> int:
-        """When the last of them was closed."""
-        return next_open(self.interval, self.end)
-
-    def reach(self, listed: int) -> tuple[int, int]:
-        """Where they are looked for first; `listed` is when the symbol was."""
-        reach = self.wanted * _length(self.interval)
-        if self.start is None:
-            return self.end - reach, self.end
-        start = max(self.start, open_of(self.interval, listed))
-        return start, min(start + reach, self.end)
-
-    def found(self, prices: Prices) -> Exact:
-        """The bars; the range in which they are looked for widens over holes."""
-        return (_newest if self.start is None else _oldest)(prices, self)
-
-
 class Candles:
-    """Serves pages; memory is bounded, closed rows are formatted once."""
+    """Serves pages; memory is bounded, closed rows are formatted once.
 
-    def __init__(self, prices: Prices, *, memory: int = 16 << 20) -> None:
+    Of each series the newest rows are kept in one piece, from which pages of any size are cut and to which a bar
+    that has closed is added; pages of the past are kept as they were asked for.
+    """
+
+    def __init__(self, prices: Prices, *, memory: int = 24 << 20) -> None:
         self.prices = prices
-        self._closed: Cache[tuple[bytes, int]] = Cache(memory)
+        self._kept: Cache[Rows] = Cache(memory)  # by `Closed`, or the newest ones by symbol and interval
+        self._open: Cache[tuple[int, Written]] = Cache(min(memory, _OPEN))  # by these too, with the instant
         self._due: dict[Closed, None] = {}
 
     def steps(self, page: Page, now: int) -> Iterator[None]:
@@ -72,41 +54,73 @@ class Candles:
         opened, end = open_of(page.interval, now), _end(page, now)
         rows = _closed(page, now, 1 if end >= opened else 0)
         known = self._known(rows)
-        if known is not None and page.start is not None and known[1] >= page.limit:
+        whole = page.start is not None and known is not None and known[1] >= page.limit
+        if known is not None and (whole or self._known_open(page, now) is not None):
             return
+        lacking = self._lacking(rows)
         start = max(opened, page.start or 0)
         if known is None:
-            first, last = rows.reach(self.prices.listed(page.symbol))
+            first, last = lacking.reach(self.prices.listed(page.symbol))
             start, end = min(start, first), end if last == rows.end else last
         yield from self.prices.steps(page.symbol, page.interval, start, end, now)
         if known is None and self.prices.settled:
-            self._due[rows] = None
+            self._due[lacking] = None
             yield
-            while rows in self._due:
+            while lacking in self._due:
                 self._write_due()
 
     def body(self, page: Page, now: int) -> bytes:
         """The page as the body of a reply."""
-        running = self._running(page, now) if page.start is None else _NONE
-        rows, count = self._rows(_closed(page, now, len(running)))
+        running, number = self._running(page, now) if page.start is None else _NOTHING
+        rows, count = self._rows(_closed(page, now, number))
         if page.start is not None and count < page.limit:
-            running = self._running(page, now)
-        if len(running):
-            rows = b",".join(part for part in (rows, replies.kline_rows(running, page.interval)) if part)
-        return b"[" + rows + b"]"
+            running, _ = self._running(page, now)
+        return b"".join((b"[", rows, b"," if rows and running else b"", running, b"]"))
 
-    def _running(self, page: Page, now: int) -> Exact:
+    def _running(self, page: Page, now: int) -> Written:
         """The bars that hold `now`: only they change from one reply to the next."""
-        opened, end = open_of(page.interval, now), _end(page, now)
-        if end < opened:
-            return _NONE
-        return self.prices.exact(page.symbol, page.interval, max(opened, page.start or 0), end, now)
+        known = self._known_open(page, now)
+        if known is not None:
+            return known
+        opened = open_of(page.interval, now)
+        start = max(opened, page.start or 0)
+        bars = self.prices.exact(page.symbol, page.interval, start, _end(page, now), now)
+        written = replies.kline_rows(bars, page.interval), len(bars)
+        if self.prices.settled and start == opened:
+            self._open.put((page.symbol, page.interval), (now, written), len(written[0]) + _OVERHEAD)
+        return written
 
-    def _rows(self, asked: Closed) -> tuple[bytes, int]:
-        return self._known(asked) or self._write([asked])[0]
+    def _known_open(self, page: Page, now: int) -> Written | None:
+        """What runs at this instant, if it need not be looked up."""
+        opened = open_of(page.interval, now)
+        if _end(page, now) < opened:
+            return _NOTHING
+        known = self._open.get((page.symbol, page.interval))
+        fits = known and known[0] == now and (page.start or 0) <= opened and self.prices.settled
+        return known[1] if known and fits else None
 
-    def _known(self, asked: Closed) -> tuple[bytes, int] | None:
-        return self._closed.get(asked) if self.prices.settled else None
+    def _rows(self, asked: Closed) -> Written:
+        known = self._known(asked)
+        if known is None and (lacking := self._lacking(asked)) != asked:
+            self._write([lacking])
+            known = self._known(asked)
+        return known or self._write([asked])[0]
+
+    def _known(self, asked: Closed) -> Written | None:
+        if not asked.wanted:
+            return _NOTHING
+        if not self.prices.settled:
+            return None
+        page = self._kept.get(asked)
+        if page is not None:
+            return page.text, len(page.ends)
+        newest = self._kept.get(asked.series)
+        return None if newest is None else newest.cut(asked)
+
+    def _lacking(self, asked: Closed) -> Closed:
+        """What has to be written for this to be known: itself, or what has closed since."""
+        newest = self._kept.get(asked.series) if self.prices.settled else None
+        return (newest and newest.lacking(asked)) or asked
 
     def _write_due(self) -> None:
         """Write what several wait for in one go, the first ones first."""
@@ -116,18 +130,31 @@ class Candles:
             del self._due[chosen[-1]]
         self._write(chosen)
 
-    def _write(self, asked: Sequence[Closed]) -> list[tuple[bytes, int]]:
-        """Rows as they go out, and how many; they are kept as long as nothing can change them."""
-        found = [each.found(self.prices) for each in asked]
+    def _write(self, asked: Sequence[Closed]) -> list[Written]:
+        """Rows as they go out; they are kept as long as nothing can change them."""
+        found = [_found(self.prices, each) for each in asked]
         texts = replies.kline_pages([(bars, each.interval) for bars, each in zip(found, asked, strict=True)])
         written = [(text, len(bars)) for text, bars in zip(texts, found, strict=True)]
         if self.prices.settled:
             for each, rows in zip(asked, written, strict=True):
-                self._closed.put(each, rows, len(rows[0]) + _OVERHEAD)
+                self._keep(each, *rows)
         return written
+
+    def _keep(self, asked: Closed, text: bytes, count: int) -> None:
+        newest = self._kept.get(asked.series)
+        if newest is not None and asked.start == newest.until and count < asked.wanted:
+            self._put(asked.series, newest.then(text, asked))
+        elif not asked.latest:
+            self._put(asked, Rows.of(text, asked))
+        elif newest is None or (asked.end + 1, count) >= (newest.until, len(newest.ends)):
+            self._put(asked.series, Rows.of(text, asked))
+
+    def _put(self, name: Closed | tuple[str, str], rows: Rows) -> None:
+        self._kept.put(name, rows, rows.size + _OVERHEAD)
 
 
 _NONE = Exact.empty(Scale(0, 0, 0))
+_NOTHING: Written = (b"", 0)
 
 
 def _end(page: Page, now: int) -> int:
@@ -136,18 +163,21 @@ def _end(page: Page, now: int) -> int:
 
 def _closed(page: Page, now: int, running: int) -> Closed:
     """The closed rows of a page, of which so many bars are not closed."""
-    end = min(_end(page, now), open_of(page.interval, now) - 1)
-    return Closed(page.symbol, page.interval, page.start, end, page.limit - (running if page.start is None else 0))
+    last = open_of(page.interval, now) - 1
+    end = min(_end(page, now), last)
+    if page.start is not None:
+        return Closed(page.symbol, page.interval, page.start, end, page.limit)
+    return Closed(page.symbol, page.interval, None, end, page.limit - running, end == last)
 
 
-def _length(interval: str) -> int:
-    """Length in ms; a month counts as its longest, so that a range is never too short."""
-    return 31 * DAY if interval == MONTH else INTERVALS[interval]
+def _found(prices: Prices, asked: Closed) -> Exact:
+    """The bars; the range in which they are looked for widens over holes."""
+    return (_newest if asked.start is None else _oldest)(prices, asked)
 
 
 def _reaches(prices: Prices, asked: Closed) -> Iterator[int]:
     """Wider and wider ranges (ms) to look for the bars in: without end only where looking costs little."""
-    reach = asked.wanted * _length(asked.interval)
+    reach = asked.wanted * length(asked.interval)
     yield reach
     while prices.settled or reach < _SEARCHED:
         reach = reach * 4 if prices.settled else min(reach * 4, _SEARCHED)

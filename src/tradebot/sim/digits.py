@@ -77,8 +77,17 @@ class Template:
 
     def __init__(self, parts: Sequence[bytes | bool]) -> None:
         self._parts = parts
-        self._decimal = [place for place, slot in enumerate(part for part in parts if isinstance(part, bool)) if slot]
+        self._slots = [part for part in parts if isinstance(part, bool)]
+        self._decimal = [place for place, slot in enumerate(self._slots) if slot]
         self._layouts: Cache[_Layout] = Cache(_LAYOUTS)
+        self._line = b"".join(part if isinstance(part, bytes) else b"%b" for part in parts)
+
+    def line(self, values: Sequence[int], places: Sequence[int]) -> bytes:
+        """`fill` of a single row, which takes a tenth of the time."""
+        return self._line % tuple(
+            (text(value, digits) if slot else str(value)).encode()
+            for value, digits, slot in zip(values, places, self._slots, strict=True)
+        )
 
     def fill(self, values: Times, places: Times) -> bytes:
         """The rows one after another.

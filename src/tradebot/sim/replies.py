@@ -44,7 +44,12 @@ def close_times(opens: Times, interval: str) -> Times:
 
 def kline_rows(bars: Exact, interval: str) -> bytes:
     """The rows as the inside of a JSON array: twelve elements each, separated by commas."""
-    return kline_pages([(bars, interval)])[0]
+    if len(bars) != 1:
+        return kline_pages([(bars, interval)])[0]
+    bar, places = bars.data[:, 0].tolist(), bars.scale.rows
+    values = [bar[row] for row in _WIRE]
+    values[_CLOSE] = close_times(bars.data[0], interval).item()
+    return _ROW.line(values, [places[row] for row in _WIRE])[:-1]
 
 
 def kline_pages(pages: Sequence[tuple[Exact, str]]) -> list[bytes]:

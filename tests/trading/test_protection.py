@@ -15,11 +15,11 @@ from tradebot.market.venue import Fill, Instrument, OrderType, Side
 from tradebot.trading import protection
 from tradebot.trading.orders import GUARD_STOP, GUARD_TARGET, OrderState, Outcome
 from tradebot.trading.positions import Position
-from tradebot.trading.protection import Guard
+from tradebot.trading.protection import Shield
 
 D = Decimal
 RULES = Instrument("XUSDT", "X", "USDT", tick=D("0.01"), step=D("0.001"), min_quantity=D("0.001"), min_notional=D(5))
-BOTH = Guard(D("9.990"), D("98.09"), None, D("103.11"))
+BOTH = Shield(D("9.990"), D("98.09"), None, D("103.11"))
 positive = st.decimals(min_value=D("0.001"), max_value=D(1000), places=3)
 
 
@@ -29,17 +29,17 @@ def held(side: Side = Side.BUY, quantity: str = "9.99", price: str = "100.100100
     return bare.entering().booked(fill).followed([])
 
 
-def wanted(position: Position, rules: Instrument = RULES, mark: str = "100", **settings: object) -> Guard | str:
+def wanted(position: Position, rules: Instrument = RULES, mark: str = "100", **settings: object) -> Shield | str:
     limited = bool(settings.pop("limited", False))
     return protection.wanted(position, rules, Trading.model_validate(settings), D(mark), limited=limited)
 
 
-def waiting(guard: Guard = BOTH, state: OrderState = OrderState.ACCEPTED) -> list[Outcome]:
-    return [replace(order, state=state) for order in protection.orders(held(), guard, "sim", 5)]
+def waiting(shield: Shield = BOTH, state: OrderState = OrderState.ACCEPTED) -> list[Outcome]:
+    return [replace(order, state=state) for order in protection.orders(held(), shield, "sim", 5)]
 
 
 def refused(reason: str, *times: int) -> list[Outcome]:
-    tried = waiting(Guard(D(1), D(98)), OrderState.REJECTED)
+    tried = waiting(Shield(D(1), D(98)), OrderState.REJECTED)
     return [replace(order, reason=reason, created=time) for time in times for order in tried]
 
 
@@ -48,7 +48,7 @@ class TestWanted:
         assert wanted(held()) == BOTH
 
     def test_of_a_short_position_lies_the_other_way_round(self):
-        assert wanted(held(Side.SELL)) == Guard(D("9.990"), D("102.11"), None, D("97.09"))
+        assert wanted(held(Side.SELL)) == Shield(D("9.990"), D("102.11"), None, D("97.09"))
 
     @pytest.mark.parametrize("settings", [{"trail": "0.01"}, {"ladder": ["0.02:1"]}])
     def test_is_a_stop_alone_where_the_bot_looks_after_the_gain(self, settings):
@@ -80,7 +80,7 @@ class TestWanted:
     def test_never_covers_more_than_is_held_and_never_comes_nearer(self, quantity, price, step, tick):
         position = held(quantity=str(quantity), price=str(price))
         found = wanted(position, replace(RULES, step=D(step), tick=D(tick)), str(price))
-        if isinstance(found, Guard):
+        if isinstance(found, Shield):
             assert found.quantity <= position.quantity
             assert found.stop <= position.stop
             assert found.target is not None

@@ -236,7 +236,7 @@ class Keeper:
         """
         live = self._live(held, Duty.GUARD)
         guard = self._wanted(held, mark, limited=any(order.type is OrderType.STOP_LOSS_LIMIT for order in live))
-        if not live if guard is None else isinstance(guard, protection.Guard) and protection.stands(guard, live):
+        if not live if guard is None else isinstance(guard, protection.Shield) and protection.stands(guard, live):
             return []
         started = monotonic_ms()
         moved = await self._cleared(held, live)
@@ -251,7 +251,7 @@ class Keeper:
             placed += await self._leave(held, Exit(exits.STOP_LOSS, self._now(held).quantity), mark)
         return moved + placed
 
-    def _wanted(self, held: Position, mark: Decimal | None, *, limited: bool) -> protection.Guard | str | None:
+    def _wanted(self, held: Position, mark: Decimal | None, *, limited: bool) -> protection.Shield | str | None:
         """How the position is to be protected, why it cannot be, or None if it is not to be."""
         position = self._now(held)
         if self._trading.protect != "venue" or position.state not in _GUARDED or position.quantity <= 0:
@@ -262,7 +262,7 @@ class Keeper:
         """Place what protects the position, nothing of which waits now; the orders, none if it cannot be or not yet."""
         tried, placed = self._tries(held, Duty.GUARD), list[Outcome]()
         guard = self._wanted(held, mark, limited=protection.needs_limit(tried))
-        if isinstance(guard, protection.Guard):
+        if isinstance(guard, protection.Shield):
             if self._clock.now() < protection.again_at(tried):
                 placed, guard = [], tried[-1].reason
             else:
@@ -274,10 +274,10 @@ class Keeper:
             self.warnings[held.symbol] = f"{held.symbol}: no stop at the venue ({guard}); the bot watches the price"
         return placed
 
-    async def _placed(self, held: Position, guard: protection.Guard) -> list[Outcome]:
+    async def _placed(self, held: Position, shield: protection.Shield) -> list[Outcome]:
         position = self._now(held)
         after = position.guarding()
-        orders = protection.orders(position, guard, self._venue, self._clock.now())
+        orders = protection.orders(position, shield, self._venue, self._clock.now())
         return await self._placement.place([Intended(order, (after,)) for order in orders])
 
     def _count_bare(self, held: Position, ms: float) -> None:

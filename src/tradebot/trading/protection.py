@@ -40,7 +40,7 @@ _NO_MARKET_STOP = "not supported"
 
 
 @dataclass(frozen=True)
-class Guard:
+class Shield:
     """What should wait: so much (base coin), a stop, its limit if it is to have one, a target if there is one."""
 
     quantity: Decimal
@@ -57,7 +57,7 @@ def on_tick(price: Decimal, tick: Decimal, rounding: str) -> Decimal:
 
 def wanted(
     position: Position, rules: Instrument, settings: Trading, mark: Decimal | None, *, limited: bool = False
-) -> Guard | str:
+) -> Shield | str:
     """How a position is to be protected at the venue; or why the venue would not take a stop.
 
     `limited` asks for a stop with a limit. Bounds of prices go by `mark`; None: they are left to the venue.
@@ -74,7 +74,7 @@ def wanted(
     reason = refusal(rules, quantity, min(stop, limit or stop)) or (
         unpriced(position, rules, limit, mark) if limit is not None else _unlisted(rules, stop)
     )
-    return reason or Guard(quantity, stop, limit, target)
+    return reason or Shield(quantity, stop, limit, target)
 
 
 def unpriced(position: Position, rules: Instrument, price: Decimal, mark: Decimal | None) -> str | None:
@@ -90,52 +90,52 @@ def _unlisted(rules: Instrument, price: Decimal) -> str | None:
     return None if within and price > 0 else f"a price of {plain(price)} is out of bounds"
 
 
-def stands(guard: Guard, live: Sequence[Outcome]) -> bool:
+def stands(shield: Shield, live: Sequence[Outcome]) -> bool:
     """Whether just this waits at the venue, of the orders that protect a position."""
     stops = [(each.left, each.stop_price, each.type) for each in live if each.intent == GUARD_STOP]
     targets = [(each.left, each.price) for each in live if each.intent == GUARD_TARGET]
-    kind = OrderType.STOP_LOSS if guard.limit is None else OrderType.STOP_LOSS_LIMIT
+    kind = OrderType.STOP_LOSS if shield.limit is None else OrderType.STOP_LOSS_LIMIT
     return (
         all(each.resting for each in live)
-        and stops == [(guard.quantity, guard.stop, kind)]
-        and targets == ([] if guard.target is None else [(guard.quantity, guard.target)])
+        and stops == [(shield.quantity, shield.stop, kind)]
+        and targets == ([] if shield.target is None else [(shield.quantity, shield.target)])
     )
 
 
-def orders(position: Position, guard: Guard, venue: str, now: int) -> list[Outcome]:
-    """The orders that make a guard, named by how often the position was protected before."""
+def orders(position: Position, shield: Shield, venue: str, now: int) -> list[Outcome]:
+    """The orders that make a shield, named by how often the position was protected before."""
 
     def name(intent: str) -> str:
         return client_id(venue, position.symbol, position.bar_time, intent, position.guards)
 
-    paired = guard.target is not None and not position.contract
+    paired = shield.target is not None and not position.contract
     stop = Outcome(
         client_id=name(GUARD_STOP),
         symbol=position.symbol,
         side=position.side.opposite,
-        quantity=guard.quantity,
-        price=guard.stop if guard.limit is None else guard.limit,
+        quantity=shield.quantity,
+        price=shield.stop if shield.limit is None else shield.limit,
         intent=GUARD_STOP,
         bar_time=position.bar_time,
         created=now,
         position=position.id,
-        type=OrderType.STOP_LOSS if guard.limit is None else OrderType.STOP_LOSS_LIMIT,
-        stop_price=guard.stop,
+        type=OrderType.STOP_LOSS if shield.limit is None else OrderType.STOP_LOSS_LIMIT,
+        stop_price=shield.stop,
         pair=name("guard") if paired else "",
     )
-    if guard.target is None:
+    if shield.target is None:
         return [stop]
     target = replace(
-        stop, client_id=name(GUARD_TARGET), intent=GUARD_TARGET, type=OrderType.LIMIT_MAKER, price=guard.target,
+        stop, client_id=name(GUARD_TARGET), intent=GUARD_TARGET, type=OrderType.LIMIT_MAKER, price=shield.target,
         stop_price=ZERO,
     )  # fmt: skip
     if position.contract:  # both wait for a price, and neither knows of the other
-        target = replace(target, type=OrderType.TAKE_PROFIT, stop_price=guard.target)
+        target = replace(target, type=OrderType.TAKE_PROFIT, stop_price=shield.target)
     return [stop, target]
 
 
 def beyond(tried: Sequence[Outcome]) -> bool:
-    """Whether a guard was refused because the market is past its prices already: it is time to leave."""
+    """Whether a shield was refused because the market is past its prices already: it is time to leave."""
     return any(each.state is OrderState.REJECTED and _says(each, *_BEYOND) for each in tried)
 
 

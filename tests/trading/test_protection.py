@@ -107,6 +107,11 @@ class TestStanding:
     def test_is_nothing_else(self, other):
         assert not protection.stands(BOTH, waiting(other))
 
+    def test_is_nothing_at_all_where_that_is_wanted_and_never_what_cannot_be_had(self):
+        assert protection.stands(None, [])
+        assert not protection.stands(None, waiting())
+        assert not protection.stands("too little", [])
+
     def test_is_not_what_is_missing_ending_or_partly_gone(self):
         stop, target = waiting()
         assert not protection.stands(BOTH, [])

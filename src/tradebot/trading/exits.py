@@ -44,15 +44,20 @@ def due(
     """
     if position.state not in _HOLDS or position.quantity <= 0:
         return None
-    if mark is not None and mark > 0:
-        if position.sign * (mark - position.stop) <= 0:
-            return Exit(TRAILING_STOP if position.stop == position.raised else STOP_LOSS, position.quantity)
-        if settings.rungs:
-            if part := _rung(position, mark, rules, settings.rungs):
-                return Exit(LADDER, part)
-        elif target and position.sign * (mark - position.target) >= 0:
-            return Exit(TAKE_PROFIT, position.quantity)
+    if mark is not None and mark > 0 and (reached := _reached(position, mark, rules, settings, target=target)):
+        return reached
     return Exit(TIME, position.quantity) if now >= position.until else None
+
+
+def _reached(position: Position, mark: Decimal, rules: Instrument, settings: Trading, *, target: bool) -> Exit | None:
+    """What the price wants to be left."""
+    if position.sign * (mark - position.stop) <= 0:
+        return Exit(TRAILING_STOP if position.stop == position.raised else STOP_LOSS, position.quantity)
+    if settings.rungs:
+        part = _rung(position, mark, rules, settings.rungs)
+        return Exit(LADDER, part) if part else None
+    there = target and position.sign * (mark - position.target) >= 0
+    return Exit(TAKE_PROFIT, position.quantity) if there else None
 
 
 def _rung(position: Position, mark: Decimal, rules: Instrument, rungs: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
@@ -79,7 +84,7 @@ def watched(position: Position, mark: Decimal | None, settings: Trading) -> tupl
     if not follows or not mark or not position.entry or position.state not in _HOLDS:
         return None
     sign = position.sign
-    best = mark if not position.best or sign * (mark - position.best) > 0 else position.best
+    best = _better(position.best, mark, sign)
     gain = sign * (best / position.entry - 1)
     stop = position.raised
     if settings.break_even_after and gain >= settings.break_even_after:
@@ -97,5 +102,5 @@ def _trailed(position: Position, best: Decimal, stop: Decimal, trail: Decimal) -
 
 
 def _better(one: Decimal, other: Decimal, sign: int) -> Decimal:
-    """The stop that lies nearer to the price; 0 is none."""
+    """Of two prices the one further in the position's favour; 0 is none."""
     return (max if sign > 0 else min)(one, other) if one else other

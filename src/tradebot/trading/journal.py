@@ -157,11 +157,8 @@ class Journal:
                 self._add(account, order)
                 for position in positions:
                     self._put_position(account, position)
-            case Moved(client_id):
-                order = self._order(account, client_id).moved(fact, time)
-                self._put_order(account, order)
-                live = [(each.duty, each.state) for each in self.live(account, order.position)]
-                self._put_position(account, self._position(account, order.position).followed(live))
+            case Moved():
+                self._move(account, time, fact)
             case Filled(client_id, fill):
                 return self._book(account, client_id, fill)
             case Judged(position, event):
@@ -194,6 +191,12 @@ class Journal:
                ON CONFLICT DO UPDATE SET gone = excluded.gone, body = excluded.body""",
             (account, position.id, position.symbol, position.state in GONE, _text(position)),
         )
+
+    def _move(self, account: str, time: int, moved: Moved) -> None:
+        order = self._order(account, moved.client_id).moved(moved, time)
+        self._put_order(account, order)
+        live = [(each.duty, each.state) for each in self.live(account, order.position)]
+        self._put_position(account, self._position(account, order.position).followed(live))
 
     def _book(self, account: str, client_id: str, fill: Fill) -> bool:
         new = self._db.execute(

@@ -235,8 +235,8 @@ class Keeper:
         Where the market is past their prices already the position is left, unless that was tried just now.
         """
         live = self._live(held, Duty.GUARD)
-        guard = self._wanted(held, mark, limited=any(order.type is OrderType.STOP_LOSS_LIMIT for order in live))
-        if not live if guard is None else isinstance(guard, protection.Shield) and protection.stands(guard, live):
+        limited = any(order.type is OrderType.STOP_LOSS_LIMIT for order in live)
+        if protection.stands(self._wanted(held, mark, limited=limited), live):
             return []
         started = monotonic_ms()
         moved = await self._cleared(held, live)

@@ -65,15 +65,15 @@ def wanted(
     """
     away, toward = (ROUND_FLOOR, ROUND_CEILING) if position.sign > 0 else (ROUND_CEILING, ROUND_FLOOR)
     stop = on_tick(position.stop, rules.tick, away)
-    limit = on_tick(stop * (1 - position.sign * SLIP), rules.tick, away) if limited else None
-    target = None if settings.trail or settings.rungs else on_tick(position.target, rules.tick, toward)
-    if target is not None and unpriced(position, rules, target, mark):
-        target = None
+    gain = on_tick(position.target, rules.tick, toward)
+    left_to_bot = settings.trail or settings.rungs or unpriced(position, rules, gain, mark)
+    target = None if left_to_bot else gain
     # The venue weighs a stop at the market by its stop price.
     quantity = quantize(rules, position.quantity, max(stop, target or ZERO))
-    reason = refusal(rules, quantity, min(stop, limit or stop)) or (
-        unpriced(position, rules, limit, mark) if limit is not None else _unlisted(rules, stop)
-    )
+    if not limited:
+        return refusal(rules, quantity, stop) or _unlisted(rules, stop) or Shield(quantity, stop, None, target)
+    limit = on_tick(stop * (1 - position.sign * SLIP), rules.tick, away)
+    reason = refusal(rules, quantity, min(stop, limit)) or unpriced(position, rules, limit, mark)
     return reason or Shield(quantity, stop, limit, target)
 
 
@@ -90,8 +90,13 @@ def _unlisted(rules: Instrument, price: Decimal) -> str | None:
     return None if within and price > 0 else f"a price of {plain(price)} is out of bounds"
 
 
-def stands(shield: Shield, live: Sequence[Outcome]) -> bool:
-    """Whether just this waits at the venue, of the orders that protect a position."""
+def stands(shield: Shield | str | None, live: Sequence[Outcome]) -> bool:
+    """Whether just this waits at the venue, of the orders that protect a position; nothing, where that is wanted.
+
+    What cannot be had (a reason) does not stand.
+    """
+    if not isinstance(shield, Shield):
+        return shield is None and not live
     stops = [(each.left, each.stop_price, each.type) for each in live if each.intent == GUARD_STOP]
     targets = [(each.left, each.price) for each in live if each.intent == GUARD_TARGET]
     kind = OrderType.STOP_LOSS if shield.limit is None else OrderType.STOP_LOSS_LIMIT

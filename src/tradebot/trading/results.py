@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from tradebot.market.venue import ZERO, Fill, Side
 from tradebot.trading.journal import Journal
@@ -85,9 +85,9 @@ def _result(position: Position, orders: Iterable[Outcome], fills: Mapping[str, S
     exits = [order for order in orders if order.duty is not Duty.ENTRY and order.executed]
     if not exits:
         return None
-    own = [fill for order in orders for fill in fills.get(order.client_id, ())]
-    sold = sum((order.executed for order in exits), ZERO)
-    cost = position.cost - (position.open_cost if position.quantity else ZERO)
+    own = list(chain.from_iterable(fills.get(order.client_id, ()) for order in orders))
+    sold = _sum(order.executed for order in exits)
+    cost = position.cost - position.open_cost
     realized = position.sign * (position.proceeds - cost) + position.funding
     risked = cost * position.stop_share
     return Result(
@@ -98,11 +98,11 @@ def _result(position: Position, orders: Iterable[Outcome], fills: Mapping[str, S
         closed=max((fill.time for fill in own), default=position.opened),
         quantity=sold,
         entry=position.entry,
-        exit=sum((order.quote_executed for order in exits), ZERO) / sold,
+        exit=_sum(order.quote_executed for order in exits) / sold,
         realized=realized,
-        fees=sum((_fee(fill, position) for fill in own), ZERO),
+        fees=_sum(_fee(fill, position) for fill in own),
         other_fees=_other_fees(own, position),
-        slippage=sum((_slipped(order) for order in orders), ZERO),
+        slippage=_sum(map(_slipped, orders)),
         r=realized / risked if risked else ZERO,
         reason=exits[-1].intent,
         funding=position.funding,
@@ -177,22 +177,29 @@ def totals(found: Sequence[Result]) -> list[Totals]:
 
 def _total(quote: str, found: Sequence[Result]) -> Totals:
     gains = [each.realized for each in found]
-    won, lost = sum((gain for gain in gains if gain > 0), ZERO), -sum((gain for gain in gains if gain < 0), ZERO)
-    curve = tuple(accumulate(gains))
-    peaks = accumulate(curve, max, initial=ZERO)
-    next(peaks)
+    lost = -_sum(gain for gain in gains if gain < 0)
     return Totals(
         quote=quote,
         trades=len(found),
         wins=sum(gain > 0 for gain in gains),
-        realized=sum(gains, ZERO),
-        fees=sum((each.fees for each in found), ZERO),
-        slippage=sum((each.slippage for each in found), ZERO),
+        realized=_sum(gains),
+        fees=_sum(each.fees for each in found),
+        slippage=_sum(each.slippage for each in found),
         best=max(gains),
         worst=min(gains),
-        drawdown=max(max(peak, ZERO) - point for peak, point in zip(peaks, curve, strict=True)),
-        profit_factor=won / lost if lost else None,
-        mean_r=sum((each.r for each in found), ZERO) / len(found),
+        drawdown=_drawdown(gains),
+        profit_factor=_sum(gain for gain in gains if gain > 0) / lost if lost else None,
+        mean_r=_sum(each.r for each in found) / len(found),
         mean_held_ms=sum(each.held_ms for each in found) // len(found),
-        curve=curve,
+        curve=tuple(accumulate(gains)),
     )
+
+
+def _drawdown(gains: Iterable[Decimal]) -> Decimal:
+    """The deepest fall of their sum from where it was highest, 0 before the first."""
+    curve = list(accumulate(gains, initial=ZERO))
+    return max(peak - point for peak, point in zip(accumulate(curve, max), curve, strict=True))
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, ZERO)

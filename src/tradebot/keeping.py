@@ -17,7 +17,7 @@ from tradebot.errors import BadKlines, MarketError, UnknownName, UsageError, sug
 from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Series
-from tradebot.market.store import KlineStore, Stored
+from tradebot.market.store import KlineStore, Pruned, Stored
 from tradebot.progress import Progress, unseen
 from tradebot.session import venue_key
 
@@ -169,17 +169,17 @@ def prune(settings: Settings, gone: Collection[str], before: int, *, carry_out: 
         if unknown := sorted(set(gone) - (there := {each.symbol for each in stored})):
             raise UnknownName(f"nothing is stored of '{unknown[0]}'{suggestion(unknown[0], there)}")
         going = [row for each in stored if (row := _going(each, gone, before))["bars"]]
-        done = None
+        went = Pruned(len(going), sum(row["bars"] for row in going), sum(row["bytes"] for row in going))
         if carry_out and going:
-            done = store.prune({(each.symbol, each.interval) for each in stored if each.symbol in gone}, before)
+            went = store.prune({(each.symbol, each.interval) for each in stored if each.symbol in gone}, before)
     return {
         "schema": SCHEMA,
         "venue": venue_key(settings),
         "done": carry_out,
         "before": before or None,
         "series": going,
-        "bars": done.bars if done else sum(row["bars"] for row in going),
-        "bytes": done.bytes if done else sum(row["bytes"] for row in going),
+        "bars": went.bars,
+        "bytes": went.bytes,
     }
 
 

@@ -38,20 +38,20 @@ def permit(settings: Settings, *, live: bool) -> Credentials | None:
 
     `live` is whether the command line says --live. `UsageError` names all that the mode lacks, in one line.
     """
-    mode = settings.trading.mode
-    if mode == "paper" and not live:
+    configured = settings.trading.mode
+    mode = "live" if live else configured
+    if mode == "paper":
         return None
-    _has_an_exchange(settings, "live" if live else mode)
+    _has_an_exchange(settings, mode)
     credentials = load(settings)
-    missing = [] if credentials else [FROM]
-    if live or mode == "live":
-        missing = [
-            *(['trading.mode = "live" in the configuration'] if mode != "live" else []),
-            *missing,
-            *([] if live else ["--live on the command line"]),
-        ]
+    needs = {
+        'trading.mode = "live" in the configuration': mode == configured,
+        FROM: credentials is not None,
+        "--live on the command line": live or mode != "live",
+    }
+    missing = [need for need, met in needs.items() if not met]
     if missing:
-        raise UsageError(f"{'live' if live else mode} trading needs {' and '.join(missing)}")
+        raise UsageError(f"{mode} trading needs {' and '.join(missing)}")
     return credentials
 
 

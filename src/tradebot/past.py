@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tradebot import sim
 from tradebot.clock import DAY, format_time, parse_time
-from tradebot.config import Settings
+from tradebot.config import Settings, Universe
 from tradebot.documents import Document
 from tradebot.errors import MarketError, UnknownName, UsageError, suggestion
 from tradebot.market.bars import Klines, interval_ms
@@ -156,12 +156,16 @@ def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
     strange = [symbol for symbol in asked if symbol not in known]
     if strange and known:
         raise UnknownName(f"no klines of '{strange[0]}' in {source.name}{suggestion(strange[0], known)}")
-    excluded, quote = {symbol.upper() for symbol in wanted.exclude}, wanted.quote.upper()
-    kept = tuple(each for each in asked or known if each not in excluded and each.endswith(quote))
-    if not known or not kept:
-        other = f" with universe.quote = {quote}" if known and quote else ""
-        raise MarketError(f"no klines to train on in {source.name}{other}; {source.remedy}")
-    return kept
+    if known and (kept := _kept(wanted, asked or known)):
+        return kept
+    other = f" with universe.quote = {wanted.quote.upper()}" if known and wanted.quote else ""
+    raise MarketError(f"no klines to train on in {source.name}{other}; {source.remedy}")
+
+
+def _kept(wanted: Universe, symbols: Iterable[str]) -> tuple[str, ...]:
+    """Those of them that are paid in the configured quote coin and not excluded."""
+    excluded = {symbol.upper() for symbol in wanted.exclude}
+    return tuple(each for each in symbols if each not in excluded and each.endswith(wanted.quote.upper()))
 
 
 def period(source: Source, symbols: Sequence[str], since: str | None, until: str | None) -> tuple[int, int]:

@@ -104,14 +104,17 @@ def candidates(wanted: Wanted, instruments: Mapping[str, Instrument], former: Co
     """
     by_name = {symbol.upper(): symbol for symbol in sorted(instruments)}
     named = _found(wanted.symbols, by_name, former) if wanted.symbols else list(by_name.values())
-    offered = [instruments[symbol] for symbol in named if symbol in instruments]
-    quote = wanted.quote.upper() or common_quote(each for each in offered if wanted.fixed or each.tradable)
-    reasons = {symbol: _unfit(wanted, instruments.get(symbol), quote) for symbol in named}
-    fit = [symbol for symbol, reason in reasons.items() if reason is None]
-    unfit = {symbol: reason for symbol, reason in reasons.items() if reason is not None}
+    quote = wanted.quote.upper() or _shared_quote(wanted, [instruments[each] for each in named if each in instruments])
+    unfit = {each: reason for each in named if (reason := _unfit(wanted, instruments.get(each), quote))}
+    fit = [each for each in named if each not in unfit]
     if not fit:
         raise MarketError(_nobody(wanted, quote, unfit))
     return Candidates(tuple(fit if wanted.fixed else sorted(fit)), quote, unfit)
+
+
+def _shared_quote(wanted: Wanted, offered: Iterable[Instrument]) -> str:
+    """The quote coin that most of them share: of a fixed list all, else those that are traded."""
+    return common_quote(each for each in offered if wanted.fixed or each.tradable)
 
 
 def _nobody(wanted: Wanted, quote: str, unfit: Mapping[str, str]) -> str:

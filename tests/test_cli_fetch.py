@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tradebot.cli import main
-from tradebot.cli_fetch import mode_of
+from tradebot.cli_fetch import asked
 from tradebot.clock import parse_time
 from tradebot.config import load
 from tradebot.errors import UsageError
@@ -30,9 +30,10 @@ from .conftest import AT
 Run = Callable[..., tuple[int, str, str]]
 Start = Callable[..., "subprocess.Popen[str]"]
 SMALL = ("--set", "sim.symbols=2", "--set", f"sim.at={AT}", "--set", "sim.clock=stepped")
-NOTHING = dict.fromkeys(
-    "since until watch status verify repair export format import prune drop yes".split(), False
+NOTHING: dict[str, Any] = dict.fromkeys(
+    "since until watch status verify repair export format import prune drop yes".split()
 )  # fmt: skip
+TIMES = {"since": "2023-01-01", "until": "2023-01-02"}
 
 
 @pytest.fixture
@@ -66,7 +67,8 @@ def tradebot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     ],
 )
 def test_options_say_what_is_asked_for(given: tuple[str, ...], mode: str) -> None:
-    assert mode_of({**NOTHING, **dict.fromkeys(given, "x"), "format": None}) == mode
+    values = {name: TIMES.get(name, "x") for name in given}
+    assert asked({**NOTHING, **values}).mode == mode
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_what_does_not_go_together_gets_one_line(tradebot: Run, arguments: tuple
 
 def test_the_format_may_not_stand_alone() -> None:
     with pytest.raises(UsageError, match="--format goes with --export only"):
-        mode_of({**NOTHING, "format": "csv"})
+        asked({**NOTHING, "format": "csv"})
 
 
 @pytest.mark.parametrize(

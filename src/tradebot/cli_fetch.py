@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tradebot.cli_choice import mode_of
 from tradebot.ending import ended_by_signal, finish
 from tradebot.errors import BadKlines, MarketError, UsageError
 
@@ -68,27 +69,13 @@ class Asked:
     yes: bool
 
 
-def mode_of(given: Mapping[str, Any]) -> str:
-    """Which of the modes is asked for; `UsageError` for options that do not go together."""
-    if empty := [name for name, value in given.items() if value == ""]:
-        raise UsageError(f"--{empty[0]} names nothing; leave it out or write what it is about")
-    modes = [name for name in MODES if given[name]]
-    if len(modes) > 1:
-        raise UsageError(f"--{modes[0]} and --{modes[1]} exclude each other; leave one of them out")
-    mode = modes[0] if modes else "since" if given["since"] else "refresh"
-    for option, fitting in BELONGS.items():
-        if given[option] and mode not in fitting:
-            others = " or ".join(f"--{name}" for name in fitting if name != option)
-            raise UsageError(f"--{option} goes {'alone or ' * (option in fitting)}with {others} only")
-    if given["format"] not in (None, "csv", "parquet"):
-        raise UsageError(f"--format {given['format']}: write csv or parquet")
-    return mode
-
-
-def _asked(given: Mapping[str, Any]) -> Asked:
+def asked(given: Mapping[str, Any]) -> Asked:
+    """What the options, all of them by name, ask for; `UsageError` for what does not go together."""
     from tradebot.clock import parse_time
 
-    mode = mode_of(given)
+    mode = mode_of(given, MODES, BELONGS, "since" if given["since"] else "refresh")
+    if given["format"] not in (None, "csv", "parquet"):
+        raise UsageError(f"--format {given['format']}: write csv or parquet")
     since, until = (parse_time(given[name]) if given[name] else None for name in ("since", "until"))
     if since and until and since >= until:
         raise UsageError(f"--since {given['since']} is not before --until {given['until']}")
@@ -180,18 +167,18 @@ def fetch(
     Others: fetch --status; fetch --export DIR --format parquet; fetch --import DIR;
     fetch --verify --repair; fetch --prune --until 2023-01-01 --yes; fetch --watch
     """
-    asked = _asked({
+    task = asked({
         "since": since, "until": until, "watch": watch, "status": status, "verify": verify, "repair": repair,
         "export": export, "format": suffix, "import": source, "prune": prune, "drop": drop, "yes": yes,
     })  # fmt: skip
-    if asked.mode == "refresh":
+    if task.mode == "refresh":
         return _refresh(settings, terminal)
-    if asked.mode == "watch":
+    if task.mode == "watch":
         return _watch(settings, terminal)
-    alone = asked.mode not in ("since", "verify")
-    document = (_with_the_store if alone else _with_the_venue)(settings, terminal, asked)
-    terminal.emit({"since": "history", "drop": "prune"}.get(asked.mode, asked.mode), document)
-    return _judge(asked.mode, document)
+    alone = task.mode not in ("since", "verify")
+    document = (_with_the_store if alone else _with_the_venue)(settings, terminal, task)
+    terminal.emit({"since": "history", "drop": "prune"}.get(task.mode, task.mode), document)
+    return _judge(task.mode, document)
 
 
 def _refresh(settings: "Settings", terminal: "Terminal") -> None:

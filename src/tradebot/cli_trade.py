@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tradebot.cli_choice import mode_of
 from tradebot.ending import finish
 from tradebot.errors import UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 ACTIONS = ("close", "release")
 MODES = ("history", "rebuild", "marks")
-BELONGS = {"since": "history", "output": "history"}
+BELONGS = {"since": ("history",), "output": ("history",)}
 
 Once = Annotated[bool, typer.Option("--once", help="One cycle, for cron; the same as --cycles 1.")]
 Cycles = Annotated[
@@ -74,21 +75,26 @@ def run(
 
 def asked(words: list[str], given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """Which of its modes a command line asks `positions` for, and the symbols; none means all."""
-    modes = [name for name in MODES if given[name]]
-    if len(modes) + bool(words) > 1:
-        raise UsageError(f"{' and '.join([*words[:1], *(f'--{name}' for name in modes)])} exclude each other")
-    mode = modes[0] if modes else words[0] if words else "show"
-    for option, fitting in BELONGS.items():
-        if given[option] and mode != fitting:
-            raise UsageError(f"--{option} goes with --{fitting} only")
-    if words and mode not in ACTIONS:
-        raise UsageError(f"positions {mode}: say close or release, or nothing to see what is held")
-    if words and len(words) == 1:
-        raise UsageError(f"positions {mode}: name the symbols, or all")
-    symbols = tuple(dict.fromkeys(word.upper() for word in words[1:]))
-    if "ALL" in symbols and len(symbols) > 1:
-        raise UsageError(f"positions {mode}: all is all: name no other symbol beside it")
-    return mode, () if symbols == ("ALL",) else symbols
+    mode = mode_of(given, MODES, BELONGS, "show")
+    if not words:
+        return mode, ()
+    if mode != "show":
+        raise UsageError(f"{words[0]} and --{mode} exclude each other; leave one of them out")
+    return words[0], _symbols(*words)
+
+
+def _symbols(action: str, *names: str) -> tuple[str, ...]:
+    """The symbols that an action names; none means all."""
+    if action not in ACTIONS:
+        raise UsageError(f"positions {action}: say close or release, or nothing to see what is held")
+    symbols = tuple(dict.fromkeys(name.upper() for name in names))
+    if not symbols:
+        raise UsageError(f"positions {action}: name the symbols, or all")
+    if "ALL" not in symbols:
+        return symbols
+    if len(symbols) > 1:
+        raise UsageError(f"positions {action}: all is all: name no other symbol beside it")
+    return ()
 
 
 def positions(
@@ -155,11 +161,10 @@ def stop(
     """
     from tradebot import holding, stopping
 
-    if flatten and release:
-        raise UsageError("--flatten and --release exclude each other")
-    if release:
+    mode = mode_of({"flatten": flatten, "release": release}, ("flatten", "release"), {}, "stop")
+    if mode == "release":
         return terminal.emit("stop", stopping.release(settings))
-    if not flatten:
+    if mode == "stop":
         return terminal.emit("stop", stopping.stop(settings, reason))
     with terminal.progress() as progress:
         document = finish(stopping.flatten(settings, reason, progress))

@@ -35,12 +35,13 @@ from bench_market import BARS, INTERVALS, MINUTE, NO_LIMIT, Venue, settings_of, 
 
 from tradebot.clock import HOUR, SECOND, format_time
 from tradebot.errors import Regression, TradebotError
+from tradebot.identity import venue_key
 from tradebot.intake import fetch, revisions
 from tradebot.market.bars import Klines, interval_ms, last_closed, merge
 from tradebot.market.scout import RULES_MS
 from tradebot.market.store import KlineStore, Stored
 from tradebot.market.wire import klines
-from tradebot.session import open_session, venue_key
+from tradebot.session import open_session
 from tradebot.sim.fault_plan import FAULTS
 
 Row: TypeAlias = dict[str, Any]

@@ -13,7 +13,7 @@ from tradebot.clock import MINUTE, parse_time
 from tradebot.config import Settings
 from tradebot.cycle import Cycle
 from tradebot.documents import Document
-from tradebot.session import account_key
+from tradebot.identity import account_key
 from tradebot.trading.halt import Switch, halt
 from tradebot.trading.journal import Journal
 from tradebot.trading.risk import RULES

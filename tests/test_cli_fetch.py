@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,10 @@ from tradebot.cli_fetch import asked
 from tradebot.clock import parse_time
 from tradebot.config import load
 from tradebot.errors import UsageError
+from tradebot.identity import venue_key
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Stretch
 from tradebot.market.store import KlineStore
-from tradebot.session import venue_key
 
 from .conftest import AT
 
@@ -144,6 +146,20 @@ def test_people_get_tables(tradebot: Run) -> None:
     assert "klines fetched" in err
     assert "Stored (6 series)" in tradebot("--status")[2]
     assert "all as at the venue" in tradebot("--verify")[2]
+
+
+def test_a_store_that_another_process_has_locked_is_read_and_one_clear_line_for_who_writes(
+    tradebot: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tradebot("--since", "2025-06-02")[0] == 0
+    monkeypatch.setattr("tradebot.market.store.BRIEF_S", 0.1)
+    with closing(sqlite3.connect(tmp_path / "data" / "klines" / "cache.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert tradebot("--status")[0] == tradebot("--export", "out")[0] == tradebot("--verify")[0] == 0
+        code, out, err = tradebot()
+        assert (code, out) == (3, "")
+        assert "locked by another process that goes on writing; try again later" in err.splitlines()[-1]
+    assert tradebot()[0] == 0
 
 
 def test_differences_that_remain_are_told_by_the_exit_code(tradebot: Run, tmp_path: Path) -> None:

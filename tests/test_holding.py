@@ -12,9 +12,10 @@ from tradebot import holding, tables
 from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import JournalError, Locked, MarketError, TradingError, UnknownName, UsageError
+from tradebot.identity import account_key
 from tradebot.lock import alone
 from tradebot.market.signing import Credentials
-from tradebot.session import account_key, open_session
+from tradebot.session import open_session
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
 from tradebot.trading.facts import Identified
 from tradebot.trading.journal import Journal

@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tradebot.clock import RealClock
 from tradebot.config import SECRETS, Settings
 from tradebot.errors import ConfigError, UsageError, VenueRejected
+from tradebot.identity import account_key, limits_file, venue_key
 from tradebot.market.binance import VENUES, BinanceClient
 from tradebot.market.signing import Credentials, KeyKind
 from tradebot.market.venue import Order, Side
 from tradebot.modes import examine, load, permit
-from tradebot.session import account_key, limits_file, open_session, venue_key
+from tradebot.session import open_session
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
 
 from .conftest import MakeSettings, served

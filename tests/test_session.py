@@ -18,11 +18,12 @@ from tradebot.errors import (
     VenueBusy,
     VenueUnreachable,
 )
+from tradebot.identity import venue_key
 from tradebot.market.binance import BinanceClient
 from tradebot.market.tally import decode
 from tradebot.market.usage import WEIGHT
 from tradebot.market.venue import Order, Side
-from tradebot.session import FollowedClock, account_key, limits_file, open_session, venue_key
+from tradebot.session import FollowedClock, open_session
 
 from .conftest import AT, MakeSettings, served
 
@@ -93,22 +94,6 @@ async def test_a_scaled_venue_is_followed_at_its_speed(make_settings: MakeSettin
         before = session.clock.now()
         await asyncio.sleep(0.1)
         assert 30_000 < session.clock.now() - before < 600_000
-
-
-async def test_another_address_seed_or_folder_is_another_venue(make_settings: MakeSettings) -> None:
-    keys = {
-        venue_key(settings)
-        for settings in (
-            make_settings(),
-            make_settings(sim__seed=2),
-            make_settings(venue__name="binance"),
-            make_settings(venue__name="binance", venue__base_url="http://127.0.0.1:8080"),
-            make_settings(venue__name="binance", venue__base_url="http://127.0.0.1:8081/"),
-        )
-    }
-    assert len(keys) == 5
-    assert account_key(make_settings(sim__at="")) == "sim-paper"
-    assert account_key(make_settings()) == "sim-at-20250602T150000Z-paper"
 
 
 async def test_an_unknown_venue_or_interval_is_told_before_anything_is_asked(make_settings: MakeSettings) -> None:
@@ -205,23 +190,6 @@ async def test_a_ban_of_a_session_before_is_known_without_asking_the_venue(make_
             async with open_session(settings) as session:
                 await session.feed.time()
         assert used(settings) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "address", "file"),
-    [
-        ("binance", "", "binance"),
-        ("binance", "https://api1.binance.com", "binance"),
-        ("binance-usdm", "https://fapi.binance.com", "binance-usdm"),
-        ("binance", "https://testnet.binance.vision", "binance@testnet.binance.vision"),
-        ("binance", "http://127.0.0.1:8080", "binance@127.0.0.1:8080"),
-    ],
-)
-def test_limits_are_counted_by_venue_and_address(
-    make_settings: MakeSettings, name: str, address: str, file: str
-) -> None:
-    settings = make_settings(venue__name=name, venue__base_url=address)
-    assert limits_file(settings) == settings.data_path / "limits" / file
 
 
 async def test_futures_are_market_data_for_signals(make_settings: MakeSettings) -> None:

@@ -107,7 +107,7 @@ def _with_the_venue(settings: "Settings", terminal: "Terminal", asked: Asked) ->
         return finish(fetching.verify(settings, asked.since, asked.until, show, mend=asked.repair))
 
 
-def _with_the_store(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
+def _with_the_store(settings: "Settings", asked: Asked) -> "Document":
     from tradebot import keeping
 
     gone = asked.symbols
@@ -115,14 +115,27 @@ def _with_the_store(settings: "Settings", terminal: "Terminal", asked: Asked) ->
         from tradebot import fetching
 
         gone = frozenset(keeping.outside(settings, finish(fetching.universe(settings))))
-    with ended_by_signal(), terminal.progress() as progress:
+    with ended_by_signal():
         if asked.mode == "status":
             return keeping.status(settings)
-        if asked.mode == "export" and asked.path:
-            return keeping.export(settings, asked.path, asked.suffix, asked.since, asked.until, progress=progress)
-        if asked.mode == "import" and asked.path:
-            return keeping.take(settings, asked.path, progress)
         return keeping.prune(settings, gone, asked.until or 0, carry_out=asked.yes)
+
+
+def _with_files(settings: "Settings", terminal: "Terminal", asked: Asked, path: Path) -> "Document":
+    from tradebot import freight
+
+    with ended_by_signal(), terminal.progress() as progress:
+        if asked.mode == "import":
+            return freight.take(settings, path, progress)
+        return freight.export(settings, path, asked.suffix, asked.since, asked.until, progress=progress)
+
+
+def _told(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
+    if asked.mode in ("since", "verify"):
+        return _with_the_venue(settings, terminal, asked)
+    if asked.path is not None:
+        return _with_files(settings, terminal, asked, asked.path)
+    return _with_the_store(settings, asked)
 
 
 def _judge(mode: str, document: "Document") -> None:
@@ -175,8 +188,7 @@ def fetch(
         return _refresh(settings, terminal)
     if task.mode == "watch":
         return _watch(settings, terminal)
-    alone = task.mode not in ("since", "verify")
-    document = (_with_the_store if alone else _with_the_venue)(settings, terminal, task)
+    document = _told(settings, terminal, task)
     terminal.emit({"since": "history", "drop": "prune"}.get(task.mode, task.mode), document)
     return _judge(task.mode, document)
 

@@ -18,12 +18,13 @@ from tradebot.documents import SCHEMA, Document, skipped_document
 from tradebot.errands import Asked, Errand, Errands
 from tradebot.errors import JournalError, Locked, TradingError, UsageError
 from tradebot.hand import Hand
+from tradebot.identity import account_key
 from tradebot.lock import alone, lock_is_free
 from tradebot.loop import Emit, Loop
 from tradebot.market.signing import Credentials
 from tradebot.modes import Examined, briefing, examine, recognise
 from tradebot.pipeline import Pipeline, model_path, strategy_of
-from tradebot.session import Session, account_key, open_session
+from tradebot.session import Session, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Journal

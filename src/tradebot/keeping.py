@@ -1,25 +1,21 @@
-"""What `fetch` does with the store alone: status, export, import, prune. No venue is asked.
+"""What `fetch` does with the store alone: status, prune. No venue is asked.
 
 Settings in, document out. Nothing here prints or parses a command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from tradebot.clock import wall_ms
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
-from tradebot.errors import BadKlines, MarketError, UnknownName, UsageError, suggestion
-from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
-from tradebot.market.bars import Klines, interval_ms
-from tradebot.market.chunks import Series
+from tradebot.errors import MarketError, UnknownName, suggestion
+from tradebot.identity import venue_key
+from tradebot.market.bars import interval_ms
 from tradebot.market.store import KlineStore, Pruned, Stored
-from tradebot.progress import Progress, unseen
-from tradebot.session import venue_key
 
 
 @contextmanager
@@ -56,7 +52,7 @@ def status(settings: Settings) -> Document:
             "venue": venue_key(settings),
             "folder": str(settings.data_path / "klines"),
             "detailed": bool(settings.universe.symbols),
-            "series": [_status(each, now) for each in sorted(stored, key=_fine_first)],
+            "series": [_status(each, now) for each in sorted(stored, key=fine_first)],
             "symbols": len({each.symbol for each in stored}),
             "bars": sum(each.bars for each in stored),
             "bytes": sum(each.bytes for each in stored),
@@ -64,7 +60,8 @@ def status(settings: Settings) -> Document:
         }
 
 
-def _fine_first(each: Stored) -> tuple[str, int]:
+def fine_first(each: Stored) -> tuple[str, int]:
+    """Sorts series by symbol, then from the finest interval on."""
     return each.symbol, interval_ms(each.interval)
 
 
@@ -82,82 +79,6 @@ def _status(each: Stored, now: int) -> Document:
     }
 
 
-def _blocks(store: KlineStore, series: Series, first: int, last: int) -> Iterator[Klines]:
-    reach = ROWS * interval_ms(series[1])
-    for start in range(first, last + 1, reach):
-        yield store.read(*series, start, min(start + reach - 1, last))
-
-
-def _targets(path: Path, suffix: str | None, series: Sequence[Series]) -> list[Path]:
-    """A file for each series: `path` itself for one series if it is named like a file, else in the folder `path`."""
-    if path.suffix in (".csv", ".parquet") and not path.is_dir():
-        if suffix not in (None, path.suffix[1:]):
-            raise UsageError(f"--export {path} is not --format {suffix}; leave one of them out")
-        if len(series) > 1:
-            raise UsageError(f"--export {path}: {len(series)} series do not fit in one file; name a folder")
-        return [path]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadKlines(f"{path}: {error.strerror}") from None
-    return [path / file_name(each, f".{suffix or 'csv'}") for each in series]
-
-
-def export(
-    settings: Settings,
-    path: Path,
-    suffix: str | None,
-    since: int | None,
-    until: int | None,
-    *,
-    progress: Progress = unseen,
-) -> Document:
-    """Write the chosen series from `since` to before `until` (UTC ms) as files.
-
-    `path` is a folder, or for one series a file; `suffix` is csv or parquet. A file that is there is replaced.
-    """
-    with open_store(settings) as store:
-        stored = sorted(chosen(settings, store.status()), key=_fine_first)
-        series = [(each.symbol, each.interval) for each in stored]
-        files = []
-        for each, name, target in zip(stored, series, _targets(path, suffix, series), strict=True):
-            first, last = max(each.first, since or 0), min(each.newest + interval_ms(each.interval), until or 2**53) - 1
-            rows = write_file(target, name, _blocks(store, name, first, last), venue_key(settings))
-            size = target.stat().st_size
-            files.append({"path": str(target), "symbol": name[0], "interval": name[1], "rows": rows, "bytes": size})
-            progress("export", len(files), len(series))
-    return {"schema": SCHEMA, "venue": venue_key(settings), "files": files}
-
-
-def take(settings: Settings, path: Path, progress: Progress = unseen) -> Document:
-    """Store the klines of a file or of the files in a folder; a bad file is named in `errors` and left out whole."""
-    files, errors = [], []
-    with open_store(settings) as store:
-        found = kline_files(path)
-        for done, file in enumerate(found, 1):
-            try:
-                files.append(_imported(store, file))
-            except BadKlines as error:
-                errors.append({"path": str(file.path), "error": str(error)})
-            progress("import", done, len(found))
-    return {"schema": SCHEMA, "venue": venue_key(settings), "files": files, "errors": errors}
-
-
-def _imported(store: KlineStore, file: KlineFile) -> Document:
-    told = take_in(store, file)
-    return {
-        "path": str(file.path),
-        "symbol": file.series[0],
-        "interval": file.series[1],
-        "rows": told.rows,
-        "new": told.new,
-        "conflicts": told.conflicts,
-        "off_grid": told.off_grid,
-        "first_open": told.first_open,
-        "last_open": told.last_open,
-    }
-
-
 def prune(settings: Settings, gone: Collection[str], before: int, *, carry_out: bool) -> Document:
     """Drop the symbols `gone` whole and of all others the bars before `before` (UTC ms; 0: none).
 
@@ -165,7 +86,7 @@ def prune(settings: Settings, gone: Collection[str], before: int, *, carry_out: 
     part of a series goes. `UnknownName` for a symbol of which nothing is stored.
     """
     with open_store(settings) as store:
-        stored = sorted(store.status(), key=_fine_first)
+        stored = sorted(store.status(), key=fine_first)
         if unknown := sorted(set(gone) - (there := {each.symbol for each in stored})):
             raise UnknownName(f"nothing is stored of '{unknown[0]}'{suggestion(unknown[0], there)}")
         going = [row for each in stored if (row := _going(each, gone, before))["bars"]]

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tradebot.config import SECRETS, Settings, environment_secrets
 from tradebot.errors import ConfigError, JournalError, UsageError
+from tradebot.identity import SIM
 from tradebot.market.account import Holder, masked
 from tradebot.market.binance import BinanceClient
 from tradebot.market.profiles import VENUES
 from tradebot.market.signing import Credentials, KeyKind
-from tradebot.session import SIM, Session
+from tradebot.session import Session
 from tradebot.trading.facts import Identified
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import figure

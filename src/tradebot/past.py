@@ -14,10 +14,10 @@ from tradebot.clock import DAY, format_time, parse_time
 from tradebot.config import Settings, Universe
 from tradebot.documents import Document
 from tradebot.errors import MarketError, UnknownName, UsageError, suggestion
+from tradebot.identity import SIM, venue_key
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.store import KlineStore
 from tradebot.pipeline import fine_to_coarse
-from tradebot.session import SIM, venue_key
 from tradebot.sim.playback import Playback
 from tradebot.sim.prices import Prices
 

@@ -16,19 +16,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 import httpx
 
 from tradebot import sim
 from tradebot.clock import Clock, RealClock, SteppedClock
 from tradebot.config import Settings
-from tradebot.errors import BadReply, MarketError, TradingError, UnknownName, UsageError, VenueRejected, suggestion
+from tradebot.errors import BadReply, MarketError, TradingError, UsageError, VenueRejected
+from tradebot.identity import SIM, account_key, address, limits_file, venue_key
 from tradebot.market import ccxt_feed
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import OWN_TIME, VENUES, BinanceClient, Credentials
 from tradebot.market.futures import FuturesClient
 from tradebot.market.memo import Memo
+from tradebot.market.profiles import PREFIX
 from tradebot.market.scout import Scout
 from tradebot.market.store import KlineStore
 from tradebot.market.tally import FileTally, Tally
@@ -40,7 +41,6 @@ if TYPE_CHECKING:  # 0.05 s that market data of another venue has no use for
     from tradebot.sim.futures.engine import Futures
 
 log = logging.getLogger(__name__)
-SIM = "sim"
 LOOK_S = 0.02  # real seconds between looks at a clock that somebody else moves
 Wrap: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -119,43 +119,6 @@ class Session:
     async def play(self) -> list[str]:
         """Show the paper account the bars that closed since the last time; trouble with that, a line each."""
         return [] if self.paper is None else await self.paper.play(self.feed, self.store)
-
-
-def address(settings: Settings) -> str:
-    """Where the venue is, empty for its usual address: prices and orders of a testnet are those of the testnet."""
-    venue = settings.venue
-    testnet = VENUES[venue.name].testnet_url if venue.name in VENUES else ""
-    return venue.base_url or (testnet if settings.trading.mode == "testnet" else "")
-
-
-def venue_key(settings: Settings) -> str:
-    """Name under which a venue's klines and state are kept: another address is another venue.
-
-    `UnknownName` for a venue that is not registered.
-    """
-    name, host = settings.venue.name, urlsplit(address(settings)).netloc
-    if name not in {SIM, *VENUES} and not name.startswith(ccxt_feed.PREFIX):
-        raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}; or ccxt:NAME for others")
-    if name == SIM:
-        return sim.identity(settings)
-    return f"{name}@{host}" if host else name
-
-
-def account_key(settings: Settings) -> str:
-    """Name under which the orders and positions of a venue's account are kept."""
-    name = sim.account(settings) if settings.venue.name == SIM else venue_key(settings)
-    return f"{name}-{settings.trading.mode}"
-
-
-def limits_file(settings: Settings) -> Path:
-    """Where all processes of a data folder count what they use of a venue's limits.
-
-    Limits are by address: a venue's own hosts share one.
-    """
-    name, host = settings.venue.name, urlsplit(address(settings)).hostname or ""
-    own = urlsplit(VENUES[name].base_url).hostname or ""
-    domain = own[own.index(".") :]
-    return settings.data_path / "limits" / (name if host.endswith(domain) else venue_key(settings))
 
 
 def _client(settings: Settings, clock: Clock, url: str, link: Link, tally: Tally | None = None) -> BinanceClient:
@@ -252,10 +215,10 @@ async def _open_sim(
 async def _feed(settings: Settings, stack: AsyncExitStack, memory: Memo) -> tuple[Feed, Clock]:
     """The client of a venue behind the network, and its clock."""
     venue = settings.venue
-    if not venue.name.startswith(ccxt_feed.PREFIX):
+    if not venue.name.startswith(PREFIX):
         clock = await _venue_clock(settings, stack)
         return await stack.enter_async_context(_over_network(settings, clock)), clock
-    exchange = ccxt_feed.make_exchange(venue.name.removeprefix(ccxt_feed.PREFIX), venue.base_url, venue.timeout_s)
+    exchange = ccxt_feed.make_exchange(venue.name.removeprefix(PREFIX), venue.base_url, venue.timeout_s)
     clock = RealClock()
     feed = await stack.enter_async_context(
         ccxt_feed.CcxtFeed(exchange, clock=clock, memory=memory, connections=venue.connections, retries=venue.retries)

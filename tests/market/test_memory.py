@@ -63,7 +63,7 @@ async def test_what_is_not_saved_yet_is_laid_on_what_is(desk: Desk) -> None:
     again = memory.held(group.leader)
     assert again is not None
     assert same(again.klines, longer.between(again.start, newest))
-    memory.save()
+    memory.save(0.0)
     assert memory.unsaved == {}
     assert same(desk.store.read("A", "5m").last(BARS), longer.last(BARS))
 

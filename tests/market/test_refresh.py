@@ -14,6 +14,7 @@ from tradebot.clock import MINUTE
 from tradebot.errors import KlinesLate, MarketError, VenueBusy, VenueUnreachable
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Change, Chunks, Range
+from tradebot.market.seals import BRIEF_S
 from tradebot.market.store import KlineStore, Ready, Terms
 from tradebot.market.ttl import Bounds
 
@@ -268,12 +269,14 @@ class Full:
 
     def __init__(self, chunks: Chunks) -> None:
         self.full = True
+        self.waits: list[float] = []
         self._chunks = chunks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chunks, name)
 
-    def commit(self, changes: Iterable[Change]) -> None:
+    def commit(self, changes: Iterable[Change], longest_s: float) -> None:
+        self.waits.append(longest_s)
         if self.full:
             raise MarketError("kline store /data: database or disk is full")
         self._chunks.commit(changes)
@@ -316,6 +319,7 @@ async def test_a_store_that_cannot_be_written_does_not_stop_the_look(
     trouble = desk.store.trouble
     assert "disk is full" in str(trouble)
     assert len([record for record in caplog.records if "full" in record.message]) == 1
+    assert disk.waits == [BRIEF_S, 0.0, 0.0, 0.0, 0.0]  # who is in the way keeps the first cycle waiting only
     disk.full = False
     assert truly(desk, await desk.refresh("AB", ALL))
     assert desk.store.trouble is None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import diskcache
@@ -256,14 +256,76 @@ def test_a_database_that_cannot_be_written_is_one_clear_line(entries: Entries) -
     assert bytes(unseal(entries.get("a"))) == b"safe"
 
 
-def test_a_lock_that_is_held_too_long_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradebot.market.seals.LOCK_TIMEOUT_S", 0.05)
-    entries, other = Entries(tmp_path), sqlite3.connect(tmp_path / "cache.db")
-    other.execute("BEGIN IMMEDIATE")
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[Path]:
+    """A folder with one entry, whose write lock another process holds and does not give back."""
+    with closing(Entries(tmp_path)) as entries:
+        entries.put("a", b"safe")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "cache.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        yield tmp_path
+        holder.kill()
+
+
+HOLDER = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+database.execute("DELETE FROM Cache")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_neither_opening_nor_reading_has_to_wait_for_a_process_that_writes(busy: Path) -> None:
+    with closing(Entries(busy)) as entries:
+        assert bytes(unseal(entries.get("a"))) == b"safe"
+        assert entries.keys("") == ["a"]
+        assert len(entries.groups("")) == 1
+        with entries.snapshot():
+            assert entries.size() > 0
+
+
+def test_a_lock_that_is_held_too_long_is_one_clear_line(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradebot.market.seals.STEP_S", 0.02)
+    with closing(Entries(busy)) as entries:
+        with pytest.raises(MarketError, match=r"kline store .*: locked by another process .*; try again later"):
+            entries.put("a", b"")
+        with pytest.raises(MarketError, match="locked by another process"), entries.transaction(0.05):
+            entries.put("a", b"")
+        assert bytes(unseal(entries.get("a"))) == b"safe"
+
+
+def test_a_store_that_has_to_be_changed_when_it_is_opened_waits_a_while_only(
+    busy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebot.market.seals.BRIEF_S", 0.05)
+    monkeypatch.setattr("tradebot.market.seals.STEP_S", 0.02)
+    monkeypatch.setattr("tradebot.market.seals.INLINE", 1 << 20)  # another setting than the one that is there
     with pytest.raises(MarketError, match="locked by another process"):
-        entries.put("a", b"")
-    other.close()
-    entries.close()
+        Entries(busy)
+
+
+def test_what_waits_for_a_lock_goes_on_when_it_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradebot.market.seals.STEP_S", 0.02)
+    with closing(Entries(tmp_path)) as entries, closing(Entries(tmp_path)) as other:
+        begun, done = Event(), Event()
+
+        def hold() -> None:
+            with other.transaction():
+                begun.set()
+                done.wait(0.2)
+
+        holder = Thread(target=hold)
+        holder.start()
+        begun.wait()
+        with entries.transaction():
+            entries.put("a", b"after")
+        done.set()
+        holder.join()
+        assert bytes(unseal(entries.get("a"))) == b"after"
 
 
 def test_a_pickled_key_is_not_read(entries: Entries, tmp_path: Path) -> None:

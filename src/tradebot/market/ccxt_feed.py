@@ -23,12 +23,12 @@ from tradebot.market import ccxt_wire
 from tradebot.market.bars import Klines, last_closed, merge, next_open, open_of
 from tradebot.market.limits import retry_delay_ms
 from tradebot.market.memo import Memo
+from tradebot.market.profiles import PREFIX
 from tradebot.market.venue import Feed, Instrument, Ticker
 from tradebot.market.wire import MS
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-PREFIX = "ccxt:"
 PAGE = 500  # bars, where ccxt does not know what an exchange gives at most
 QUEUE_MS = 2 * SECOND  # longest that bulk requests may keep others waiting in ccxt's rate limiter
 

@@ -23,7 +23,7 @@ from tradebot.errors import BadKlines
 from tradebot.market import packing
 from tradebot.market.bars import Floats, Klines, interval_ms, merge
 from tradebot.market.coverage import Coverage, merged, reduced
-from tradebot.market.seals import Entries, unseal
+from tradebot.market.seals import BRIEF_S, Entries, unseal
 
 __all__ = ["CHUNK", "Change", "Chunks", "Coverage", "Range", "Series", "Stretch", "chunk_open", "chunk_span"]
 
@@ -193,7 +193,7 @@ class Chunks:
 
     def _forget(self, damaged: dict[str, BadKlines], found: dict[str, bytes]) -> None:
         """Set entries aside and claim nothing of their time any more."""
-        with self.entries.transaction():
+        with self.entries.transaction(BRIEF_S):
             index = dict(self.index())
             for key, why in damaged.items():
                 self.entries.set_aside(key, found[key], why)
@@ -204,9 +204,9 @@ class Chunks:
                     index |= {series: left} if left else {}
             self._write_index(index)
 
-    def commit(self, changes: Iterable[Change]) -> None:
-        """Store all `changes` and their coverage in one transaction."""
-        with self.entries.transaction():
+    def commit(self, changes: Iterable[Change], longest_s: float = BRIEF_S) -> None:
+        """Store all `changes` and their coverage in one transaction, which waits no longer for another process's."""
+        with self.entries.transaction(longest_s):
             index = dict(self.index())
             settled = []
             for change in changes:

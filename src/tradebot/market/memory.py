@@ -127,10 +127,13 @@ class Memory:
         self.index[window.series] = coverage
         self._held[window.series] = Held(klines.between(window.border, coverage.newest), coverage, window.border)
 
-    def save(self) -> None:
-        """Store all that is not stored yet, in one transaction; kept for another time if that fails."""
+    def save(self, longest_s: float) -> None:
+        """Store all that is not stored yet, in one transaction; kept for another time if that fails.
+
+        Another process's transaction is waited for no longer than `longest_s`.
+        """
         changes = dict(self.unsaved)
-        self._chunks.commit(changes.values())
+        self._chunks.commit(changes.values(), longest_s)
         for series, change in changes.items():
             if self.unsaved.get(series) is change:
                 del self.unsaved[series]

@@ -71,6 +71,8 @@ class Profile:
         return "submit" in self.endpoints
 
 
+PREFIX = "ccxt:"
+"""What the names of all other venues begin with."""
 VENUES: Registry[Profile] = Registry("venue")
 VENUES.register("binance")(
     Profile(

@@ -11,25 +11,30 @@ import logging
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from string import digits
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import diskcache
 import filelock
 import orjson
 
+from tradebot.clock import SECOND, monotonic_ms
 from tradebot.errors import BadKlines, MarketError
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 VERSION = 2
 MAGIC = b"TBKL"
 HEADER = struct.Struct("<4sHxxII")
 INLINE = 1 << 24  # diskcache's own files can be deleted between its look-up and its reading of them
-LOCK_TIMEOUT_S = 10
+# How long another process's lock is waited for: in steps, between which a signal is heard.
+STEP_S = 0.5
+BRIEF_S = 2.0  # who reads, opens, or is in a cycle
+PATIENCE_S = 10.0
 SHRINK = 1_000  # pages at once
 INCREMENTAL = 2  # auto_vacuum: diskcache's own FULL moves pages about in every commit
 _FIND = """
@@ -41,6 +46,12 @@ SELECT key, coalesce(CAST(tag AS INTEGER), 0), coalesce(length(value), 0), coale
 FROM Cache WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key
 """
 _DROP = "DELETE FROM Cache WHERE raw = 1 AND key >= ? AND key < ?"
+# What diskcache writes whenever it is opened, and where in its values the key and the value stand.
+_SETTINGS = {
+    "INSERT OR REPLACE INTO Settings VALUES (?, ?)": (0, 1),
+    "UPDATE Settings SET value = ? WHERE key = ?": (1, 0),
+    "INSERT OR IGNORE INTO Settings VALUES (?, ?)": (0, None),
+}
 _END = "\U0010ffff"  # after every key that begins alike
 
 
@@ -103,6 +114,46 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         return path if path.is_relative_to(folder) and path.is_file() else None
 
 
+class Cache(diskcache.Cache):  # type: ignore[misc]
+    """One that writes nothing when it is opened and all its settings are there already.
+
+    diskcache writes them anew each time and waits a minute for each behind another process's write.
+    """
+
+    @property
+    def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
+        return self._settle
+
+    def _settle(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Carry out a statement of the start, unless it would set what is set."""
+        database: sqlite3.Connection = self._con
+        if where := _SETTINGS.get(statement):
+            key, value = where
+            row = database.execute("SELECT value FROM Settings WHERE key = ?", (values[key],)).fetchone()
+            if row and (value is None or row[0] == values[value]):
+                return database.cursor()
+        database.execute(f"PRAGMA busy_timeout = {round(1000 * STEP_S)}")
+        return tried(lambda: database.execute(statement, values), BRIEF_S)
+
+
+def tried(act: Callable[[], T], longest_s: float) -> T:
+    """What `act` returns, which is tried anew for `longest_s` while another process holds the lock."""
+    until = monotonic_ms() + longest_s * SECOND
+    while True:
+        try:
+            return act()
+        except (diskcache.Timeout, sqlite3.OperationalError) as error:
+            if "locked" not in _reason(error) or monotonic_ms() >= until:
+                raise
+
+
+def _reason(error: BaseException) -> str:
+    # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
+    while isinstance(error.__context__, sqlite3.Error | OSError):
+        error = error.__context__
+    return "locked" if isinstance(error, filelock.Timeout) else getattr(error, "strerror", None) or str(error)
+
+
 def seal(payload: bytes) -> bytes:
     """`payload` behind its header."""
     return HEADER.pack(MAGIC, VERSION, zlib.crc32(payload), len(payload)) + payload
@@ -133,13 +184,13 @@ class Entries:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
             if self._unusable():
-                with filelock.FileLock(folder / "open.lock", timeout=LOCK_TIMEOUT_S):
+                with filelock.FileLock(folder / "open.lock", timeout=BRIEF_S):
                     if why := self._unusable():  # still: another process may have been here
                         self._set_database_aside(why)
                         self._unusable()
-            self._cache = diskcache.Cache(
+            self._cache = Cache(
                 str(folder),
-                timeout=LOCK_TIMEOUT_S,
+                timeout=STEP_S,
                 disk=BytesDisk,
                 disk_min_file_size=INLINE,
                 eviction_policy="none",
@@ -149,7 +200,7 @@ class Entries:
 
     def _unusable(self) -> str:
         """Why the database is not ours; empty if it is, or is new, and then made ours."""
-        with closing(sqlite3.connect(self.folder / "cache.db", LOCK_TIMEOUT_S, isolation_level=None)) as database:
+        with closing(sqlite3.connect(self.folder / "cache.db", BRIEF_S, isolation_level=None)) as database:
             try:
                 if self._version(database) == VERSION:
                     return ""
@@ -189,13 +240,11 @@ class Entries:
         try:
             yield
         except (diskcache.Timeout, filelock.Timeout, sqlite3.Error, OSError) as error:
-            cause: BaseException = error
-            # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
-            while isinstance(cause.__context__, sqlite3.Error | OSError):
-                cause = cause.__context__
-            reason = getattr(cause, "strerror", None) or str(cause)
-            if "locked" in reason or isinstance(cause, filelock.Timeout):
-                raise MarketError(f"kline store {self.folder}: locked by another process") from None
+            reason = _reason(error)
+            if "locked" in reason:
+                raise MarketError(
+                    f"kline store {self.folder}: locked by another process that goes on writing; try again later"
+                ) from None
             raise MarketError(
                 f"kline store {self.folder}: {reason}; free it, or name another folder with --data-dir"
             ) from None
@@ -211,13 +260,17 @@ class Entries:
         self._cache.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that the block writes is seen at once, or nothing of it. Transactions nest."""
+    def transaction(self, longest_s: float = PATIENCE_S) -> Iterator[None]:
+        """All that the block writes is seen at once, or nothing of it. Transactions nest.
+
+        The outermost one waits `longest_s` at most for the end of another process's.
+        """
         with self._guarded():
             connection = self._database
             outermost = not connection.in_transaction
             try:
-                with self._cache.transact():
+                with ExitStack() as stack:
+                    tried(lambda: stack.enter_context(self._cache.transact()), longest_s)
                     yield
             finally:
                 if outermost and connection.in_transaction:  # the commit itself failed
@@ -245,7 +298,7 @@ class Entries:
         """The sealed bytes under those of `keys` that are there."""
         found = {}
         with self._guarded():
-            for key, mode, filename, value in self._database.execute(_FIND, (orjson.dumps(keys).decode(),)):
+            for key, mode, filename, value in self._rows(_FIND, orjson.dumps(keys).decode()):
                 found[key] = self._cache.disk.fetch(mode, filename, value, False)
         return found
 
@@ -257,12 +310,12 @@ class Entries:
     def keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted."""
         with self._guarded():
-            return [key for (key,) in self._database.execute(_KEYS, (prefix, prefix + _END))]
+            return [key for (key,) in self._rows(_KEYS, prefix, prefix + _END)]
 
     def groups(self, prefix: str) -> list[Group]:
         """The entries whose keys begin with `prefix`, by key without its trailing digits."""
         with self._guarded():
-            rows = self._database.execute(_AMOUNTS, (prefix, prefix + _END)).fetchall()
+            rows = self._rows(_AMOUNTS, prefix, prefix + _END)
         # SQLite's own GROUP BY carries the values along, and takes ten times as long.
         return [
             Group(
@@ -285,7 +338,7 @@ class Entries:
         with self._guarded():
             aside = self._aside()
             (aside / f"{name}-{zlib.crc32(raw):08x}").write_bytes(raw)
-            self._cache.delete(key)
+            tried(lambda: self._cache.delete(key), BRIEF_S)
         log.warning("kline store: entry %s is %s; set aside in %s and fetched anew", key, why, aside)
 
     def size(self) -> int:
@@ -295,10 +348,14 @@ class Entries:
 
     def shrink(self) -> None:
         """Give the space of what was deleted back to the file system, in steps between which others can write."""
+        step = f"PRAGMA incremental_vacuum({SHRINK})"
         with self._guarded():
             for _ in range(-(-self._number("PRAGMA freelist_count") // SHRINK)):
-                self._database.executescript(f"PRAGMA incremental_vacuum({SHRINK})")  # `execute` stops after a page
+                tried(lambda: self._database.executescript(step), PATIENCE_S)  # `execute` stops after a page
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _number(self, query: str) -> int:
-        return int(self._database.execute(query).fetchone()[0])
+        return int(self._rows(query)[0][0])
+
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        return tried(lambda: self._database.execute(query, values).fetchall(), BRIEF_S)

@@ -22,6 +22,7 @@ from tradebot.market.due import groups
 from tradebot.market.findings import Ready
 from tradebot.market.memory import Memory, next_due
 from tradebot.market.refresh import PATIENCE_S, Refresh, Terms
+from tradebot.market.seals import BRIEF_S
 from tradebot.market.ttl import Bounds
 from tradebot.market.venue import Feed
 
@@ -199,7 +200,8 @@ class KlineStore:
         if not self._memory.unsaved:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save)
+            longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save, longest_s)
             self.trouble = None
         except MarketError as error:
             if self.trouble is None:

@@ -155,6 +155,13 @@ def test_bars_beside_the_grid_keep_their_values() -> None:
     assert opens(faulty(OffGrid(offset_s=60)), "1m", AT, AT) == [AT], "an interval that is not longer keeps its own"
 
 
+def test_offsets_of_several_faults_do_not_add_up_to_another_bars_time() -> None:
+    prices = faulty(OffGrid(offset_s=40, since=AT - 3 * MINUTE, until=AT), OffGrid(offset_s=30, since=AT - 2 * MINUTE))
+    assert opens(prices, "1m", AT - 4 * MINUTE, AT + MINUTE - 1) == [
+        AT - 4 * MINUTE, *[AT - each * MINUTE + 40_000 for each in (3, 2, 1)], AT + 30_000,
+    ]  # fmt: skip
+
+
 def test_files_without_minutes_lose_their_own_finest_bars(tmp_path: Path) -> None:
     begin = 400_000 * HOUR
     rows = "\n".join(f"{begin + at * HOUR},{at + 2},{at + 3},{at + 1},{at + 2},5" for at in range(10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -110,16 +110,15 @@ class FaultyPrices(Prices):
         if not faults:
             return self.source.exact(symbol, interval, start, end, now)
         present = self._clock.now()
-        shift = max((each.offset_s * SECOND for each in faults if isinstance(each, OffGrid)), default=0)
+        moving = [each for each in faults if isinstance(each, OffGrid)]
+        shift = max((each.offset_s * SECOND for each in moving), default=0)
         bars = self._left(symbol, interval, start - shift, end, now)
         for fault in faults:
             if isinstance(fault, RevisedKline):
                 bars = self._before_revision(fault, bars, symbol, interval, present)
             elif isinstance(fault, LateKlines):
                 bars = _without_late(fault, bars, interval, present)
-            elif isinstance(fault, OffGrid):
-                bars = _beside_grid(fault, bars, interval)
-        return bars.between(start, min(end, now)) if shift else bars
+        return _beside_grid(moving, bars, interval).between(start, min(end, now)) if moving else bars
 
     def _about(self, symbol: str) -> list[MarketFault]:
         return [each for each in self._market if each.concerns(symbol)]
@@ -181,12 +180,13 @@ def _without_late(fault: LateKlines, bars: Exact, interval: str, now: int) -> Ex
     return bars if known == open_of(interval, now) else bars.between(0, known - 1)
 
 
-def _beside_grid(fault: OffGrid, bars: Exact, interval: str) -> Exact:
-    """The bars that open while the fault applies, moved."""
-    offset = fault.offset_s * SECOND
-    if offset >= INTERVALS.get(interval, _FAR):
-        return bars
+def _beside_grid(faults: Sequence[OffGrid], bars: Exact, interval: str) -> Exact:
+    """The bars that open while one of the faults applies, moved by the largest offset: no bar opens in another's time."""
+    longest = INTERVALS.get(interval, _FAR)
+    offsets = [(each.offset_s * SECOND, each) for each in faults if each.offset_s * SECOND < longest]
     data = bars.data.copy()
-    moved = np.array([fault.in_force(moment) for moment in data[0].tolist()], np.bool_)
-    data[0, moved] += offset
+    data[0] += np.array(
+        [max((offset for offset, each in offsets if each.in_force(moment)), default=0) for moment in data[0].tolist()],
+        np.int64,
+    )
     return Exact(data, bars.scale)

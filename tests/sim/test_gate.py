@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -125,3 +126,14 @@ async def test_latency_is_real_time(connect: Connect) -> None:
     begin = time.perf_counter()
     await client.get("/api/v3/ping")
     assert time.perf_counter() - begin >= 0.039
+
+
+async def test_the_answer_is_made_while_the_latency_passes() -> None:
+    venue = exchange()
+    client = Client(create_app(venue, latency_ms=3_600_000), venue.clock)
+    order = asyncio.create_task(client.buy(quantity=1))
+    while not venue.executed():
+        await asyncio.sleep(0)
+    assert not order.done(), "its reply is still on the way"
+    order.cancel()
+    await asyncio.wait([order])

@@ -201,16 +201,17 @@ class Synthetic(Prices):
     def _open(self, coin: Coin, interval: str, opened: int, now: int) -> Times:
         """The bar that holds `now`, from the minutes that have passed and the one that runs."""
         parts = []
-        opened = max(opened, coin.listed)
-        today = now - now % DAY
-        if opened < today:
-            parts.append(self._days.coarse(coin, opened // DAY, today // DAY - 1, 1))
-        first = max(opened, today) // MINUTE
+        begin, today = max(opened, coin.listed), now - now % DAY
+        if begin < today:
+            parts.append(self._days.coarse(coin, begin // DAY, today // DAY - 1, 1))
+        first = max(begin, today) // MINUTE
         minutes = path.expand(self._days.minutes(coin, first, now // MINUTE + 1), first)
         minutes[:, -1] = partial(minutes[:, -1], MINUTE, now % MINUTE)
         parts.append(minutes)
-        fine = Exact(np.concatenate(parts, axis=1), _PLAIN)
-        return fine.data if interval == "1m" else fine.aggregate(interval).data
+        fine = np.concatenate(parts, axis=1)
+        bar = grouped_bars(fine, fine.shape[1])
+        bar[0] = opened
+        return bar
 
 
 _PLAIN = Scale(0, 0, 0)

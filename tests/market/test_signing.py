@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
-import yarl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -29,11 +28,10 @@ def test_the_official_example_is_signed_as_the_venue_signs_it() -> None:
     assert OFFICIAL.sign(query(wide)) == "e1353ec6b14d888f1164ae9af8228a3dbd508bc82eb867db8ab6046442f33ef3"
 
 
-@pytest.mark.parametrize("symbol", ["BTCUSDT", "１２３", "a.b:c/d-e_f", "a b&c=d%e+f"])
-def test_a_query_passes_through_the_libraries_unchanged(symbol: str) -> None:
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "１２３", "a.b:c/d-e_f", "a b&c=d%e+f", '["A",1]~*'])
+def test_a_query_is_sent_as_it_was_signed(symbol: str) -> None:
     sent = query([("symbol", symbol)])
-    url = str(yarl.URL(str(httpx.URL(f"http://venue.test/x?{sent}"))))
-    assert url.partition("?")[2] == sent
+    assert httpx.URL(f"http://venue.test/x?{sent}").raw_path == f"/x?{sent}".encode()
     assert parse_qsl(sent) == [("symbol", symbol)]
 
 
@@ -46,10 +44,9 @@ PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_an_ed25519_signature_is_base64_that_passes_through_the_libraries() -> None:
+def test_an_ed25519_signature_is_base64_that_arrives_whole() -> None:
     signature = Credentials("public-key", PEM, KeyKind.ED25519).sign("symbol=BTCUSDT&timestamp=1")
-    url = str(yarl.URL(str(httpx.URL(f"http://venue.test/x?signature={signature}"))))
-    ((_, received),) = parse_qsl(url.partition("?")[2])
+    ((_, received),) = parse_qsl(httpx.URL(f"http://venue.test/x?signature={signature}").query.decode())
     PRIVATE.public_key().verify(base64.b64decode(received, validate=True), b"symbol=BTCUSDT&timestamp=1")
 
 

@@ -70,7 +70,7 @@ _REASON: tuple[tuple[type[BaseException], str], ...] = (
 def unreachable(error: Exception, where: str) -> VenueUnreachable:
     """The failure of a transport. `sent` is False only where the request certainly never left."""
     sent = not isinstance(error, NOT_SENT)
-    causes = (getattr(error.__cause__, "os_error", None), error.__cause__, error)
+    causes = (error.__cause__, error)
     reason = next((text for cause in causes for kind, text in _REASON if isinstance(cause, kind)), type(error).__name__)
     hint = "" if sent else "; is the venue up? see --base-url"
     return VenueUnreachable(f"{where}: {reason}{hint}", sent=sent)

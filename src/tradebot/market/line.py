@@ -69,7 +69,7 @@ class Line:
         if transport is None:
             from tradebot.market.transport import NetworkTransport
 
-            transport = NetworkTransport(connections=connections, encrypted=url.scheme == "https")
+            transport = NetworkTransport(url, connections=connections)
         self._transport = transport
 
     def __repr__(self) -> str:

@@ -15,8 +15,6 @@ from tradebot.errors import ConfigError
 
 Parameters: TypeAlias = Iterable[tuple[str, str | int]]
 Sign: TypeAlias = Callable[[bytes], str]
-# Characters that aiohttp sends bare however they are written; what is signed must be what is sent.
-BARE = "!$()*,/:?@"
 PEM = "-----BEGIN"
 
 
@@ -79,5 +77,5 @@ _SIGNERS: dict[KeyKind, Callable[[str], Sign]] = {KeyKind.HMAC: _hmac, KeyKind.E
 
 
 def query(parameters: Parameters) -> str:
-    """The query string, percent-encoded in the one way that no library on the way writes anew."""
-    return "&".join(f"{name}={quote(str(value), safe=BARE)}" for name, value in parameters)
+    """The query string, percent-encoded as it is both signed and sent."""
+    return "&".join(f"{name}={quote(str(value), safe='')}" for name, value in parameters)

@@ -1,85 +1,254 @@
-"""The network: httpx's one method over aiohttp's connections, with failures that tell whether a request was sent.
+"""The network: httpx's one method over connections of our own, which know whether a request was sent.
 
-Imported only when a real venue is asked, because aiohttp takes 0.2 s to import.
+A client that trades must not guess that: an order may go out again only where nothing of it was written.
 """
 
 from __future__ import annotations
 
-import sys
-from functools import lru_cache
+import asyncio
+import re
+import select
+import socket
+import ssl
+from typing import Any, TypeAlias, cast
 
 import httpx
-from yarl import URL
 
-# Names are the system's to resolve. Where some package has brought aiodns, aiohttp would take 0.05 s to load it.
-sys.modules.setdefault("aiodns", None)  # type: ignore[arg-type]
-import aiohttp  # noqa: E402
+from tradebot.market.reply import Reply
 
+Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the family and what its sockets connect to
 RESERVE = 8  # connections that bulk reads leave to orders
 KEEPALIVE_S = 60.0
+RESOLVED_S = 10.0  # for which the addresses of a name are taken as known
+# What may be written before a body.
+HEAD = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\0\r\n]*\r\n)*\r\n")
+
+
+class Connection(asyncio.Protocol):
+    """Idle, or busy with one reply, or closed: whatever is not in order closes it.
+
+    It stands in `living` as long as anything is left of it.
+    """
+
+    def __init__(self, living: set[Connection]) -> None:
+        self.closed = False
+        self.idle_since = 0.0
+        self._living = living
+        self._reply = Reply("")
+        self._answer: asyncio.Future[Reply] | None = None  # while busy
+
+    async def ask(self, method: str, request: bytes, read_s: float | None) -> Reply:
+        """Write, once, and wait for the whole reply, up to `read_s`.
+
+        Raises httpx's transport errors, `ConnectError` only where nothing was written.
+        """
+        if self.closed:
+            raise httpx.ConnectError("closed before anything was sent")
+        loop = asyncio.get_running_loop()
+        self._reply, self._answer = Reply(method), loop.create_future()
+        late = httpx.ReadTimeout("no answer in time")
+        timer = None if read_s is None else loop.call_later(read_s, self._fail, late)
+        self._transport.write(request)
+        try:
+            return await self._answer
+        except asyncio.CancelledError:
+            self.close()  # the reply, if there was one, may still be in the air
+            raise
+        finally:
+            self._answer = None
+            self.idle_since = loop.time()
+            if timer is not None:
+                timer.cancel()
+
+    def usable(self) -> bool:
+        """Whether another request may be written: nothing came meanwhile, also no end that nobody has seen yet."""
+        return not self.closed and not self._poll.poll(0)
+
+    def close(self) -> None:
+        """Close at once, without farewell."""
+        self.closed = True
+        self._transport.abort()
+
+    # --- called by the loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected, and encrypted where it is to be."""
+        self._living.add(self)
+        self._transport = cast("asyncio.Transport", transport)
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of the reply; what comes unasked ends the connection."""
+        if self._answer is None or self._answer.done():
+            self.close()
+            return
+        try:
+            self._reply.feed(data)
+        except httpx.RemoteProtocolError as error:
+            self._fail(error)
+        if self._reply.whole:
+            self._answer.set_result(self._reply)
+            if self._reply.last:
+                self.close()
+
+    def eof_received(self) -> None:
+        """The other side has said all."""
+        self._reply.end()
+        if self._reply.whole and self._answer is not None and not self._answer.done():
+            self._answer.set_result(self._reply)
+        self._fail(httpx.ReadError("connection cut off"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed by either side, or torn."""
+        self._fail(httpx.ReadError("connection cut off"))
+        self._living.discard(self)
+
+    def _fail(self, error: httpx.TransportError) -> None:
+        """Close, and tell who waits."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+        self.close()
 
 
 class NetworkTransport(httpx.AsyncBaseTransport):
-    """httpx's own pool costs O(n²) at 50 concurrent requests; aiohttp's does not.
+    """All connections to one venue: `connections`, and some more for orders; `tls` instead of the usual certificates.
 
-    The body has been read when a response is returned, so that its failures are met here too. Raises
-    httpx's transport errors only, the connect errors only where nothing was sent.
+    httpx's own pool costs O(n²) at 50 concurrent requests. The body has been read when a response is
+    returned, so that its failures are met here too. Nothing is sent twice. Raises httpx's transport
+    errors only, those of connecting (`PoolTimeout`, `ConnectTimeout`, `ConnectError`) only where nothing
+    was written. Of a request's time-outs `read` is for the whole reply.
     """
 
-    def __init__(self, *, connections: int, encrypted: bool) -> None:
-        self._connections = connections + RESERVE
+    def __init__(self, origin: httpx.URL, *, connections: int, tls: ssl.SSLContext | None = None) -> None:
+        self._origin = origin.scheme, origin.netloc
+        self._host = origin.raw_host.decode()
+        self._port = origin.port or (443 if origin.scheme == "https" else 80)
         # Reading the certificates takes 25 ms that plain HTTP has no use for.
-        self._ssl = httpx.create_ssl_context(trust_env=False) if encrypted else False
-        self._session: aiohttp.ClientSession | None = None
+        self._tls = (tls or httpx.create_ssl_context(trust_env=False)) if origin.scheme == "https" else None
+        self._slots = asyncio.Semaphore(connections + RESERVE)
+        self._living = set[Connection]()
+        self._idle: list[Connection] = []  # the one used last at the end
+        self._closed = False
+        self._resolving = asyncio.Lock()
+        self._addresses: list[Address] = []
+        self._resolved = -RESOLVED_S
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send and read; headers, body and URL go out as they are."""
-        session = self._session or self._open()
+        """Send and read; URL, headers and body go out as they are."""
+        if (request.url.scheme, request.url.netloc) != self._origin:
+            raise httpx.UnsupportedProtocol("not the venue's address")
+        raw = written(request, await request.aread())
         times = request.extensions.get("timeout", {})
+        await self._slot(times.get("pool"))
         try:
-            async with session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=await request.aread() or None,
-                allow_redirects=False,
-                timeout=_limits(times.get("pool"), times.get("connect"), times.get("read")),
-            ) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise _failure(error) from error
-        return httpx.Response(response.status, headers=response.raw_headers, content=body, request=request)
+            connection = self._kept() or await self._fresh(times.get("connect"))
+            reply = await connection.ask(request.method, raw, times.get("read"))
+            if not connection.closed:
+                self._idle.append(connection)
+        finally:
+            self._slots.release()
+        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        """Close all connections; what waits for a reply ends with an error."""
+        self._closed = True
+        for connection in tuple(self._living):
+            connection.close()
+        while self._living:
+            await asyncio.sleep(0)
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The session, which must be made while a loop runs. httpx unpacks bodies; cookies are nobody's business."""
-        pool = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._ssl)
-        jar = aiohttp.DummyCookieJar()
-        self._session = session = aiohttp.ClientSession(connector=pool, cookie_jar=jar, auto_decompress=False)
-        # It would send all but POST a second time when a kept connection is lost: a cancel too, and beside the budget.
-        session._retry_connection = False  # noqa: SLF001 (there is no public way)
-        return session
+    async def _slot(self, pool_s: float | None) -> None:
+        """One of the connections that there may be."""
+        try:
+            async with asyncio.timeout(pool_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout("no connection free in time") from None
+
+    def _kept(self) -> Connection | None:
+        """The idle connection that was used last; those that may not be used any more are closed."""
+        expired = asyncio.get_running_loop().time() - KEEPALIVE_S
+        while self._idle and self._idle[0].idle_since < expired:
+            self._idle.pop(0).close()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable():
+                return connection
+            connection.close()
+        return None
+
+    async def _fresh(self, connect_s: float | None) -> Connection:
+        """A new connection; to no other failure than these belongs that nothing was sent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(connect_s) as limit:
+                reached = await self._reached(limit.when())
+                name = self._host if self._tls else None
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._living), sock=reached, ssl=self._tls, server_hostname=name
+                )
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except (OSError, UnicodeError) as error:  # the second from names that no resolver knows how to ask for
+            raise httpx.ConnectError("no connection") from error
+        if self._closed:
+            connection.close()
+        return connection
+
+    async def _reached(self, until: float | None) -> socket.socket:
+        """A socket connected with one of the venue's addresses, each of which gets its share of the time."""
+        loop, fault = asyncio.get_running_loop(), OSError("no address")
+        addresses = await self._resolve()
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                async with asyncio.timeout(None if until is None else (until - loop.time()) / left):
+                    reached = await _connected(*address)
+            except OSError as error:  # TimeoutError is one
+                fault = error
+                continue
+            # The next connection begins with the address that answered.
+            self._addresses = [address, *(other for other in self._addresses if other != address)]
+            return reached
+        raise fault
+
+    async def _resolve(self) -> list[Address]:
+        """The venue's addresses, asked for by one task for all."""
+        loop = asyncio.get_running_loop()
+        async with self._resolving:
+            if loop.time() - self._resolved > RESOLVED_S:
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                best = self._addresses[:1]
+                self._addresses = sorted(((info[0], info[4]) for info in found), key=lambda each: each not in best)
+                self._resolved = loop.time()
+            return self._addresses
 
 
-@lru_cache(maxsize=16)
-def _limits(pool: float | None, connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(connect=pool, sock_connect=connect, sock_read=read)
+async def _connected(family: int, address: tuple[Any, ...]) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(made, address)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
-def _failure(error: Exception) -> httpx.TransportError:
-    """In httpx's words. Of the connect errors, and of no others, an order may be sent again."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return httpx.ConnectTimeout("no connection in time")
-        case TimeoutError():
-            return httpx.ReadTimeout("no answer in time")
-        case aiohttp.ClientConnectorError():
-            return httpx.ConnectError("no connection")
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | ConnectionError():
-            return httpx.ReadError("connection cut off")
-        case _:
-            return httpx.RemoteProtocolError(type(error).__name__)
+def written(request: httpx.Request, body: bytes) -> bytes:
+    """The bytes of a request; `httpx.LocalProtocolError` where they would be none, or more than one."""
+    length = b"0"
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    for name, value in request.headers.raw:
+        lines.append(b"%s: %s" % (name, value))
+        match name.lower():
+            case b"content-length":
+                length = value
+            case b"transfer-encoding":
+                raise httpx.LocalProtocolError("a body of unknown length")
+    head = b"\r\n".join((*lines, b"", b""))
+    smuggled = head.count(b"\n") > len(lines) + 1  # by a method or header that holds a line end
+    if smuggled or not HEAD.fullmatch(head) or length != b"%d" % len(body):
+        raise httpx.LocalProtocolError("a request that HTTP does not know")
+    return head + body

@@ -185,7 +185,7 @@ async def _ourselves(settings: Settings, errand: Errand, credentials: Credential
             raise UsageError(f"nothing is held in {account_key(settings)}")
         async with _open(settings, journal, credentials) as (session, _):
             desk = _desk(session, journal, held[0].quote if held else "")
-            told = await desk.reconcile()
+            told = list(dict.fromkeys([*await desk.reconcile(), *await desk.audit()]))
             comparison = Reconciliation(
                 desk.broker, journal, session.clock, session.account,
                 instruments=session.instruments, every_s=settings.trading.reconcile_s,

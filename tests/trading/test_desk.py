@@ -266,6 +266,12 @@ class TestMonitoring:
         assert desk.state("AUSDT") == "open"
         assert await desk.monitor() == []
         assert desk.state("AUSDT") == "in_doubt"
+        desk.broker.held["A"], held = Decimal(1), desk.broker.held["A"]
+        desk.broker.locked["A"] = Decimal(1)
+        assert await desk.monitor() == []
+        (doubt,) = desk.desk.doubts
+        assert doubt.endswith("by the venue; the position is left alone, and keeps its place, until they agree")
+        desk.broker.held["A"] = held
         desk.broker.locked.clear()
         (order,) = await desk.monitor()
         assert order.quantity == 4
@@ -318,13 +324,14 @@ class TestReconciling:
         desk = office()
         await desk.buy("AUSDT")
         desk.broker.held["A"] -= 1
-        assert await desk.desk.reconcile() == ["AUSDT: 9.99 A held by the journal, 8.99 by the venue"]
+        assert await desk.desk.audit() == ["A: 9.99 held by the journal, 8.99 by the venue"]
+        assert await desk.desk.reconcile() == [], "that is told by whoever compares the account"
 
     async def test_says_so_when_the_balances_cannot_be_read(self, office):
         desk = office()
         await desk.buy("AUSDT")
         desk.broker.blind = {"balances"}
-        assert await desk.desk.reconcile() == ["balances not known: balances: no answer"]
+        assert await desk.desk.audit() == ["balances not known: balances: no answer"]
 
     async def test_has_nothing_to_say_and_nothing_to_ask_of_an_account_that_holds_nothing(self, office):
         desk = office()

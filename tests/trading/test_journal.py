@@ -91,6 +91,13 @@ class TestRecording:
         journal.record(ACCOUNT, 5, intended(), intended("tb-2", "YUSDT"), filled(1), filled(1, "tb-2", "YUSDT"))
         assert len(journal.fills(ACCOUNT, "tb-1")) == len(journal.fills(ACCOUNT, "tb-2")) == 1
 
+    def test_tells_a_doubt_from_an_order_that_is_awaited(self, journal):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(), Moved("tb-1", OrderEvent.DOUBT, "read timed out"))
+        assert journal.positions(ACCOUNT)[0].state is PositionState.IN_DOUBT
+        assert journal.doubtful(ACCOUNT) == []
+        journal.record(ACCOUNT, 6, filled(2), DONE, Judged("tb-1", PositionEvent.DOUBT))
+        assert journal.doubtful(ACCOUNT) == journal.positions(ACCOUNT)
+
     def test_keeps_accounts_apart(self, journal):
         journal.record(ACCOUNT, 5, intended())
         journal.record("binance-paper", 5, intended())

@@ -38,6 +38,7 @@ from tradebot.trading.risk import (
     refused,
     sized,
 )
+from tradebot.trading.shortage import shortages
 
 __all__ = ["CLOSE", "Desk", "Marks", "Outcome", "Position", "Prediction"]
 
@@ -112,7 +113,7 @@ class Desk:
         return position.document(marks.get(position.symbol)) | {"protected": figure(stopped)}
 
     async def reconcile(self) -> list[str]:
-        """Settle what an earlier process left open; what was found, could not be settled or does not add up.
+        """Settle what an earlier process left open; what was found, could not be settled or is in doubt.
 
         An intent that was never sent is abandoned. An order that was sent is looked up; while its
         outcome is not known its symbol stays blocked.
@@ -121,7 +122,7 @@ class Desk:
         resolved = [order for order in looked_up if order.settled]
         unclear = (order for order in self.journal.unresolved(self.account) if not order.resting)
         told = [_told(order) for order in [*resolved, *unclear]]
-        self.doubts = await self._audit()
+        self.doubts = await self._doubted()
         return told + self.doubts
 
     async def monitor(self, marks: Marks) -> list[Outcome]:
@@ -131,7 +132,7 @@ class Desk:
         the others from being left; it is in `doubts`. A position without a mark is left by the bot only
         when its time is over.
         """
-        self.doubts = await self._audit() if self._doubtful() else []
+        self.doubts = await self._doubted()
         held = {position.id: position for position in self.positions()}
         live = self.journal.unresolved(self.account)
         fine = await self._placement.unchanged(live)
@@ -341,30 +342,26 @@ class Desk:
             position=position.id,
         )
 
-    def _doubtful(self) -> list[Position]:
-        """Positions in doubt for another reason than an order."""
-        unresolved = {order.position for order in self.journal.unresolved(self.account)}
-        return [p for p in self.positions() if p.state is PositionState.IN_DOUBT and p.id not in unresolved]
-
-    async def _audit(self) -> list[str]:
-        """Compare what is held with the venue's balances; positions that can be sold again are open again."""
+    async def audit(self) -> list[str]:
+        """What the venue has too little of, a line each; what was in doubt and can be sold again is open again."""
         if not self.positions():
             return []
         try:
             balances = await self.broker.balances()
         except VENUE_ERRORS as error:
             return [f"balances not known: {error}"]
-        for position in self._doubtful():
+        for position in self.journal.doubtful(self.account):
             rules, free = self._keeper.rules(position), position.there(balances).free
             quantity = quantize(rules, min(position.quantity, free), position.entry)
             if not refusal(rules, quantity, position.entry):
                 self._placement.record(Judged(position.id, PositionEvent.HELD))
-        return [
-            f"{p.symbol}: {figure(p.quantity)} {p.base} held by the journal, {figure(total)} by the venue"
-            f"{_LEFT_ALONE if p.state is PositionState.IN_DOUBT else ''}"
-            for p in self.positions()
-            if (total := p.there(balances).total) < p.quantity
-        ]
+        alone = {position.asset for position in self.positions() if position.state is PositionState.IN_DOUBT}
+        short = shortages(self.positions(), balances)
+        return [f"{each}{_LEFT_ALONE if asset in alone else ''}" for asset, each in short.items()]
+
+    async def _doubted(self) -> list[str]:
+        """What keeps positions in doubt; of all else the venue has too little of, the reconciliation tells."""
+        return await self.audit() if self.journal.doubtful(self.account) else []
 
 
 def _rank(prediction: Prediction) -> tuple[float, str]:

@@ -27,7 +27,7 @@ from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
 from tradebot.trading.facts import FACTS, Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped
 from tradebot.trading.orders import Moved, Outcome, plain
-from tradebot.trading.positions import GONE, Position
+from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
 
 APPLICATION = 0x74726462  # "trdb"
@@ -296,6 +296,12 @@ class Journal:
     def unresolved(self, account: str) -> list[Outcome]:
         """Orders that something can still come of, oldest first."""
         return self._rows(_OUTCOME, "orders WHERE account = ? AND NOT settled ORDER BY rowid", account)
+
+    def doubtful(self, account: str) -> list[Position]:
+        """Positions in doubt for another reason than an order whose outcome is awaited."""
+        awaited = {order.position for order in self.unresolved(account)}
+        held = self.positions(account)
+        return [each for each in held if each.state is PositionState.IN_DOUBT and each.id not in awaited]
 
     def live(self, account: str, position: str) -> list[Outcome]:
         """Orders of a position that something can still come of, oldest first."""

@@ -9,6 +9,7 @@ than the journal has is no doubt: an account may hold coins that are not the bot
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from tradebot.clock import DAY, HOUR, SECOND, Clock
@@ -19,6 +20,7 @@ from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome, figure
 from tradebot.trading.placement import VENUE_ERRORS
 from tradebot.trading.positions import Position, PositionState
+from tradebot.trading.shortage import Shortage, by_asset, shortages
 
 LOOK_BACK = DAY
 """Venue ms for which trades of others count."""
@@ -90,7 +92,7 @@ class Reconciliation:
 
         A venue that does not answer is told and asked again soon. Raises `JournalError`.
         """
-        before = self._held()
+        before = self._positions()
         try:
             orders, balances = await self.broker.open_orders(), await self.broker.balances()
             external = {order.symbol: _described(order) for order in orders if self._is_foreign(order)}
@@ -100,8 +102,9 @@ class Reconciliation:
             self._due = self.clock.now() + AGAIN_MS
             self._trouble = f"the account could not be compared with the journal: {error}"
             return [self._trouble]
-        lacking = [line for coin, (symbols, line) in short.items() if not any(each in traded for each in symbols)]
-        doubts = (*lacking, *self._in_doubt())
+        lacking = [str(each) for each in short if not each.symbols & traded.keys()]
+        doubtful = self.journal.doubtful(self.account)
+        doubts = (*lacking, *(f"{each.symbol}: in doubt, the venue had too little to sell" for each in doubtful))
         self._due = self.clock.now() + (min(AGAIN_MS, self._every) if unclear or doubts else self._every)
         return self._found(Audited({**traded, **external}, doubts))
 
@@ -123,66 +126,60 @@ class Reconciliation:
         known = self.journal.known(self.account, [order.client_id])
         return not known and order.order_id not in {each.order_id for each in self.journal.unresolved(self.account)}
 
-    def _held(self) -> dict[str, list[Position]]:
-        """What the journal holds, by coin."""
-        held: dict[str, list[Position]] = {}
-        for position in self.journal.positions(self.account):
-            held.setdefault(position.asset, []).append(position)
-        return held
+    def _positions(self) -> list[Position]:
+        return self.journal.positions(self.account)
 
-    def _shortages(
-        self, before: Mapping[str, list[Position]], balances: Mapping[str, Balance]
-    ) -> tuple[dict[str, tuple[list[str], str]], bool]:
-        """Coins of which the venue has too little, with symbols and a line; and whether some are not clear yet.
+    def _shortages(self, before: Iterable[Position], balances: Mapping[str, Balance]) -> tuple[list[Shortage], bool]:
+        """What the venue has too little of, by what was held `before` it was asked and is now; and if more is unclear.
 
         With an order under way the venue may know of a fill that the journal does not: only what is short
         twice in a row by the same amount is short.
         """
         moving = {order.symbol for order in self.journal.unresolved(self.account)}
-        lacking: dict[str, Decimal] = {}
-        found: dict[str, tuple[list[str], str]] = {}
-        now = self._held()
-        for coin in before.keys() & now.keys():
-            ours = min(sum((p.quantity for p in held), ZERO) for held in (before[coin], now[coin]))
-            there = now[coin][0].there(balances).total
-            if there >= ours:
-                continue
-            lacking[coin] = ours - there
-            symbols = [p.symbol for p in now[coin]]
-            if self._short.get(coin) == ours - there or not moving & {*symbols}:
-                found[coin] = symbols, f"{coin}: {figure(ours)} held by the journal, {figure(there)} by the venue"
-        self._short = lacking
-        return found, bool(lacking.keys() - found.keys())
+        earlier, now = shortages(before, balances), shortages(self._positions(), balances)
+        short = [replace(now[it], ours=min(earlier[it].ours, now[it].ours)) for it in now if it in earlier]
+        sure = [each for each in short if self._short.get(each.asset) == each.lacking or not moving & each.symbols]
+        self._short = {each.asset: each.lacking for each in short}
+        return sure, len(sure) < len(short)
 
     async def _traded_by_others(
-        self, short: Mapping[str, tuple[Collection[str], str]], universe: Iterable[str], balances: Mapping[str, Balance]
+        self, short: Iterable[Shortage], universe: Iterable[str], balances: Mapping[str, Balance]
     ) -> dict[str, str]:
         """Symbols whose difference trades of others explain: what is short, or held beyond what is ours.
 
         Trades are asked for again where the difference is another one than before, and else every hour.
         """
-        ours = {coin: sum((p.sign * p.quantity for p in held), ZERO) for coin, held in self._held().items()}
-        symbols = {*(symbol for symbols, _ in short.values() for symbol in symbols), *universe}
-        differences: dict[str, tuple[Decimal, int]] = {}
+        lacking = {each.asset: each for each in short}
+        differences = self._differences(lacking, universe, balances)
+        hour = self.clock.now() // HOUR
+        seen = {symbol: (size, hour) for symbol, size in differences.items()}
+        self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in seen}
+        self._searched = {symbol: size for symbol, size in self._searched.items() if symbol in seen}
+        changed = [symbol for symbol in sorted(seen) if self._searched.get(symbol) != seen[symbol]]
+        for symbol in changed[:AT_ONCE]:
+            self._traded.pop(symbol, None)
+            if why := await self._made_by(symbol, differences[symbol], lacking):
+                self._traded[symbol] = why
+            self._searched[symbol] = seen[symbol]
+        return dict(self._traded)
+
+    def _differences(
+        self, short: Mapping[str, Shortage], universe: Iterable[str], balances: Mapping[str, Balance]
+    ) -> dict[str, Decimal]:
+        """How much more (less: negative) than ours there is, where that is not nothing, by symbol."""
+        ours = {
+            asset: sum((p.sign * p.quantity for p in held), ZERO) for asset, held in by_asset(self._positions()).items()
+        }
         # Trades of an order of which we have no answer yet would look like those of others.
         nameless = {order.symbol for order in self.journal.unresolved(self.account) if order.order_id is None}
-        for symbol in (symbols & self.instruments.keys()) - nameless:
+        listed = {*universe}.union(*(each.symbols for each in short.values())) & self.instruments.keys()
+        found = {}
+        for symbol in listed - nameless:
             rules = self.instruments[symbol]
             beyond = balances.get(rules.asset, Balance()).total - ours.get(rules.asset, ZERO)
             if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.asset in short:
-                differences[symbol] = beyond, self.clock.now() // HOUR
-        self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in differences}
-        changed = [symbol for symbol in sorted(differences) if self._searched.get(symbol) != differences[symbol]]
-        for symbol in changed[:AT_ONCE]:
-            self._traded.pop(symbol, None)
-            why = self._explained(symbol, await self._foreign_fills(symbol), differences[symbol][0])
-            if why is None and self.instruments[symbol].contract and symbol not in short:
-                why = f"a position of {figure(differences[symbol][0])} that is not ours"
-            if why:
-                self._traded[symbol] = why
-            self._searched[symbol] = differences[symbol]
-        self._searched = {symbol: size for symbol, size in self._searched.items() if symbol in differences}
-        return dict(self._traded)
+                found[symbol] = beyond
+        return found
 
     async def release(self, symbol: str) -> list[str]:
         """Believe the venue, by a person's word: what it does not have is written off, lost orders are given up.
@@ -218,17 +215,17 @@ class Reconciliation:
         """Take the account for a new one, by a person's word: all that was held is written off; a line each."""
         lines = ["the venue made this account anew: its trades are numbered from the beginning again"]
         lines += [await self._give_up(order) for order in self.journal.unresolved(self.account)]
-        lines += [self._write_off(position, {}) for position in self.journal.positions(self.account)]
+        lines += [self._write_off(position, {}) for position in self._positions()]
         self.journal.record(self.account, self.clock.now(), Wiped())
         self._due = 0
         return lines
 
     def _of(self, symbol: str) -> list[Position]:
-        return [position for position in self.journal.positions(self.account) if position.symbol == symbol]
+        return [position for position in self._positions() if position.symbol == symbol]
 
     def _there(self, position: Position, balances: Mapping[str, Balance]) -> Decimal:
         """What the venue has of a position's coin, beyond what belongs to others of ours."""
-        others = sum((p.quantity for p in self._held()[position.asset] if p.id != position.id), ZERO)
+        others = sum((p.quantity for p in by_asset(self._positions())[position.asset] if p.id != position.id), ZERO)
         return max(ZERO, position.there(balances).total - others)
 
     def _write_off(self, position: Position, balances: Mapping[str, Balance]) -> str:
@@ -259,6 +256,13 @@ class Reconciliation:
         mine = {order.order_id for order in self.journal.unresolved(self.account)}
         return [trade for trade in trades if trade.trade_id not in booked and trade.order_id not in mine]
 
+    async def _made_by(self, symbol: str, difference: Decimal, short: Collection[str]) -> str | None:
+        """Who made a difference, if that can be seen; of a contract more than ours is never ours."""
+        found = self._explained(symbol, await self._foreign_fills(symbol), difference)
+        if found is None and self.instruments[symbol].contract and symbol not in short:
+            return f"a position of {figure(difference)} that is not ours"
+        return found
+
     def _explained(self, symbol: str, fills: list[Fill], difference: Decimal) -> str | None:
         """What others have done, if it goes the way of the difference and as far."""
         base = self.instruments[symbol].base
@@ -267,15 +271,6 @@ class Reconciliation:
             return None
         word = "bought" if net > 0 else "sold"
         return f"{figure(abs(net))} {base} {word} by somebody else within a day"
-
-    def _in_doubt(self) -> list[str]:
-        """Positions in doubt for another reason than an order whose outcome is awaited."""
-        awaited = {order.position for order in self.journal.unresolved(self.account)}
-        return [
-            f"{position.symbol}: in doubt, the venue had too little to sell"
-            for position in self.journal.positions(self.account)
-            if position.state is PositionState.IN_DOUBT and position.id not in awaited
-        ]
 
 
 def _signed(fill: Fill, base: str) -> Decimal:

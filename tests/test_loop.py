@@ -25,6 +25,7 @@ from tradebot.session import open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.halt import Switch
 from tradebot.trading.journal import Journal
+from tradebot.trading.purse import Purse
 
 from .conftest import AT, MakeSettings, served
 from .test_pipeline import Change, Meddling
@@ -158,6 +159,10 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
 
         def __init__(self, broker: Broker, journal: Journal) -> None:
             self.broker, self.journal, self.switch = broker, journal, Switch(journal.path.parent)
+            self.purse = Purse(broker, journal)
+
+        def expect(self) -> None:
+            self.purse.ask()
 
         def positions(self) -> list[Any]:
             return []

@@ -98,7 +98,7 @@ async def predict(settings: Settings, progress: Progress = unseen) -> Document:
             "model": _model_document(predictor.load(path).card),
             "predictions": [prediction.document() for prediction in look.predictions],
             "skipped": skipped_document(look.skipped),
-            "warnings": look.warnings,
+            "warnings": [*look.warnings, *await pipeline.stored()],
         }
 
 

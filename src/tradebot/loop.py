@@ -94,12 +94,13 @@ class Loop:
             seen = await self.guard.look()
             cycle.marks = seen.marks
             cycle.guarded(seen)
+        if cycle.look is None:  # klines are in the air
+            self.desk.expect()
 
     async def _look(self, cycle: Cycle) -> None:
         try:
             cycle.look = look = await self.pipeline.look(cycle.watch, cycle.eager.take if cycle.eager else None)
             try:
-                cycle.warnings += await self.session.play()
                 await self.pipeline.predict(look)
             finally:
                 cycle.warnings += look.warnings
@@ -115,6 +116,8 @@ class Loop:
         self._place(cycle)
         if cycle.look is not None:
             await self._enter(cycle, cycle.look)
+            self.desk.purse.drop()
+            await self._store(cycle)
         self._judge(cycle)
         cycle.guarded(self.guard.take())
         if any(outcome.state is OrderState.REJECTED for outcome in cycle.outcomes):
@@ -126,6 +129,14 @@ class Loop:
         self.observe(cycle)
         emit(self.document(cycle))
         self.guard.end()
+
+    async def _store(self, cycle: Cycle) -> None:
+        """What no order has to wait for: the klines on disk, and with them the paper account up to date."""
+        cycle.warnings += await self.pipeline.stored()
+        try:
+            cycle.warnings += await self.session.play()
+        except TradebotError as error:
+            cycle.fail(error)
 
     def _place(self, cycle: Cycle) -> None:
         """Tell which bar the cycle is about, and from the state what was done about it before."""
@@ -277,6 +288,7 @@ class Loop:
     async def _settle(self, *beside: asyncio.Task[None]) -> None:
         """Orders in the air may come back for a few seconds; then they are left in doubt, on record."""
         self._ending = True
+        self.desk.purse.drop()
         for task, rest in zip(beside, (self.hand.rest, self.guard.rest), strict=True):
             rest(task)
         beside = (*beside, *self.guard.tasks)

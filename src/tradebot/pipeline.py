@@ -203,7 +203,8 @@ class Pipeline:
     async def look(self, watch: Watch | None = None, early: Callable[[Look], None] | None = None) -> Look:
         """Scan, fetch and analyze. `MarketError` if not one series could be had.
 
-        `early` gets parts of the look, with their predictions, as they are done; see `_early`.
+        `early` gets parts of the look, with their predictions, as they are done; see `_early`. New klines are
+        in memory when it returns; `stored` waits until they are on disk.
         """
         watch = watch or Watch()
         with watch("scan"):
@@ -230,7 +231,7 @@ class Pipeline:
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
             self.session.scout.doubt()
         self._refuse_nothing(look, parts)
-        look.warnings += [*revisions(look.series), *self._unstored()]
+        look.warnings += revisions(look.series)
         with watch("analyze"):
             await self._conclude(look, parts)
         self._last = (universe, look.analysis, look.skipped)
@@ -251,7 +252,6 @@ class Pipeline:
             if analysis.bar_time != last_closed(self.intervals[0], look.now) or due <= look.now:
                 return False
             look.analysis, look.skipped = analysis, dict(skipped)
-            look.warnings += self._unstored()
             return True
 
     async def _early(self, look: Look, batch: tuple[Panel, ...], own: tuple[Floats, ...]) -> Look | None:
@@ -273,8 +273,9 @@ class Pipeline:
         part.coarsest = whole.panels[-1]
         return await self.predict(part)
 
-    def _unstored(self) -> list[str]:
-        """That the store cannot be written, once."""
+    async def stored(self) -> list[str]:
+        """Wait until the klines of the last look are stored; that they cannot be is told once."""
+        await self.session.store.saved()
         before, self._trouble = self._trouble, self.session.store.trouble
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
+from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +18,7 @@ from supply import BARS, STEP, T0, Desk, same
 from tradebot.clock import MINUTE, SteppedClock, wall_ms
 from tradebot.errors import BadReply, KlinesLate, VenueUnreachable
 from tradebot.market.bars import Klines, gaps
-from tradebot.market.chunks import CHUNK
+from tradebot.market.chunks import CHUNK, Change, Chunks
 from tradebot.market.store import KlineStore, Stretch, Terms
 
 
@@ -222,6 +225,41 @@ async def test_closing_the_iteration_abandons_the_rest_and_stores_what_came(desk
     assert ("A", "5m") in desk.store.stored()
     assert len(desk.store.stored()) < 6
     assert len(asyncio.all_tasks()) == 1
+
+
+class Slow:
+    """Chunks on a disk that does not write before it is let."""
+
+    def __init__(self, inner: Chunks) -> None:
+        self.inner, self.let = inner, threading.Event()
+
+    def commit(self, changes: Iterable[Change], *longest: float) -> None:
+        self.let.wait(20)
+        self.inner.commit(changes, *longest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def test_who_is_in_a_hurry_has_the_klines_before_they_are_stored(desk: Desk) -> None:
+    disk = desk.store._memory._chunks = Slow(desk.store._chunks)  # type: ignore[assignment]
+    assert [one.error for one in await desk.refresh("AB", beside=True)] == [None, None]
+    assert desk.store.stored() == []
+    assert desk.store.next_due(desk.clock.now(), "AB", ["5m"], BARS) > desk.clock.now(), "nothing is asked for again"
+    saving = asyncio.create_task(desk.store.saved())
+    await asyncio.sleep(0)
+    assert not saving.done()
+    disk.let.set()
+    await saving
+    assert desk.store.stored() == [("A", "5m"), ("B", "5m")]
+
+
+async def test_closing_finishes_what_is_being_stored(desk: Desk) -> None:
+    disk = desk.store._memory._chunks = Slow(desk.store._chunks)  # type: ignore[assignment]
+    await desk.refresh("AB", beside=True)
+    threading.Timer(0.01, disk.let.set).start()
+    desk.reopen()
+    assert desk.store.stored() == [("A", "5m"), ("B", "5m")]
 
 
 async def test_cancelling_leaves_no_task_behind(desk: Desk) -> None:

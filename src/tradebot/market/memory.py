@@ -51,7 +51,8 @@ class Memory:
 
     def refreshed(self) -> None:
         """Read the index anew. Raises `MarketError`."""
-        self.index = self._chunks.index() | {series: change.coverage for series, change in self.unsaved.items()}
+        unsaved = dict(self.unsaved)  # first: what is saved meanwhile, by another thread, is then in both
+        self.index = self._chunks.index() | {series: change.coverage for series, change in unsaved.items()}
 
     def keep(self, wanted: Iterable[Group]) -> None:
         """Forget all other series, and those that another process has changed.

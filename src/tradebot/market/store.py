@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,7 @@ class KlineStore:
         """Why the newest klines are in memory only; None while all is stored."""
         # One thread for all writing: each SQLite connection stays in the thread that made it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="klines")
+        self._saving: asyncio.Task[None] | None = None
 
     def __enter__(self) -> KlineStore:
         return self
@@ -178,8 +179,10 @@ class KlineStore:
         fails, or is not there by the deadline of the `terms`, comes with its error. Everything new is
         stored in one transaction after the last series, or when the iteration is closed
         (`contextlib.aclosing`); if that fails, `trouble` says why, what is new stays in memory, and the
-        next refresh stores it. One refresh at a time.
+        next refresh stores it. With `terms.beside` that goes on after the iteration: see `saved`. One
+        refresh at a time.
         """
+        await self.saved()
         wanted = groups(symbols, intervals, bars, now)
         self._memory.refreshed()
         self._memory.keep(wanted)
@@ -194,14 +197,21 @@ class KlineStore:
                 yield ready
         finally:
             await run.stop()
-            await self._save()
+            if self._memory.unsaved:
+                longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much
+                saving = asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save, longest_s)
+                self._saving = asyncio.create_task(self._judged(saving))
+                if not terms.beside:
+                    await self.saved()
 
-    async def _save(self) -> None:
-        if not self._memory.unsaved:
-            return
+    async def saved(self) -> None:
+        """Return when all that refreshes have brought is stored, or `trouble` says why not."""
+        if self._saving is not None:
+            await asyncio.shield(self._saving)
+
+    async def _judged(self, saving: Awaitable[None]) -> None:
         try:
-            longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save, longest_s)
+            await saving
             self.trouble = None
         except MarketError as error:
             if self.trouble is None:

@@ -25,6 +25,7 @@ from tradebot.trading.keeper import Keeper
 from tradebot.trading.orders import ENTER, GUARD_STOP, Duty, Outcome, client_id, figure, quantize, refusal
 from tradebot.trading.placement import VENUE_ERRORS, Placement, to_the_end
 from tradebot.trading.positions import BUSY, Position, PositionEvent, PositionState
+from tradebot.trading.purse import Purse
 from tradebot.trading.reckoning import Reckoning, worth_by_coin
 from tradebot.trading.risk import (
     ABOUT_MONEY,
@@ -86,6 +87,7 @@ class Desk:
         self.doubts: list[str] = []
         """What did not add up at the last `reconcile` or `monitor`, a line each."""
         self.reckoning = Reckoning(journal, account)
+        self.purse = Purse(broker, journal)
         self._name = settings.venue.name + journal.seal(account)
         self._placement = Placement(broker, journal, clock, account)
         self.switch = Switch(journal.path.parent)
@@ -179,6 +181,12 @@ class Desk:
         moved = [await self._keeper.leave(position, CLOSE, marks.get(symbol)) for position in held]
         return [order for orders in moved for order in orders]
 
+    def expect(self) -> None:
+        """Entries may follow soon: ask for the balances ahead, unless all places are taken or trading is halted."""
+        held = sum(position.state in BUSY for position in self.positions())
+        if held < self.settings.trading.max_positions and self.switch.state() is None:
+            self.purse.ask()
+
     async def enter(
         self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
     ) -> tuple[list[Outcome], dict[str, str]]:
@@ -192,7 +200,7 @@ class Desk:
         if len(hopeless) == len(best):  # as in every minute in which no bar has closed
             return [], {prediction.symbol: reason for prediction, reason in zip(best, hopeless, strict=True)}
         try:
-            balances = await self.broker.balances()
+            balances = await self.purse.balances()
         except VENUE_ERRORS as error:
             return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
         intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold, outlook))

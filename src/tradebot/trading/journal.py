@@ -354,6 +354,10 @@ class Journal:
         found = self._db.rows(newest, (account,))
         return _RECORD.validate_json(found[0][0]) if found else Record()
 
+    def newest(self) -> int:
+        """Number of the newest fact, of whatever account; 0 without any."""
+        return int(self._db.rows("SELECT ifnull(max(seq), 0) FROM events")[0][0])
+
     def filled_since(self, account: str, seq: int) -> list[tuple[int, Filled]]:
         """The fills booked after fact number `seq`, each with its own number, in that order."""
         later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"

@@ -395,10 +395,9 @@ def test_bounds_of_prices_and_stops_are_read_from_either_filter() -> None:
     both = read(
         {"filterType": "PERCENT_PRICE_BY_SIDE", **sides},
         {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "9000", "tickSize": "0.01"},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
     )
     assert (both.buy_up, both.buy_down, both.sell_up, both.sell_down) == tuple(map(Decimal, ("1.3", "0.2", "5", "0.8")))
-    assert (both.min_price, both.max_price, both.max_stops) == (Decimal("0.01"), 9000, 5)
+    assert (both.min_price, both.max_price) == (Decimal("0.01"), 9000)
     one = read({"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2"})
     assert (one.buy_up, one.sell_down) == (5, Decimal("0.2"))
     assert read().sell_up == 0

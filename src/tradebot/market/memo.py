@@ -22,7 +22,7 @@ from tradebot.market.venue import ZERO, Instrument
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-SCHEMA = 1
+SCHEMA = 2
 _COLUMNS = [each.name for each in fields(Instrument)]
 
 

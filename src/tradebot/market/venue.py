@@ -34,7 +34,7 @@ class Instrument:
     """A symbol and its trading rules. A bound or step of 0 means that there is no such rule.
 
     `buy_up` and `buy_down` bound the price of a buy by multiples of the venue's own, which is not
-    exactly the last one; `sell_up` and `sell_down` that of a sale. `max_stops` is how many stops may wait.
+    exactly the last one; `sell_up` and `sell_down` that of a sale.
     A `contract` is held on margin, long or short; of all else only what is there can be sold.
     """
 
@@ -57,7 +57,6 @@ class Instrument:
     buy_down: Decimal = ZERO
     sell_up: Decimal = ZERO
     sell_down: Decimal = ZERO
-    max_stops: Decimal = ZERO
 
     @property
     def asset(self) -> str:

@@ -150,7 +150,6 @@ def _instrument(row: Mapping[str, Any]) -> Instrument:
         max_notional=bound("NOTIONAL", "maxNotional"),
         min_price=bound("PRICE_FILTER", "minPrice"),
         max_price=bound("PRICE_FILTER", "maxPrice"),
-        max_stops=bound("MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders"),
         **{
             f"{side}_{way}": bound("PERCENT_PRICE_BY_SIDE", f"{name}Multiplier{way.title()}")
             or bound("PERCENT_PRICE", f"multiplier{way.title()}")

@@ -15,8 +15,9 @@ from tradebot.bench.timeline import Strip
 
 STAGES = {"scan": 1.0, "fetch": 20.0, "analyze": 3.0, "predict": 1.0, "execute": 5.0, "monitor": 2.0}
 ORDER = {
-    "client_id": "tb-1", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.00123000", "price": "0",
-    "status": "FILLED", "executed": "0.00123000", "average": "64123.12000000", "fee": "0.00000123", "intent": "enter",
+    "client_id": "tb-1", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.00123000",
+    "price": "64100.00000000", "stop_price": None, "status": "FILLED",
+    "executed": "0.00123000", "average": "64123.12000000", "fee": "0.00000123", "intent": "enter",
 }  # fmt: skip
 POSITION = {
     "symbol": "1000SATSUSDT", "side": "BUY", "quantity": "123456789.12345678", "entry": "0.00000012", "mark": None,
@@ -128,6 +129,20 @@ def test_a_signal_is_told_what_came_of_its_entry_and_not_of_the_stop_that_guards
     assert "buy filled" in text
     assert "sell new" not in text
     assert "63000.5" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop_price", "shown"),
+    [
+        ("MARKET", None, ""),
+        ("LIMIT", None, "64100"),
+        ("STOP_LOSS", "63000.50", "63000.5"),
+        ("STOP_LOSS_LIMIT", "9", "9"),
+    ],
+)
+def test_an_order_shows_the_price_at_which_it_waits_if_it_waits(kind: str, stop_price: str | None, shown: str) -> None:
+    columns = dict(report.ORDERS)
+    assert columns["at"]({**ORDER, "type": kind, "stop_price": stop_price}) == shown
 
 
 def test_nothing_is_said_to_be_nothing() -> None:

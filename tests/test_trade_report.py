@@ -65,8 +65,8 @@ def test_positions_show_what_others_do_and_what_is_in_doubt() -> None:
 
 
 def test_what_was_closed_and_released_is_told_with_what_is_left() -> None:
-    order = {"symbol": "BTCUSDT", "side": "SELL", "intent": "close", "status": "FILLED", "price": None,
-             "stop_price": None, "executed": "0.5", "average": "110", "fee": "0.055"}  # fmt: skip
+    order = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "intent": "close", "status": "FILLED",
+             "price": None, "stop_price": None, "executed": "0.5", "average": "110", "fee": "0.055"}  # fmt: skip
     text = shown("close", {"orders": [order], "positions": [POSITION | {"state": "dust"}], "warnings": ["no prices"]})
     assert all(word in text for word in ("FILLED", "dust", "warning: no prices"))
     text = shown("release", {"released": ["BTCUSDT: 1 written off"], "positions": [], "warnings": []})

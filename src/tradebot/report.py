@@ -96,7 +96,7 @@ PREDICTIONS: list[Column] = [
 JUDGED: list[Column] = [*SIGNALS, ("probability", _percent("probability")), ("what came of it", _get("told"))]
 ORDERS: list[Column] = [
     ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
-    ("at", lambda row: short(row.get("stop_price") or row["price"])),
+    ("at", lambda row: "" if row["type"] == "MARKET" else short(row["stop_price"] or row["price"])),
     ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
 ]  # fmt: skip
 POSITIONS: list[Column] = [

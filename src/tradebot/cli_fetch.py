@@ -71,19 +71,24 @@ class Asked:
 
 def asked(given: Mapping[str, Any]) -> Asked:
     """What the options, all of them by name, ask for; `UsageError` for what does not go together."""
-    from tradebot.clock import parse_time
-
     mode = mode_of(given, MODES, BELONGS, "since" if given["since"] else "refresh")
     if given["format"] not in (None, "csv", "parquet"):
         raise UsageError(f"--format {given['format']}: write csv or parquet")
-    since, until = (parse_time(given[name]) if given[name] else None for name in ("since", "until"))
-    if since and until and since >= until:
-        raise UsageError(f"--since {given['since']} is not before --until {given['until']}")
+    since, until = _period(given["since"], given["until"])
     symbols = frozenset(name.strip().upper() for name in (given["drop"] or "").split(",") if name.strip())
     path = given["export"] or given["import"]
     return Asked(
         mode, since, until, given["format"], Path(path) if path else None, symbols, given["repair"], given["yes"]
     )
+
+
+def _period(first: str | None, last: str | None) -> tuple[int | None, int | None]:
+    from tradebot.clock import parse_time
+
+    since, until = (parse_time(text) if text else None for text in (first, last))
+    if since and until and since >= until:
+        raise UsageError(f"--since {first} is not before --until {last}")
+    return since, until
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -53,7 +54,7 @@ async def test_a_table_is_refused_by_a_model_of_other_formulas(make_settings: Ma
     commands.export_onnx(tmp_path / "old.ubj", None)
     settings = make_settings(model__path=str(tmp_path / "old.onnx"))
     with pytest.raises(ModelError, match=r"trained on features 0{16} .*1h\); train again"):
-        await commands.predict_table(settings, "standard input", b"ret_1_5m\n1\n", None)
+        await commands.predict_table(settings, "standard input", io.BytesIO(b"ret_1_5m\n1\n"), None)
 
 
 def test_the_pool_loads_the_model_of_the_settings(make_settings: MakeSettings) -> None:

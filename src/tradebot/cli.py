@@ -256,9 +256,9 @@ def predict(
     if output and not source:
         raise UsageError("--output belongs to --input; without it, use --json")
     if source:
-        raw = sys.stdin.buffer.read() if source == "-" else None
+        file = sys.stdin.buffer if source == "-" else None
         name = "standard input" if source == "-" else source
-        return terminal.emit("predict", finish(commands.predict_table(settings, name, raw, output)))
+        return terminal.emit("predict", finish(commands.predict_table(settings, name, file, output)))
     with terminal.progress() as progress:
         document = finish(commands.predict(settings, progress))
     terminal.emit("predict", document)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import IO
 
 from tradebot import sim, tables
 from tradebot.analysis import explain as explanation
@@ -102,30 +104,33 @@ async def predict(settings: Settings, progress: Progress = unseen) -> Document:
         }
 
 
-async def predict_table(settings: Settings, source: str, raw: bytes | None, output: Path | None) -> Document:
-    """Predictions for a table of features: the file `source`, or the CSV text `raw` that is called so.
+async def predict_table(settings: Settings, source: str, file: IO[bytes] | None, output: Path | None) -> Document:
+    """Predictions for a table of features: the file `source`, or the CSV text in `file` that is called so.
 
     Columns are found by name; `symbol`, `side`, `bar_time` and `score` come through where they are there. With
     `output` the table is written there with one more column, `probability` (or `value`). A model's age
     counts up to the newest `bar_time`, or to now where there is none.
     """
-    if output is not None:
-        tables.kind_of(output)
     card = predictor.load(str(predictor.resolve(settings.model.path, settings.models))).card
     predictor.check_schema(card, card.intervals)
-    table = tables.read(Path(source)) if raw is None else tables.read_csv(raw, source)
-    rows, times = rows_of(source, table, card.features), times_of(source, table, "bar_time")
-    newest = max((time for time in times if time is not None), default=wall_ms())
-    stale = predictor.check_age(card, newest, settings.model.max_age_days)
-    with make_pool(settings) as pool:
-        found = (await in_batch(pool, card.path, rows)).astype(float).tolist()
-    if output is not None:
-        tables.write(output, {**table, card.output: found})
+    predictions: list[Document] = []
+    newest: int | None = None
+    with make_pool(settings) as pool, tables.written(output) if output else nullcontext() as put:
+        for table in tables.read(Path(source)) if file is None else tables.read_csv(file, source):
+            first = len(predictions) + 1
+            rows, times = rows_of(source, table, card.features, first), times_of(source, table, "bar_time")
+            found = (await in_batch(pool, card.path, rows)).astype(float).tolist()
+            if put is not None:
+                put({**table, card.output: found})
+            predictions += prediction_rows({**table, "bar_time": times}, card.output, found, first)
+            newest = max((time for time in (newest, *times) if time is not None), default=None)
+            await asyncio.sleep(0)  # a signal may want to be heard
+        stale = predictor.check_age(card, newest or wall_ms(), settings.model.max_age_days)
     return {
         "schema": SCHEMA,
         "source": source,
         "model": _model_document(card),
-        "predictions": prediction_rows({**table, "bar_time": times}, card.output, found),
+        "predictions": predictions,
         "skipped": [],
         "warnings": [stale] if stale else [],
     }

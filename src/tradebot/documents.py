@@ -91,8 +91,10 @@ def analysis_table(analysis: Analysis) -> dict[str, list[Any]]:
     }
 
 
-def prediction_rows(table: Mapping[str, Sequence[Any]], output: str, found: Sequence[float]) -> list[Document]:
-    """A prediction for each row of a table, with what the table says of where it comes from; else null.
+def prediction_rows(
+    table: Mapping[str, Sequence[Any]], output: str, found: Sequence[float], first: int = 1
+) -> list[Document]:
+    """A prediction for each row of a table, numbered from `first` on, with where it comes from if the table says it.
 
     `output` is "probability", or "value" for a model that gives none.
     """
@@ -106,7 +108,7 @@ def prediction_rows(table: Mapping[str, Sequence[Any]], output: str, found: Sequ
             "probability": None,
             output: _number(value),
         }
-        for row, (symbol, side, bar_time, value) in enumerate(zip(*told, found, strict=True), 1)
+        for row, (symbol, side, bar_time, value) in enumerate(zip(*told, found, strict=True), first)
     ]
 
 

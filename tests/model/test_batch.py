@@ -46,6 +46,8 @@ def test_a_field_that_is_no_number_is_named_with_row_and_column() -> None:
     table = {name: ["1", "2", "x"] for name in NAMES}
     with pytest.raises(ModelError, match=r"t\.csv, row 3, column ret_1_5m: 'x' is not a number"):
         rows_of("t.csv", table, NAMES)
+    with pytest.raises(ModelError, match=r"t\.csv, row 20003, column ret_1_5m"):
+        rows_of("t.csv", table, NAMES, first=20_001)
 
 
 def test_what_is_beyond_a_float32_is_infinite() -> None:

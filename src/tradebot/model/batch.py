@@ -23,26 +23,27 @@ async def in_batch(pool: WorkerPool, path: str, rows: Rows) -> Rows:
     return np.concatenate(await pool.map(partial(predict_rows, path), [rows[cut] for cut in cuts], cost))
 
 
-def rows_of(name: str, table: Mapping[str, Sequence[Any]], features: Sequence[str]) -> Rows:
+def rows_of(name: str, table: Mapping[str, Sequence[Any]], features: Sequence[str], first: int = 1) -> Rows:
     """`(n, 31)` float32 of a table's columns of these names, whatever else it holds; an empty field is NaN.
 
-    `name` is what errors call the table. `ModelError` for a column that is missing or a field that is no number.
+    `name` is what errors call the table, and `first` the number of its first row. `ModelError` for a column
+    that is missing or a field that is no number.
     """
     missing = [feature for feature in features if feature not in table]
     if missing:
         few = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
         raise ModelError(f"{name}: lacks {len(missing)} of the model's {len(features)} columns: {few}")
-    return np.stack([_column(name, feature, table[feature]) for feature in features], axis=1)
+    return np.stack([_column(name, feature, table[feature], first) for feature in features], axis=1)
 
 
-def _column(name: str, feature: str, values: Sequence[Any]) -> Rows:
+def _column(name: str, feature: str, values: Sequence[Any], first: int) -> Rows:
     cleaned = ["nan" if value in ("", None) else value for value in values]
     try:
         with np.errstate(over="ignore"):  # beyond float32 is infinite
             return np.array(cleaned, dtype=np.float64).astype(np.float32)
     except (TypeError, ValueError):
-        row = next(number for number, value in enumerate(cleaned, 1) if not _is_number(value))
-        raise ModelError(f"{name}, row {row}, column {feature}: '{cleaned[row - 1]}' is not a number") from None
+        row, wrong = next((row, value) for row, value in enumerate(cleaned, first) if not _is_number(value))
+        raise ModelError(f"{name}, row {row}, column {feature}: '{wrong}' is not a number") from None
 
 
 def times_of(name: str, table: Mapping[str, Sequence[Any]], column: str) -> list[int | None]:

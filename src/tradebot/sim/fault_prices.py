@@ -181,7 +181,7 @@ def _without_late(fault: LateKlines, bars: Exact, interval: str, now: int) -> Ex
 
 
 def _beside_grid(faults: Sequence[OffGrid], bars: Exact, interval: str) -> Exact:
-    """The bars that open while one of the faults applies, moved by the largest offset: no bar opens in another's time."""
+    """The bars that open while one of the faults applies, moved; never so far that one opens in another's time."""
     longest = INTERVALS.get(interval, _FAR)
     offsets = [(each.offset_s * SECOND, each) for each in faults if each.offset_s * SECOND < longest]
     data = bars.data.copy()

@@ -1,17 +1,17 @@
 """Orders and positions under every fault that is known: `python scripts/soak_trading.py [--runs N] [--seed N] [--day]`.
 
-A desk trades three symbols at the simulated exchange, in process, for 20 cycles of a stepped clock. Prices
-wander, requests of orders and of the account meet faults, somebody else on the account takes orders
-away, and in some cycles the process dies: at a write of the journal, or before or after a request was
-carried out; another one then opens the file. The settings are drawn too: how positions are entered,
-protected and left.
+A desk trades three symbols, in every third run contracts, long and short, at the simulated exchange, in
+process, for 20 cycles of a stepped clock. Prices wander, requests of orders and of the account meet
+faults, somebody else on the account takes orders away, and in some cycles the process dies: at a write of
+the journal, or before or after a request was carried out; another one then opens the file. The settings
+are drawn too: how positions are entered, protected and left.
 
-All along no more may be sold than was bought (the account holds coins that are not the bot's), no order
-may be taken twice, and no position may be without a stop for more than two cycles in a row, a minute or
-more apart, in which the venue answered everything and nobody died. In the end the faults stop, and
-within four more cycles the journal must agree with the exchange to the last digit: trades, positions
-and money; its rows must follow from its facts. Anything else, or an error that is none of ours, ends
-it with 6 and names the run.
+All along no more may be sold than was bought (the account holds coins that are not the bot's) and no
+contract be held the other way than it was entered, no order may be taken twice, and no position may be
+without a stop for more than two cycles in a row, a minute or more apart, in which the venue answered
+everything and nobody died. In the end the faults stop, and within four more cycles the journal must agree
+with the exchange to the last digit: trades, positions and money; its rows must follow from its facts.
+Anything else, or an error that is none of ours, ends it with 6 and names the run.
 
 With --day each run is a day of 1,440 cycles in which one request in twenty goes wrong and nobody dies. In
 the end equity, at marks of one instant, and realised results are what the exchange's balances say.
@@ -28,7 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -36,22 +36,27 @@ from typing import Any
 
 import httpx
 
-from tradebot.clock import MINUTE, SECOND, SteppedClock
+from tradebot.clock import HOUR, MINUTE, SECOND, SteppedClock
 from tradebot.config import Settings
 from tradebot.errors import MarketError, Regression, TradebotError
 from tradebot.market.binance import VENUES, BinanceClient, Credentials
+from tradebot.market.futures import FuturesClient
 from tradebot.market.venue import ZERO, Instrument, OrderType, Side
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
-from tradebot.sim.books import Entry, Slice
+from tradebot.sim.books import Slice
 from tradebot.sim.engine import Exchange
 from tradebot.sim.fault_plan import Plan, parse_spec
 from tradebot.sim.fault_prices import FaultyPrices
 from tradebot.sim.fault_transport import FaultTransport
+from tradebot.sim.futures.algo import Algos
+from tradebot.sim.futures.engine import Futures
+from tradebot.sim.futures.ledger import ALGOS, ORDERS, TRADES
 from tradebot.sim.prices import Marked
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import quantize, refusal
 from tradebot.trading.positions import PositionState
+from tradebot.trading.reckoning import brought
 from tradebot.trading.results import results
 from tradebot.trading.risk import Prediction
 
@@ -64,7 +69,11 @@ START = 1_516_406_400_000  # 2018-01-20
 THEIRS = D(7)  # of each coin, held by somebody else on the account
 ACCOUNT = "soak"
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
+MONEY = D(10_000)  # in a new account
 STOPS = (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
+FUNDED = 8 * HOUR - 15 * MINUTE  # into the day: contracts are funded while they are held
+LEVERAGE = (1, 3, 20)
+THIRD = 3  # each so many runs is of contracts
 SPECS = (
     "executed-dropped", "executed-dropped how=reset", "dropped", "dropped how=reset", "refused", "limited seconds=5",
     "limited what=orders seconds=5", "backend-timeout", "backend-timeout executed=true", "html", "html executed=true",
@@ -151,14 +160,29 @@ def instrument(symbol: str, luck: Random) -> Instrument:
     return Instrument(symbol, symbol.removesuffix("USDT"), "USDT", **bounds)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the exchange knows of an order of ours, or of an algo order and what it has become."""
+
+    name: str
+    number: int
+    side: Side
+    left: Decimal
+    open: bool
+    stop: bool
+
+
 class World:
     """An exchange that goes on, and a desk that may die and come back."""
+
+    venue, begins, theirs = "binance", START, THEIRS
+    sides: tuple[Side, ...] = (Side.BUY,)
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.luck = Random(seed)  # noqa: S311
         self.story = Story()
-        self.clock = SteppedClock(START)
-        self.rules = {symbol: instrument(symbol, self.luck) for symbol in SYMBOLS}
+        self.clock = SteppedClock(self.begins)
+        self.rules = {symbol: self.instrument(symbol) for symbol in SYMBOLS}
         self.marks = {symbol: D(100) for symbol in SYMBOLS}
         self.source = Marked(self.rules)
         self.source.mark(self.marks)
@@ -166,20 +190,36 @@ class World:
         coins = {rules.base: THEIRS for rules in self.rules.values()}
         self.exchange = Exchange(
             FaultyPrices(self.source, self.plan, self.clock), self.clock, None,
-            fee=D("0.001"), spread=D(self.luck.choice(("0", "0.0005"))), start={"USDT": D(10_000), **coins},
+            fee=D("0.001"), spread=D(self.luck.choice(("0", "0.0005"))), start={"USDT": MONEY, **coins},
         )  # fmt: skip
+        self.futures = Futures(self.exchange)
         self.reaper = Reaper()
-        faulty = FaultTransport(httpx.ASGITransport(create_app(self.exchange)), self.plan, self.clock)
+        app = create_app(self.exchange, futures=self.futures)
+        faulty = FaultTransport(httpx.ASGITransport(app), self.plan, self.clock)
         self.transport = Mortal(faulty, self.reaper, self.jump)
-        chosen = {key: self.luck.choice(choices) for key, choices in SETTINGS.items()}
+        chosen = {key: self.luck.choice(choices) for key, choices in SETTINGS.items()} | self.more()
         self.settings = Settings.model_validate({"trading": chosen})
         self.path = folder / f"{seed}.db"
         self.bare: Counter[str] = Counter()
         self.whole, self.calm = True, False
         self.journal: Journal | None = None
-        self.begin()
 
-    def begin(self) -> None:
+    def instrument(self, symbol: str) -> Instrument:
+        """Rules of a symbol."""
+        return instrument(symbol, self.luck)
+
+    def more(self) -> dict[str, Any]:
+        """Settings that are for this kind of account only."""
+        return {}
+
+    def client(self) -> BinanceClient:
+        """A new one."""
+        return BinanceClient(
+            VENUES["binance"], clock=self.clock, base_url="http://sim", transport=self.transport, retries=0,
+            credentials=Credentials(PAPER_KEY, PAPER_SECRET),
+        )  # fmt: skip
+
+    async def begin(self) -> None:
         """A process with nothing but the file."""
         if self.journal is not None:
             self.journal.close()
@@ -187,11 +227,7 @@ class World:
         journal = MortalJournal(self.path)
         journal.reaper = self.reaper
         self.journal = journal
-        client = BinanceClient(
-            VENUES["binance"], clock=self.clock, base_url="http://sim", transport=self.transport, retries=0,
-            credentials=Credentials(PAPER_KEY, PAPER_SECRET),
-        )  # fmt: skip
-        self.desk = Desk(client, journal, self.clock, self.settings, dict(self.rules), "USDT", ACCOUNT)
+        self.desk = Desk(self.client(), journal, self.clock, self.settings, dict(self.rules), "USDT", ACCOUNT)
 
     # -- what happens
 
@@ -228,7 +264,7 @@ class World:
         self.plan.replace([parse_spec(spec) for spec in specs], seed=self.luck.randrange(2**32))
         if self.luck.random() < 0.05:
             with suppress(Exception):
-                self.exchange.cancel_all(self.luck.choice(SYMBOLS))
+                self.take_away(self.luck.choice(SYMBOLS))
         if self.luck.random() < 0.25:
             self.reaper.left = self.luck.randrange(40)
         self.story.lines.append(f"{self.clock.now()}: {specs}, dies after {self.reaper.left}, {self.marks}")
@@ -245,32 +281,63 @@ class World:
                 await self.desk.monitor(dict(self.marks))
             bar = self.clock.now() // (5 * MINUTE) * 5 * MINUTE
             symbols = self.luck.sample(SYMBOLS, self.luck.choice((0, 1, 2)))
-            predictions = [Prediction(symbol, Side.BUY, bar, 0.9, 0.5) for symbol in symbols]
+            predictions = [Prediction(symbol, self.luck.choice(self.sides), bar, 0.9, 0.5) for symbol in symbols]
             await self.desk.enter(predictions, dict(self.marks), 0.5)
             self.reaper.left = None
         except Death:
             self.whole = False
             self.story.counts["deaths"] += 1
-            self.begin()
+            await self.begin()
             await self.desk.reconcile()
 
     # -- what must be so
 
-    def ours(self, symbol: str) -> list[Entry]:
+    def take_away(self, symbol: str) -> None:
+        """Somebody cancels all that is open."""
+        self.exchange.cancel_all(symbol)
+
+    def ours(self, symbol: str) -> list[Known]:
         """What the exchange has of us."""
-        return [e for e in self.exchange.orders(Slice(symbol, limit=100_000)) if e.client_id.startswith("tb-")]
+        found = self.exchange.orders(Slice(symbol, limit=100_000))
+        return [
+            Known(e.client_id, e.order_id, e.side, e.left, e.open, e.type in STOPS)
+            for e in found
+            if e.client_id.startswith("tb-")
+        ]
+
+    def trades(self, symbol: str) -> set[int]:
+        """Numbers of the trades of our orders."""
+        numbers = {order.number for order in self.ours(symbol)}
+        found = self.exchange.trades(Slice(symbol, limit=100_000))
+        return {each.trade_id for each in found if each.order_id in numbers}
+
+    def held(self, symbol: str) -> Decimal:
+        """What the account has of it beyond what is theirs; below 0 for a short."""
+        return self.exchange.balances()[self.rules[symbol].base].total - THEIRS
+
+    def wallet(self) -> Decimal:
+        """Quote coin of the account."""
+        return self.exchange.balances()["USDT"].total
+
+    def worth(self) -> Decimal:
+        """The account's equity, without what is theirs, at the marks of now."""
+        return self.wallet() + sum((self.held(symbol) * self.marks[symbol] for symbol in self.rules), ZERO)
+
+    def wrong(self, symbol: str, held: Decimal) -> bool:
+        """Whether more was sold than bought."""
+        return held < 0
 
     def judge(self) -> None:
         """What holds at any time."""
-        for symbol, rules in self.rules.items():
+        for symbol in self.rules:
             orders = self.ours(symbol)
-            if len({order.client_id for order in orders}) != len(orders):
+            if len({order.name for order in orders}) != len(orders):
                 raise Regression(f"{symbol}: an order was taken twice")
-            held = self.exchange.balances()[rules.base].total - THEIRS
-            if held < 0:
+            held = self.held(symbol)
+            if self.wrong(symbol, held):
                 raise Regression(f"{symbol}: {-held} sold that were not bought")
-            guarded = sum((e.left for e in orders if e.open and e.type in STOPS), ZERO)
-            safe = self._safe(symbol, held, guarded)
+            guarded = sum((e.left for e in orders if e.open and e.stop), ZERO)
+            safe = self._safe(symbol, abs(held), guarded)
             self.bare[symbol] = 0 if safe or self.plan.hits else self.bare[symbol] + self.whole
             self.story.counts["cycles without a stop"] += not safe
             if self.bare[symbol] > BARE:
@@ -279,6 +346,7 @@ class World:
     def _safe(self, symbol: str, held: Decimal, guarded: Decimal) -> bool:
         """Whether what is held has a stop, or is too little for one."""
         rules, price = self.rules[symbol], self.marks[symbol] * D("0.9")
+        rules = replace(rules, min_notional=ZERO) if rules.contract else rules
         least = quantize(rules, held - guarded, price)
         return guarded >= quantize(rules, held, price) or bool(refusal(rules, least, price))
 
@@ -286,7 +354,7 @@ class World:
         """The venue answers again; a new process comes to terms with what it finds."""
         self.plan.replace([])
         self.calm = True
-        self.begin()
+        await self.begin()
         await self.desk.reconcile()
         for _ in range(QUIET):
             self.whole = True
@@ -298,19 +366,17 @@ class World:
         """The journal tells what the exchange did, all of it and no more."""
         journal = self.journal
         assert journal is not None
-        for symbol, rules in self.rules.items():
-            held = sum((p.quantity for p in journal.positions(ACCOUNT) if p.symbol == symbol), ZERO)
-            there = self.exchange.balances()[rules.base].total - THEIRS
-            if held != there:
-                raise Regression(f"{symbol}: {held} by the journal, {there} by the exchange")
-            numbers = {order.order_id for order in self.ours(symbol)}
-            trades = {f.trade_id for f in self.exchange.trades(Slice(symbol, limit=100_000)) if f.order_id in numbers}
-            if journal.booked(ACCOUNT, symbol) != trades:
+        for symbol in self.rules:
+            amount = sum((p.sign * p.quantity for p in journal.positions(ACCOUNT) if p.symbol == symbol), ZERO)
+            if amount != self.held(symbol):
+                raise Regression(f"{symbol}: {amount} by the journal, {self.held(symbol)} by the exchange")
+            if journal.booked(ACCOUNT, symbol) != self.trades(symbol):
                 raise Regression(f"{symbol}: trades are lost or booked twice")
-        every = journal.positions(ACCOUNT) + journal.history(ACCOUNT)
-        spent = sum((p.cost - p.proceeds for p in every), ZERO)
-        if 10_000 - self.exchange.balances()["USDT"].total != spent:
-            raise Regression("the money does not add up")
+        held = journal.positions(ACCOUNT)
+        ours = sum((brought(p) for p in [*held, *journal.history(ACCOUNT)]), MONEY)
+        ours += sum((p.sign * p.quantity * self.marks[p.symbol] for p in held), ZERO)
+        if ours != self.worth():
+            raise Regression(f"an equity of {ours} by the journal, {self.worth()} by the exchange")
         for order in journal.unresolved(ACCOUNT):
             if not order.resting:
                 raise Regression(f"{order.client_id} is {order.state} for ever: {order.reason}")
@@ -322,26 +388,102 @@ class World:
             raise Regression("the rows do not follow from the facts")
 
     def balance(self) -> None:
-        """Equity and realised results are what the exchange's balances say, to the last digit."""
-        journal, there = self.journal, self.exchange.balances()
+        """Realised results are what the exchange's balances say, to the last digit, where nothing is held."""
+        journal = self.journal
         assert journal is not None
         held = journal.positions(ACCOUNT)
-        ours = sum((p.proceeds - p.cost for p in [*held, *journal.history(ACCOUNT)]), D(10_000))
-        ours += sum((p.quantity * self.marks[p.symbol] for p in held), ZERO)
-        coins = sum(((there[r.base].total - THEIRS) * self.marks[s] for s, r in self.rules.items()), ZERO)
-        if ours != there["USDT"].total + coins:
-            raise Regression(f"an equity of {ours} by the journal, {there['USDT'].total + coins} by the exchange")
         if left := [p for p in held if p.state is not PositionState.DUST]:
             self.story.counts["days that ended with positions"] += bool(left)
             return
         realized = sum((each.realized for each in results(journal, ACCOUNT)), ZERO)
-        if realized - sum((p.open_cost for p in held), ZERO) != there["USDT"].total - 10_000:
-            raise Regression(f"{realized} realised by the journal, {there['USDT'].total - 10_000} by the exchange")
+        if realized - sum((p.open_cost for p in held), ZERO) != self.wallet() - MONEY:
+            raise Regression(f"{realized} realised by the journal, {self.wallet() - MONEY} by the exchange")
         self.story.counts["results"] += len(results(journal, ACCOUNT))
+
+
+class Margin(World):
+    """The same with contracts: longs and shorts, stops at the algo service, funding, liquidations."""
+
+    venue, begins = "binance-usdm", START + FUNDED
+    sides = (Side.BUY, Side.SELL)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Rules of a contract."""
+        return replace(super().instrument(symbol), contract=True)
+
+    def more(self) -> dict[str, Any]:
+        """Leverage."""
+        return {"leverage": self.luck.choice(LEVERAGE)}
+
+    def client(self) -> FuturesClient:
+        """A new one, which is to be prepared."""
+        return FuturesClient(
+            VENUES["binance-usdm"], clock=self.clock, base_url="http://sim", transport=self.transport, retries=0,
+            credentials=Credentials(PAPER_KEY, PAPER_SECRET),
+        )  # fmt: skip
+
+    async def begin(self) -> None:
+        """A process that begins to trade when the venue answers what it asks first."""
+        await super().begin()
+        client, leverage = self.desk.broker, self.settings.trading.leverage
+        assert isinstance(client, FuturesClient)
+        try:
+            await client.prepare(leverage)
+        except TradebotError:
+            self.plan.replace([])
+            await client.prepare(leverage)
+
+    def take_away(self, symbol: str) -> None:
+        """Somebody cancels all that is open, stops too."""
+        self.futures.cancel_all(symbol)
+        Algos(self.futures).cancel_all(symbol)
+
+    def ours(self, symbol: str) -> list[Known]:
+        """Orders, and algo orders under the number of what they have become."""
+        self.futures.settle()
+        ledger = self.futures.ledger
+        plain = [e for e in ORDERS.select(ledger.db, "symbol = ?", (symbol,)) if not e.original_type]
+        return [
+            *(Known(e.client_id, e.order_id, e.side, e.remaining, e.open, stop=False) for e in plain),
+            *(
+                Known(e.client_id, e.order_id, e.side, e.quantity, e.status == "NEW", e.type.startswith("STOP"))
+                for e in ALGOS.select(ledger.db, "symbol = ?", (symbol,))
+            ),
+        ]
+
+    def trades(self, symbol: str) -> set[int]:
+        """All of them: whatever closes a position of ours is booked."""
+        return {each.trade_id for each in TRADES.select(self.futures.ledger.db, "symbol = ?", (symbol,))}
+
+    def held(self, symbol: str) -> Decimal:
+        """The amount of the position."""
+        self.futures.settle()
+        return sum((p.amount for (name, _), p in self.futures.ledger.positions().items() if name == symbol), ZERO)
+
+    def wallet(self) -> Decimal:
+        """The start and all income."""
+        return self.futures.ledger.wallet
+
+    def worth(self) -> Decimal:
+        """Wallet and what is open gained or lost."""
+        positions = self.futures.ledger.positions().values()
+        return self.wallet() + sum((p.amount * self.marks[p.symbol] - p.cost for p in positions), ZERO)
+
+    def wrong(self, symbol: str, held: Decimal) -> bool:
+        """Whether it is held the other way than the last entry went."""
+        entered = [e for e in ORDERS.select(self.futures.ledger.db, "symbol = ?", (symbol,)) if not e.reduce_only]
+        ways = [1 if each.side is Side.BUY else -1 for each in entered if each.executed]
+        return bool(held) and (not ways or ways[-1] * held < 0)
+
+
+def world(folder: Path, seed: int) -> World:
+    """That of a run."""
+    return (Margin if seed % THIRD == THIRD - 1 else World)(folder, seed)
 
 
 async def twenty_cycles(world: World) -> None:
     """Faults, orders and deaths."""
+    await world.begin()
     for _ in range(CYCLES):
         world.wander()
         world.mischief()
@@ -354,7 +496,7 @@ async def twenty_cycles(world: World) -> None:
 async def day(world: World, cycles: int = DAY) -> None:
     """Faults and orders, minute by minute, however much is lost; in the end all is closed."""
     world.settings = Settings.model_validate({"trading": world.settings.trading.model_dump(), "risk": RECKLESS})
-    world.begin()
+    await world.begin()
     for _ in range(cycles):
         world.drift(MINUTE, 0.004)
         world.trouble()
@@ -373,20 +515,18 @@ async def day(world: World, cycles: int = DAY) -> None:
 
 async def live(folder: Path, seed: int, tale: Callable[[World], Awaitable[None]] = twenty_cycles) -> Story:
     """One run; `Regression` if anything is not as it must be."""
-    world = World(folder, seed)
+    made = world(folder, seed)
     try:
-        await tale(world)
+        await tale(made)
     except (Regression, TradebotError, ArithmeticError, LookupError, MarketError) as error:
-        raise Regression(
-            f"run {seed}: {type(error).__name__}: {error}\n" + "\n".join(world.story.lines[-4:])
-        ) from error
-    assert world.journal is not None
-    for order in world.journal.orders(ACCOUNT):
-        world.story.counts[f"{order.intent} {order.state}"] += 1
-    world.story.counts["trades"] += sum(len(world.journal.booked(ACCOUNT, symbol)) for symbol in SYMBOLS)
-    world.journal.close()
-    world.path.unlink()
-    return world.story
+        raise Regression(f"run {seed}: {type(error).__name__}: {error}\n" + "\n".join(made.story.lines[-4:])) from error
+    assert made.journal is not None
+    for order in made.journal.orders(ACCOUNT):
+        made.story.counts[f"{order.intent} {order.state}"] += 1
+    made.story.counts["trades"] += sum(len(made.journal.booked(ACCOUNT, symbol)) for symbol in SYMBOLS)
+    made.journal.close()
+    made.path.unlink()
+    return made.story
 
 
 def main() -> int:

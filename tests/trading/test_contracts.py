@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 from dealing import ACCOUNT, MINUTE, START
 from hypothesis import given
@@ -164,6 +165,27 @@ async def test_funding_is_booked_once_and_in_the_result(make: MakePit, side: Sid
     assert pit.journal.rows() == rows
 
 
+async def test_funding_of_what_was_in_doubt_for_long_is_booked_too(make: MakePit) -> None:
+    pit = make(max_hold_s=10**7)
+    await pit.prepare()
+    before = await pit.wallet()
+    await pit.enter(LONG, "BUSDT")
+    pit.fault("executed-dropped path=order")
+    await pit.enter(SHORT)
+    for _ in range(27):
+        pit.wait(HOUR)
+        await pit.desk.monitor(pit.marks)
+    assert [str(each.state) for each in pit.desk.positions()] == ["open", "in_doubt"]
+    pit.fault()
+    for _ in range(2):
+        pit.wait(HOUR)
+        await pit.desk.monitor(pit.marks)
+    for symbol in ("AUSDT", "BUSDT"):
+        await pit.desk.close(symbol, pit.marks)
+    assert all(each.funding for each in pit.over())
+    assert await pit.wallet() - before == earned(pit)
+
+
 async def test_one_way_mode_is_set_and_refused_where_positions_are_in_the_way(make: MakePit) -> None:
     pit = make()
     await pit.client._set("set_sides", [("dualSidePosition", "true")])
@@ -205,6 +227,47 @@ async def test_too_much_leverage_is_refused_by_name(make: MakePit) -> None:
     await pit.prepare()
     assert "leverage 51" in (await pit.enter(LONG))["AUSDT"]
     assert await pit.held() == 0
+
+
+REFUSALS = {
+    -2019: "Margin is insufficient.",
+    -2027: "Exceeded the maximum allowable position at current leverage.",
+    -2028: "Leverage is smaller than permitted: insufficient margin balance.",
+    -4028: "Leverage 20 is not valid.",
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize("path", ["leverage", "order"])
+async def test_what_the_venue_refuses_for_its_leverage_is_not_entered_and_not_in_doubt(
+    make: MakePit, code: int, path: str
+) -> None:
+    pit = make(leverage=20)
+    await pit.prepare()
+    pit.wire.inner = Refusing(pit.wire.inner, path, code)
+    skipped = await pit.enter(LONG)
+    assert f"code {code}: {REFUSALS[code]}" in skipped["AUSDT"]
+    assert ("with leverage 20" in skipped["AUSDT"]) is (path == "leverage")
+    (order,) = pit.orders()
+    assert (str(order.state), order.code) == ("REJECTED", code)
+    for _ in range(2):
+        await pit.cycle()
+    assert (pit.desk.positions(), await pit.held(), len(pit.orders())) == ([], 0, 1)
+    bracket_allows = await pit.enter(LONG, bar=START + HOUR)
+    assert (bracket_allows, await pit.held()) == ({}, 10), "another bar, another decision"
+
+
+class Refusing(httpx.AsyncBaseTransport):
+    """Says no once to a POST of that path."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, path: str, code: int) -> None:
+        self._inner, self._path, self._code = inner, path, code
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._code and (request.method, request.url.path) == ("POST", f"/fapi/v1/{self._path}"):
+            code, self._code = self._code, 0
+            return httpx.Response(400, json={"code": code, "msg": REFUSALS[code]})
+        return await self._inner.handle_async_request(request)
 
 
 async def test_a_restart_between_entry_and_guard_protects_it(make: MakePit) -> None:

@@ -11,7 +11,7 @@ from tradebot.trading.facts import Filled, Funded, Intended
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, Outcome, figure
 from tradebot.trading.placement import CLOCK_SLACK, VENUE_ERRORS
-from tradebot.trading.positions import Position, PositionEvent, PositionState
+from tradebot.trading.positions import GONE, Position, PositionEvent, PositionState
 
 LIQUIDATION = "liquidation"
 ELSEWHERE = "closed-elsewhere"
@@ -52,7 +52,9 @@ class Contracts:
         mine = [each for each in everything if each.contract and each.bought]
         if self._asked == now // HOUR or not mine:
             return
-        since = max(self._journal.funded_until(self._account) - HOUR, now - LOOK_BACK)
+        # Of what is held all is asked for: what was in doubt when it was paid is not ours before that is settled.
+        held = [each.opened for each in mine if each.state not in GONE]
+        since = max(min([self._journal.funded_until(self._account) - HOUR, *held]), now - LOOK_BACK)
         for payment in await self._broker.funding(since):
             theirs = [each for each in mine if each.symbol == payment.symbol and each.opened <= payment.time]
             if theirs:

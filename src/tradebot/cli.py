@@ -10,14 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from tradebot import __version__, cli_bench, cli_fetch, cli_trade, cli_train
-from tradebot.ending import Ended, finish
+from tradebot import __version__, cli_bench, cli_fetch, cli_look, cli_serve, cli_trade, cli_train
+from tradebot.ending import Ended
 from tradebot.errors import TradebotError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from tradebot.documents import Document
     from tradebot.progress import Progress
 
-T = TypeVar("T")
 app = typer.Typer(
     name="tradebot", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False,
     help="A machine-learning trading cycle for crypto exchanges: scan, fetch, analyze, predict, execute, monitor.",
@@ -170,152 +168,42 @@ def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
     return load(given.pop("config"), _assignments(given.pop("set_") or ()) | given_options)
 
 
-def command(name: str, *keys: str, on: typer.Typer = app) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(function: Callable[..., None], name: str, *keys: str, on: typer.Typer = app) -> None:
     """File a function `(settings, terminal, **own options)` as a command.
 
     The options that every command has, and those in `keys` that stand for a key of config.toml,
     are added here, so that a command only declares what is its own.
     """
+    own = list(inspect.signature(function).parameters.values())[2:]
 
-    def file(function: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(function).parameters.values())[2:]
+    def call(**given: Any) -> None:
+        from tradebot.logs import log_to_stderr
 
-        def call(**given: Any) -> None:
-            from tradebot.logs import log_to_stderr
+        terminal = Terminal(given.pop("json"))
+        settings = _settings(keys, given)
+        log_to_stderr(settings.log_level)
+        function(settings, terminal, **given)
 
-            terminal = Terminal(given.pop("json"))
-            settings = _settings(keys, given)
-            log_to_stderr(settings.log_level)
-            function(settings, terminal, **given)
-
-        call.__doc__ = function.__doc__
-        parameters = [*own, *(_key_option(key) for key in keys), *_common_options()]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        call.__annotations__ = {each.name: each.annotation for each in parameters}
-        on.command(name)(call)
-        return function
-
-    return file
+    call.__doc__ = function.__doc__
+    parameters = [*own, *(_key_option(key) for key in keys), *_common_options()]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    on.command(name)(call)
 
 
-ListOption = Annotated[bool, typer.Option("--list", help="Show the strategies and end.")]
-ExplainOption = Annotated[
-    str | None,
-    typer.Option("--explain", metavar="SYMBOL", help="Why a symbol has a signal or none.", show_default=False),
-]
-OutputOption = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="FILE", help="Write all features to FILE (.csv, .parquet).", show_default=False),
-]
-SourceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--input", metavar="FILE", help="Rows of features from FILE (.csv, .parquet; - is stdin).", show_default=False
-    ),
-]
-PredictedOption = Annotated[
-    Path | None,
-    typer.Option("--output", metavar="FILE", help="Write the rows with their probability.", show_default=False),
-]
-command("fetch", *LOOKING)(cli_fetch.fetch)
-
-
-@command("analyze", *LOOKING, "strategy")
-def analyze(
-    settings: "Settings",
-    terminal: Terminal,
-    *,
-    show_list: ListOption = False,
-    explain: ExplainOption = None,
-    output: OutputOption = None,
-) -> None:
-    """Show the strategy's signals on the newest closed bars.  Example: tradebot analyze --explain BTCUSDT"""
-    from tradebot import commands
-
-    if show_list:
-        return terminal.emit("strategies", commands.strategies(settings))
-    if explain and output:
-        raise UsageError("--explain is about one symbol, --output about all; leave one of them out")
-    with terminal.progress() as progress:
-        if explain:
-            kind, work = "explain", commands.explain(settings, explain, progress)
-        else:
-            kind, work = "analyze", commands.analyze(settings, output, progress)
-        document = finish(work)
-    terminal.emit(kind, document)
-    return None
-
-
-@command("predict", *LOOKING, "strategy", "model")
-def predict(
-    settings: "Settings", terminal: Terminal, *, source: SourceOption = None, output: PredictedOption = None
-) -> None:
-    """Give each signal, or each row of a table, its probability.  Example: tradebot predict --input features.csv"""
-    from tradebot import commands
-
-    if output and not source:
-        raise UsageError("--output belongs to --input; without it, use --json")
-    if source:
-        file = sys.stdin.buffer if source == "-" else None
-        name = "standard input" if source == "-" else source
-        return terminal.emit("predict", finish(commands.predict_table(settings, name, file, output)))
-    with terminal.progress() as progress:
-        document = finish(commands.predict(settings, progress))
-    terminal.emit("predict", document)
-    return None
-
-
-command("train", *EVERYWHERE, "symbols", "intervals", "strategy")(cli_train.train)
-
-
-command("run", *LOOKING, "strategy", "model")(cli_trade.run)
-command("positions", *EVERYWHERE)(cli_trade.positions)
-command("stop", *EVERYWHERE)(cli_trade.stop)
-
-
-@command("export-onnx", "data_dir")
-def export_onnx(
-    _: "Settings",
-    terminal: Terminal,
-    *,
-    source: Annotated[Path, typer.Argument(help="XGBoost model file (.json or .ubj).", show_default=False)],
-    target: Annotated[Path | None, typer.Argument(help="ONNX file to write; default: beside the source.")] = None,
-    success: Annotated[
-        int | None,
-        typer.Option(
-            "--class", metavar="N", min=0, help="Of several classes, the one that means success; default: the last."
-        ),
-    ] = None,
-) -> None:
-    """Convert an XGBoost model and check the two against each other.  Example: tradebot export-onnx models/demo.ubj"""
-    from tradebot import commands
-
-    terminal.emit("export-onnx", commands.export_onnx(source, target, success))
-
-
-command("bench", "data_dir")(cli_bench.bench)
-
-
-@command("serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", "faults", on=sim_app)
-def serve(
-    settings: "Settings",
-    terminal: Terminal,
-    *,
-    fault: Annotated[
-        list[str] | None, typer.Option("--fault", help="One more fault, as 'latency ms=50'.", show_default=False)
-    ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port; 0 takes a free one.")
-    ] = 8080,
-) -> None:
-    """Serve the simulated exchange over HTTP.  Example: tradebot sim serve --klines DIR --at 2018-01-20T00:00:00Z"""
-    from tradebot import commands
-
-    def emit(document: "Document") -> None:
-        terminal.emit("serve", document)
-
-    raise Ended(128 + commands.serve(settings, host, port, emit, fault or ()))
+command(cli_fetch.fetch, "fetch", *LOOKING)
+command(cli_look.analyze, "analyze", *LOOKING, "strategy")
+command(cli_look.predict, "predict", *LOOKING, "strategy", "model")
+command(cli_train.train, "train", *EVERYWHERE, "symbols", "intervals", "strategy")
+command(cli_trade.run, "run", *LOOKING, "strategy", "model")
+command(cli_trade.positions, "positions", *EVERYWHERE)
+command(cli_trade.stop, "stop", *EVERYWHERE)
+command(cli_train.export_onnx, "export-onnx", "data_dir")
+command(cli_bench.bench, "bench", "data_dir")
+command(
+    cli_serve.serve, "serve", "data_dir", "klines", "at", "clock", "speed", "seed", "listed", "latency", "faults",
+    on=sim_app,
+)  # fmt: skip
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The options of `train`."""
+"""The options of `train` and `export-onnx`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,3 +44,22 @@ def train(
     if document["doubts"]:
         verdict = "made the current model all the same" if force else "NOT made the current model"
         terminal.warn(f"{verdict}: {'; '.join(document['doubts'])}")
+
+
+def export_onnx(
+    _: "Settings",
+    terminal: "Terminal",
+    *,
+    source: Annotated[Path, typer.Argument(help="XGBoost model file (.json or .ubj).", show_default=False)],
+    target: Annotated[Path | None, typer.Argument(help="ONNX file to write; default: beside the source.")] = None,
+    success: Annotated[
+        int | None,
+        typer.Option(
+            "--class", metavar="N", min=0, help="Of several classes, the one that means success; default: the last."
+        ),
+    ] = None,
+) -> None:
+    """Convert an XGBoost model and check the two against each other.  Example: tradebot export-onnx models/demo.ubj"""
+    from tradebot import commands
+
+    terminal.emit("export-onnx", commands.export_onnx(source, target, success))

@@ -32,7 +32,8 @@ def wanted_of(start: int | None, end: int, number: int) -> list[int]:
 
 
 def newest(end: int, number: int) -> Rows:
-    return Rows.of(written(wanted_of(None, end, number)), asked(None, end, number))
+    found = wanted_of(None, end, number)
+    return Rows.of(written(found), len(found), asked(None, end, number))
 
 
 bars, numbers = st.integers(0, 60), st.integers(1, 40)
@@ -61,8 +62,8 @@ def test_rows_that_grow_are_those_that_were_written_at_once(
             continue
         right = wanted_of(at, at + step, lacking.wanted)
         assert len(right) < lacking.wanted, "one row more is asked for than there can be"
-        rows, at = rows.then(written(right), lacking), at + step
-        assert len(rows.ends) <= most
+        rows, at = rows.then(written(right), len(right), lacking), at + step
+        assert len(rows.ends) == rows.count <= most
         found, cut = rows.cut(asked(start, at, number)), wanted_of(start, at, number)
         assert found in (None, (written(cut), len(cut)))
         assert rows.cut(asked(None, at, 1)) == (written(wanted_of(None, at, 1)), len(wanted_of(None, at, 1)))

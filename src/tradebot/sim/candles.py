@@ -113,7 +113,7 @@ class Candles:
             return None
         page = self._kept.get(asked)
         if page is not None:
-            return page.text, len(page.ends)
+            return page.text, page.count
         newest = self._kept.get(asked.series)
         return None if newest is None else newest.cut(asked)
 
@@ -143,11 +143,11 @@ class Candles:
     def _keep(self, asked: Closed, text: bytes, count: int) -> None:
         newest = self._kept.get(asked.series)
         if newest is not None and asked.start == newest.until and count < asked.wanted:
-            self._put(asked.series, newest.then(text, asked))
+            self._put(asked.series, newest.then(text, count, asked))
         elif not asked.latest:
-            self._put(asked, Rows.of(text, asked))
-        elif newest is None or (asked.end + 1, count) >= (newest.until, len(newest.ends)):
-            self._put(asked.series, Rows.of(text, asked))
+            self._put(asked, Rows.of(text, count, asked))
+        elif newest is None or (asked.end + 1, count) >= (newest.until, newest.count):
+            self._put(asked.series, Rows.of(text, count, asked))
 
     def _put(self, name: Closed | tuple[str, str], rows: Rows) -> None:
         self._kept.put(name, rows, rows.size + _OVERHEAD)

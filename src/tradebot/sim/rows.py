@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -46,28 +48,33 @@ class Closed(NamedTuple):
         return start, min(start + reach, self.end)
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)
+class Rows:
     """All bars of a series that open from `since` to before `until`, written; no row is before them if `since` is 0.
 
-    `ends` has where each row ends in `text`. At most `most` are kept when others follow.
+    At most `most` are kept when others follow.
     """
 
     text: bytes
-    ends: NDArray[np.int32]
+    count: int
     since: int
     until: int
     most: int
 
     @classmethod
-    def of(cls, text: bytes, asked: Closed) -> Rows:
+    def of(cls, text: bytes, count: int, asked: Closed) -> Rows:
         """What was asked for by its end, as it was written."""
-        found = cls(text, _ends(text), 0, asked.end + 1, asked.wanted)
-        return found if len(found.ends) < asked.wanted else found._replace(since=found._opened(0))
+        return cls(text, count, _opened(text) if count == asked.wanted else 0, asked.end + 1, asked.wanted)
+
+    @cached_property
+    def ends(self) -> NDArray[np.int32]:
+        """Where each row ends in the text; not looked for before somebody wants a part of it."""
+        return np.flatnonzero(np.frombuffer(self.text, np.uint8) == _END).astype(np.int32) + np.int32(1)
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return len(self.text) + self.ends.nbytes
+        return len(self.text) + 4 * self.count
 
     def cut(self, asked: Closed) -> tuple[bytes, int] | None:
         """The rows that are asked for and their number; None if that is not known."""
@@ -92,34 +99,31 @@ class Rows(NamedTuple):
             return None
         return Closed(asked.symbol, asked.interval, self.until, asked.end, rows)
 
-    def then(self, text: bytes, asked: Closed) -> Rows:
-        """With rows that were `lacking`, as they were written; the oldest leave."""
-        later = _ends(text)
-        known = len(self.ends)
-        first = min(max(known + len(later) - self.most, 0), known)
-        kept = self._text(first, known)
-        begin = len(self.text) - len(kept)
-        ends = np.concatenate([self.ends[first:] - begin, later + (len(kept) + 1 if kept else 0)])
-        both = Rows(b",".join(part for part in (kept, text) if part), ends, self.since, asked.end + 1, self.most)
-        return both._replace(since=both._opened(0)) if first else both
+    def then(self, text: bytes, count: int, asked: Closed) -> Rows:
+        """With so many rows that were `lacking`, as they were written; the oldest leave."""
+        first = min(max(self.count + count - self.most, 0), self.count)
+        both = b",".join(part for part in (self._text(first, self.count), text) if part)
+        since = _opened(both) if first else self.since
+        return Rows(both, self.count - first + count, since, asked.end + 1, self.most)
 
     def _text(self, first: int, last: int) -> bytes:
         if first == last:
             return b""
+        if last - first == self.count:
+            return self.text
         return self.text[self.ends[first - 1] + 1 if first else 0 : self.ends[last - 1]]
 
     def _place(self, moment: int) -> int:
         """How many rows opened before this moment."""
-        return len(self.ends) if moment >= self.until else bisect_left(range(len(self.ends)), moment, key=self._opened)
+        return self.count if moment >= self.until else bisect_left(range(self.count), moment, key=self._opened)
 
     def _opened(self, place: int) -> int:
-        """The open time of a row, which is what it begins with."""
-        begin = int(self.ends[place - 1]) + 2 if place else 1
-        return int(self.text[begin : self.text.index(b",", begin)])
+        return _opened(self.text, int(self.ends[place - 1]) + 1 if place else 0)
 
 
-def _ends(text: bytes) -> NDArray[np.int32]:
-    return np.flatnonzero(np.frombuffer(text, np.uint8) == _END).astype(np.int32) + np.int32(1)
+def _opened(text: bytes, place: int = 0) -> int:
+    """The open time of the row at a place of the text, which is what it begins with."""
+    return int(text[place + 1 : text.index(b",", place)])
 
 
 def length(interval: str) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tradebot.errors import UnknownName
-from tradebot.identity import account_key, limits_file, venue_key
+from tradebot.errors import TradingError, UnknownName
+from tradebot.identity import account_key, exchange_file, limits_file, venue_key
 
 from .conftest import MakeSettings
 
@@ -47,3 +47,13 @@ def test_limits_are_counted_by_venue_and_address(
 ) -> None:
     settings = make_settings(venue__name=name, venue__base_url=address)
     assert limits_file(settings) == settings.data_path / "limits" / file
+
+
+def test_accounts_of_an_exchange_of_our_own_are_a_file_in_a_private_folder(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    path = exchange_file(settings, "venue", "sim-1-8080")
+    assert path == settings.data_path / "venue" / "sim-1-8080.db"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    (settings.data_path / "paper").touch()
+    with pytest.raises(TradingError, match=r"accounts in .*paper: .*; mend it or use another --data-dir"):
+        exchange_file(settings, "paper", "sim-1")

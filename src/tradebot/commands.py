@@ -25,7 +25,8 @@ from tradebot.documents import (
     signal_document,
     skipped_document,
 )
-from tradebot.errors import MarketError, TradingError
+from tradebot.errors import MarketError
+from tradebot.identity import exchange_file
 from tradebot.loop import Emit
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of, times_of
@@ -160,14 +161,7 @@ def strategies(settings: Settings) -> Document:
 
 def served_state(settings: Settings, port: int) -> Path | None:
     """File of accounts and orders of a served exchange, by its prices and port; none for port 0, which is any."""
-    if not port:
-        return None
-    folder = settings.data_path / "venue"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise TradingError(f"served exchange {folder}: {error.strerror}; use another --data-dir") from None
-    return folder / f"{sim.account(settings)}-{port}.db"
+    return exchange_file(settings, "venue", f"{sim.account(settings)}-{port}") if port else None
 
 
 def serve(settings: Settings, host: str, port: int, emit: Emit, faults: Sequence[str] = ()) -> int:

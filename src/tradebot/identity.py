@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from tradebot import sim
 from tradebot.config import Settings
-from tradebot.errors import UnknownName, suggestion
+from tradebot.errors import TradingError, UnknownName, suggestion
 from tradebot.market.profiles import PREFIX, VENUES
 
 SIM = "sim"
@@ -48,3 +49,16 @@ def limits_file(settings: Settings) -> Path:
     own = urlsplit(VENUES[name].base_url).hostname or ""
     domain = own[own.index(".") :]
     return settings.data_path / "limits" / (name if host.endswith(domain) else venue_key(settings))
+
+
+def exchange_file(settings: Settings, folder: Literal["paper", "venue"], name: str) -> Path:
+    """Where an exchange of our own keeps its accounts: paper ones, or those that a served one has as a venue.
+
+    `TradingError` if the folder cannot be made.
+    """
+    place = settings.data_path / folder
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise TradingError(f"accounts in {place}: {error.strerror}; mend it or use another --data-dir") from None
+    return place / f"{name}.db"

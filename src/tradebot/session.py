@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import httpx
@@ -22,8 +21,8 @@ import httpx
 from tradebot import sim
 from tradebot.clock import Clock, RealClock, SteppedClock
 from tradebot.config import Settings
-from tradebot.errors import BadReply, MarketError, TradingError, UsageError, VenueRejected
-from tradebot.identity import SIM, account_key, address, limits_file, venue_key
+from tradebot.errors import BadReply, MarketError, UsageError, VenueRejected
+from tradebot.identity import SIM, account_key, address, exchange_file, limits_file, venue_key
 from tradebot.market import ccxt_feed
 from tradebot.market.bars import interval_ms
 from tradebot.market.binance import OWN_TIME, VENUES, BinanceClient, Credentials
@@ -152,15 +151,6 @@ def _in_process(
     return Link(wrap(transport) if wrap else transport, Credentials(PAPER_KEY, PAPER_SECRET))
 
 
-def _paper_file(settings: Settings, venue: str) -> Path:
-    folder = settings.data_path / "paper"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise TradingError(f"paper accounts {folder}: {error.strerror}; mend it or use another --data-dir") from None
-    return folder / f"{venue}.db"
-
-
 async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
     """The clock of the venue behind the network: real, or what a simulated venue says of its own.
 
@@ -198,7 +188,7 @@ async def _open_sim(
     settings: Settings, stack: AsyncExitStack, trading: bool, wrap: Wrap | None, _: Credentials | None
 ) -> Session:
     venue, clock, plan = venue_key(settings), sim.sim_clock(settings), sim.open_plan(settings)
-    account = _paper_file(settings, sim.account(settings)) if trading else None
+    account = exchange_file(settings, "paper", sim.account(settings)) if trading else None
     exchange = sim.open_exchange(settings, clock, account, plan)
     stack.callback(exchange.close)
     if plan is not None and plan.skewed and isinstance(clock, RealClock):
@@ -260,7 +250,7 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
 
     settings, clock = session.settings, session.clock
     marked, intervals, name = Marked(session.instruments), settings.market.intervals, settings.venue.name
-    account = _paper_file(settings, session.venue)
+    account = exchange_file(settings, "paper", session.venue)
     exchange = sim.paper_exchange(settings, marked, clock, account, sim.open_plan(settings))
     stack.callback(exchange.close)
     futures: Futures | None = None

@@ -31,6 +31,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
     [
         (["--symbols", "many"], "--symbols many: write it as"),
         (["--picture", "a.png"], "ends in .svg or .html"),
+        (["--profile", "none/p.json"], "--profile none/p.json: No such file or directory"),
         (["--baseline", "none.json"], "none.json: No such file or directory; make one with --save"),
         (["--max-regression", "fast"], "--max-regression fast: write it as 10%"),
     ],
@@ -42,9 +43,12 @@ def test_bad_options_are_told_before_anything_is_measured(tradebot: Run, options
 
 
 def test_a_bench_is_kept_drawn_and_compared(tradebot: Run, tmp_path: Path) -> None:
-    base, picture = tmp_path / "base.json", tmp_path / "cycles.svg"
-    code, out, err = tradebot("bench", *SMALL, "--json", "--save", str(base), "--picture", str(picture))
+    base, picture, profile = tmp_path / "base.json", tmp_path / "cycles.svg", tmp_path / "profile.json"
+    files = ("--save", str(base), "--picture", str(picture), "--profile", str(profile))
+    code, out, err = tradebot("bench", *SMALL, "--json", *files)
     assert (code, err) == (0, "")
+    names = {event["name"] for event in json.loads(profile.read_text())}
+    assert {"fetch 0", "analyze 0", "fetch 60", "klines BTCUSDT 5m"} <= names
     assert json.loads(base.read_text()) == json.loads(out)
     assert picture.read_text().startswith("<svg")
     # As if it had been a hundred times faster and asked for nothing: every run is slower than that.

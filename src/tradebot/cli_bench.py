@@ -52,6 +52,13 @@ Picture = Annotated[
     Path | None,
     typer.Option("--picture", metavar="FILE", help="Draw the cycles as .svg or .html.", show_default=False),
 ]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile", metavar="FILE", help="Write where the pipeline's time went, for ui.perfetto.dev.",
+        show_default=False,
+    ),
+]  # fmt: skip
 
 
 def sizes(text: str) -> tuple[int, ...]:
@@ -75,6 +82,7 @@ def bench(
     cycles: Cycles = None,
     full: Full = False,
     picture: Picture = None,
+    profile: Profile = None,
     save: Save = None,
     against: Against = None,
     limit: Limit = "10%",
@@ -89,7 +97,7 @@ def bench(
     before = baseline.load(against, asdict(workload)) if against else None
     if picture:
         timeline.check(picture)
-    found = _measured(settings, terminal, workload, further)
+    found = _measured(settings, terminal, workload, further, profile)
     document = found.document
     if full:
         document["also"] = [_measured(settings, terminal, replace(workload, bars=200, cycles=2), ()).document]
@@ -131,11 +139,14 @@ def _compare(
     document["regressions"], document["runs"] = slower, len(runs)
 
 
-def _measured(settings: "Settings", terminal: "Terminal", workload: "Workload", further: "Sequence[int]") -> "Bench":
+def _measured(
+    settings: "Settings", terminal: "Terminal", workload: "Workload", further: "Sequence[int]",
+    profile: Path | None = None,
+) -> "Bench":  # fmt: skip
     from tradebot.bench import measure
 
     with terminal.progress() as progress:
-        return finish(measure(settings, workload, further, progress))
+        return finish(measure(settings, workload, further, progress, profile))
 
 
 def _caption(workload: "Workload") -> str:

@@ -325,7 +325,7 @@ COMPARED: list[Column] = [
 ]  # fmt: skip
 CLAIMS: list[Column] = [
     ("claim", _get("name")), ("expected", _get("expected")), ("measured", _get("measured")),
-    ("met", lambda row: "yes" if row["met"] else "no"),
+    ("met", lambda row: {True: "yes", False: "no"}.get(row["met"], "")),
 ]  # fmt: skip
 
 
@@ -342,6 +342,9 @@ def _drawn(strips: Sequence[Any]) -> Iterable[Text]:
             yield Text("\n".join(["", *timeline.lines(strip)]))
 
 
+WAITS: list[Column] = [
+    ("step", _get("step")), ("signals", _get("count")), ("p50", _get("p50")), ("p95", _get("p95")), ("max", _get("max"))
+]  # fmt: skip
 WITHOUT: list[Column] = [
     ("without", _get("without")), ("cycle ms", _get("total_ms")), ("times", _get("times")),
     ("requests", lambda row: round(row["requests"])), ("CPU s", _get("cpu_s")), ("fetch ms", _get("fetch_ms")),
@@ -363,6 +366,8 @@ def bench(document: Document) -> Iterable[Table | Text]:
         f"Python {on['python']}, {on['cpus']} CPUs, load {on['load']}, {work['elapsed_ms'] / 1e3:.0f} s", style="dim"
     )
     yield table("Serial against pipelined", _comparison(document), COMPARED, shown=30)
+    waits = [{"step": step, **row} for step, row in document["latency"].items()]
+    yield table("Bar close to order at 5m closes, ms", waits, WAITS)
     yield table("Claims", document["claims"], CLAIMS, shown=30)
     yield table("What each idea is worth: 5m closes without it", document["ideas"], WITHOUT)
     if document["scaling"]:

@@ -7,7 +7,8 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from tradebot.bench.claims import CLAIMS, Measured, Micro, claims, micro, predict_loading, saved
+from tradebot import latency
+from tradebot.bench.claims import CLAIMS, TARGETS, Measured, Micro, claims, micro, predict_loading, saved
 from tradebot.bench.measure import Sample, Workload
 from tradebot.model import predictor
 from tradebot.pipeline import STAGES
@@ -59,7 +60,56 @@ def test_a_claim_is_met_or_not_by_what_was_measured(name: str, better: Measured,
 def test_the_table_has_a_row_for_every_claim() -> None:
     m = measured()
     rows = claims(m.workload, m.serial, m.pipelined, m.pool_ms, m.micro)
-    assert [row["name"] for row in rows] == list(CLAIMS)
+    assert [row["name"] for row in rows] == [*CLAIMS, *TARGETS]
+    assert {row["met"] for row in rows[len(CLAIMS) :]} == {None}, "nothing was promised for 30 symbols"
+
+
+FULL = Workload(200, ("5m", "15m", "1h"), 100, 50.0, 50, 2)
+
+
+def full(ms: float, *, serial_ms: float = 30_000.0, sent: float | None = 200.0) -> Measured:
+    """The hour of `--full` with cycles of so many ms, whose CPU time is as long."""
+    serial = [taken(0, serial_ms, 600)]
+    pipelined = [taken(minute, ms, 200) for minute in range(11)]
+    for each in pipelined:
+        each.latency = [latency.row("A", 0, 0.0, {} if sent is None else {"sent": sent})]
+    return Measured(FULL, serial, pipelined, [1000.0], MICRO)
+
+
+def idling(ms: float) -> Measured:
+    found = full(ms)
+    for each in found.pipelined:
+        each.cpu_s = each.floor_ms = 0.0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "worse"),
+    [
+        ("the serial loop's time, cold", full(1000.0), full(1300.0)),
+        ("the serial loop's time, at a 5m close", full(400.0), full(600.0)),
+        ("cold cycle", full(1300.0), full(1301.0)),
+        ("5m close cycle", full(500.0), full(501.0)),
+        ("bar close to order sent, p50", full(1.0, sent=400.0), full(1.0, sent=401.0)),
+        ("bar close to order sent, p95", full(1.0, sent=600.0), full(1.0, sent=None)),
+        ("CPU of a 5m close", full(300.0), full(301.0)),
+        ("CPU of a cycle in which nothing closed", full(60.0), full(61.0)),
+        ("idle share of a 5m close", full(500.0), idling(500.0)),
+    ],
+)
+def test_a_target_is_met_or_not_by_the_full_workload(name: str, better: Measured, worse: Measured) -> None:
+    assert TARGETS[name].judged(better)[2] is True
+    assert TARGETS[name].judged(worse)[2] is False
+
+
+def test_what_was_not_measured_is_none_and_not_met() -> None:
+    expected, told, met = TARGETS["bar close to order sent, p50"].judged(full(1.0, sent=None))
+    assert (expected, told, met) == ("≤ 0.4 s", "none", False)
+
+
+def test_every_target_is_tried() -> None:
+    marks = test_a_target_is_met_or_not_by_the_full_workload.pytestmark  # type: ignore[attr-defined]
+    assert [name for name, *_ in marks[0].args[1]] == list(TARGETS)
 
 
 def test_nothing_is_saved_of_nothing() -> None:

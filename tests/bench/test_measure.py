@@ -7,6 +7,7 @@ from tradebot.bench.cycles import Sample
 from tradebot.bench.measure import kinds, measure, percentiles, summary
 from tradebot.bench.rig import Workload
 from tradebot.config import load
+from tradebot.latency import STEPS
 from tradebot.pipeline import STAGES
 
 STAGE_TIMES = dict.fromkeys(STAGES, 1.0)
@@ -29,6 +30,8 @@ async def test_a_whole_bench_compares_outputs_and_prints_its_workload() -> None:
     assert set(document["kinds"]) == {"cold", "close", "idle"}
     assert all(set(row) == {"name", "expected", "measured", "met"} for row in document["claims"])
     assert document["regressions"] == []
+    assert list(document["latency"]) == list(STEPS)
+    assert document["kinds"]["cold"]["floor_ms"] >= workload.latency_ms
     assert [done for stage, done in seen if stage == "bench"] == list(range(61))
     ideas = {row["without"]: row for row in document["ideas"]}
     assert set(ideas) == set(IDEAS)
@@ -45,7 +48,8 @@ async def test_a_whole_bench_compares_outputs_and_prints_its_workload() -> None:
 
 def test_cycles_are_told_apart_by_what_has_closed() -> None:
     found = kinds([taken(0, 100.0), taken(5, 200.0)], [taken(0, 30.0), taken(1, 1.0), taken(2, 3.0), taken(5, 20.0)])
-    assert found["cold"] == {"serial_ms": 150.0, "pipelined_ms": 30.0, "requests": 2.0, "cpu_s": 0.5}
+    assert found["cold"] == {"serial_ms": 150.0, "pipelined_ms": 30.0, "requests": 2.0, "cpu_s": 0.5, "floor_ms": 0.0,
+                             "idle": 0.0}  # fmt: skip
     assert found["close"]["pipelined_ms"] == 20.0
     assert found["idle"]["pipelined_ms"] == 2.0
 

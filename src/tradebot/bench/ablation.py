@@ -166,7 +166,7 @@ async def ablation(  # noqa: PLR0917
                     progress("ideas", done, of)
                     await loop.bot.advance(START + minute * MINUTE)
                     found[name].append(await run_pipelined(loop.bot, loop, minute))
-    return [_row(name, samples, found["all four"], workload) for name, samples in found.items()]
+    return [_row(name, samples, found["all four"]) for name, samples in found.items()]
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def _forgotten(session: Session) -> Iterator[None]:
             session.store = kept
 
 
-def _row(name: str, samples: Sequence[Sample], whole: Sequence[Sample], workload: Workload) -> Document:
+def _row(name: str, samples: Sequence[Sample], whole: Sequence[Sample]) -> Document:
     differs = next((text for a, b in zip(samples, whole, strict=True) if (text := difference(a, b))), None)
     if differs:
         raise Regression(f"without '{name}' the loop decides otherwise: {differs}")
@@ -189,8 +189,6 @@ def _row(name: str, samples: Sequence[Sample], whole: Sequence[Sample], workload
     def median(pick: str, of: Sequence[Sample] = samples) -> float:
         return float(np.median([getattr(each, pick) if hasattr(each, pick) else each.stages[pick] for each in of]))
 
-    floor = -(-median("requests") // workload.connections) * workload.latency_ms
-    busy = max(floor, 1000 * median("cpu_s"))
     total = median("total_ms")
     return {
         "without": name,
@@ -201,5 +199,5 @@ def _row(name: str, samples: Sequence[Sample], whole: Sequence[Sample], workload
         "cpu_s": round(median("cpu_s"), 4),
         "fetch_ms": round(median("fetch"), 1),
         "predict_ms": round(median("predict"), 2),
-        "idle": round(max(0.0, total - busy) / total, 3),
+        "idle": round(median("idle"), 3),
     }

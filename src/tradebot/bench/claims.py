@@ -1,7 +1,8 @@
 """The claims table: what was hoped for, what was measured, and whether it is so.
 
 A claim is one entry of `CLAIMS`: a function of the measurements that returns what was expected,
-what was measured, and whether the one meets the other.
+what was measured, and whether the one meets the other. A target is one of `TARGETS`: a figure that was
+promised for the workload of `--full`; with others it is measured only.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from tradebot.analysis.pool import WorkerPool
+from tradebot.bench.cycles import Sample, by_kind, waits
 from tradebot.clock import cpu_seconds, monotonic_ms
 from tradebot.documents import Document
+from tradebot.latency import summary
 from tradebot.model import predictor
 from tradebot.model.predictor import Rows
 from tradebot.registry import Registry
 
 if TYPE_CHECKING:
-    from tradebot.bench.cycles import Sample
     from tradebot.bench.rig import Workload
 
 SIGNALS = 200
@@ -68,6 +70,73 @@ Verdict: TypeAlias = tuple[str, str, bool]
 CLAIMS: Registry[Callable[[Measured], Verdict]] = Registry("claim")
 
 
+@dataclass(frozen=True)
+class Target:
+    """A figure that has to be reached with the workload of `--full`: at least (`most` is False) or at most `limit`."""
+
+    limit: float
+    unit: str
+    figure: Callable[[Measured], float | None]
+    most: bool = True
+
+    def judged(self, m: Measured) -> tuple[str, str, bool | None]:
+        """As a `Verdict`; None for a workload of which it was not said. A figure that there is not is not reached."""
+        value = self.figure(m)
+        met = value is not None and (value <= self.limit if self.most else value >= self.limit)
+        told = "none" if value is None else f"{value:.{0 if value >= FINE else 2}f} {self.unit}"
+        same = (m.workload.symbols, m.workload.latency_ms, m.workload.connections) == FULL
+        return f"{'≤' if self.most else '≥'} {self.limit:g} {self.unit}", told, met if same else None
+
+
+FULL = (200, 50.0, 50)
+"""Symbols, latency (ms) and connections of `bench --full`."""
+
+FINE = 20
+"""Figures below this are told with two digits after the point."""
+
+
+def _of(kind: str, pick: Callable[[Sample], float]) -> Callable[[Measured], float | None]:
+    """Median over the pipeline's cycles of a kind."""
+
+    def figure(m: Measured) -> float | None:
+        values = [pick(each) for each in by_kind(m.pipelined)[kind]]
+        return float(np.median(values)) if values else None
+
+    return figure
+
+
+def _times(kind: str) -> Callable[[Measured], float | None]:
+    """How many times as long a serial cycle takes, by medians."""
+
+    def figure(m: Measured) -> float | None:
+        ours = _of(kind, lambda each: each.total_ms)(m)
+        return ours and m.median("total", serial=True) / ours
+
+    return figure
+
+
+def _sent(percentile: str) -> Callable[[Measured], float | None]:
+    """A percentile of bar close to order sent, s."""
+
+    def figure(m: Measured) -> float | None:
+        value = summary(waits(m.pipelined))["sent"][percentile]
+        return None if value is None else float(value) / 1e3
+
+    return figure
+
+
+TARGETS: Registry[Target] = Registry("target")
+TARGETS.register("the serial loop's time, cold")(Target(25, "times", _times("cold"), most=False))
+TARGETS.register("the serial loop's time, at a 5m close")(Target(60, "times", _times("close"), most=False))
+TARGETS.register("cold cycle")(Target(1.3, "s", _of("cold", lambda each: each.total_ms / 1e3)))
+TARGETS.register("5m close cycle")(Target(0.5, "s", _of("close", lambda each: each.total_ms / 1e3)))
+TARGETS.register("bar close to order sent, p50")(Target(0.4, "s", _sent("p50")))
+TARGETS.register("bar close to order sent, p95")(Target(0.6, "s", _sent("p95")))
+TARGETS.register("CPU of a 5m close")(Target(0.3, "s", _of("close", lambda each: each.cpu_s)))
+TARGETS.register("CPU of a cycle in which nothing closed")(Target(60, "ms", _of("idle", lambda each: 1e3 * each.cpu_s)))
+TARGETS.register("idle share of a 5m close")(Target(10, "%", _of("close", lambda each: 100 * each.idle)))
+
+
 def saved(old: float, new: float) -> float:
     """Share of `old` that is saved, in percent."""
     return 100 * (1 - new / old) if old else 0.0
@@ -83,9 +152,7 @@ def latency(m: Measured) -> Verdict:
 @CLAIMS.register("idle share of a cold cycle")
 def idle(m: Measured) -> Verdict:
     """(wall − the larger of network floor and CPU time) ÷ wall."""
-    cold = m.pipelined[0]
-    floor = -(-cold.requests // m.workload.connections) * m.workload.latency_ms
-    share = 100 * max(0.0, cold.total_ms - max(floor, cold.cpu_s * 1e3)) / cold.total_ms
+    share = 100 * m.pipelined[0].idle
     return "≤ 10 %", f"{share:.1f} %", share <= 10
 
 
@@ -145,7 +212,8 @@ def claims(
 ) -> list[Document]:
     """Every claim's row."""
     measured = Measured(workload, serial, pipelined, pool_ms, figures)
-    rows = [(name, *claim(measured)) for name, claim in CLAIMS.items()]
+    rows: list[tuple[str, str, str, bool | None]] = [(name, *claim(measured)) for name, claim in CLAIMS.items()]
+    rows += [(name, *target.judged(measured)) for name, target in TARGETS.items()]
     return [{"name": name, "expected": e, "measured": m, "met": met} for name, e, m, met in rows]
 
 

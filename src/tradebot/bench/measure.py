@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tradebot import __version__
+from tradebot import __version__, latency
 from tradebot.analysis.pool import WorkerPool
 from tradebot.bench.ablation import ablation
 from tradebot.bench.claims import claims, micro
-from tradebot.bench.cycles import Sample, difference, run_pipelined, run_serial
+from tradebot.bench.cycles import Sample, by_kind, difference, run_pipelined, run_serial, waits
 from tradebot.bench.growth import growth
 from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, prewarm, served_venue
 from tradebot.bench.serial import Serial
@@ -25,10 +26,11 @@ from tradebot.commands import make_pool
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import Regression
-from tradebot.loop import Loop
+from tradebot.loop import Cycle, Loop
 from tradebot.model import predictor
 from tradebot.pipeline import Pipeline, model_path, threshold_of
 from tradebot.progress import Progress, unseen
+from tradebot.trace import Trace
 
 HOUR_OF_CYCLES = 60
 LOOKERS = 4  # in one minute both loops and what warms their pages look: each would have an address of its own
@@ -43,17 +45,22 @@ class Bench:
 
 
 async def measure(
-    settings: Settings, workload: Workload, sizes: Sequence[int] = (), progress: Progress = unseen
+    settings: Settings,
+    workload: Workload,
+    sizes: Sequence[int] = (),
+    progress: Progress = unseen,
+    profile: Path | None = None,
 ) -> Bench:
     """The whole bench of a workload, and the pipeline's growth over further `sizes` of the universe.
 
-    `Regression` if serial and pipelined loop, or the loop with an idea turned off, decide differently.
+    With `profile` that file shows where the time of the pipeline's cycles went (see `trace`). `Regression`
+    if serial and pipelined loop, or the loop with an idea turned off, decide differently.
     """
     start = monotonic_ms()
     with tempfile.TemporaryDirectory(prefix="tradebot-bench-") as name:
         folder = Path(name)
         async with served_venue(workload, LOOKERS * WEIGHT_LIMIT) as url:
-            serial, pipelined, pool_ms = await _both(settings, folder, url, workload, progress)
+            serial, pipelined, pool_ms = await _both(settings, folder, url, workload, progress, profile)
             ideas = await ablation(settings, folder / "ideas", url, workload, HOUR_OF_CYCLES + 15, progress)
         grown = await growth(settings, folder, workload, sizes, progress) if sizes else []
     found = [text for a in serial for b in pipelined if a.minute == b.minute and (text := difference(a, b))]
@@ -65,20 +72,25 @@ async def measure(
     return Bench(document, _strips(serial, pipelined))
 
 
-async def _both(
-    settings: Settings, folder: Path, url: str, workload: Workload, progress: Progress
+async def _both(  # noqa: PLR0917
+    settings: Settings, folder: Path, url: str, workload: Workload, progress: Progress, profile: Path | None
 ) -> tuple[list[Sample], list[Sample], list[float]]:
     """Every minute of the hour for the pipeline, those of the workload for the serial loop too."""
     async with (
         Bot.open(settings, folder / "serial", url, workload) as one,
         Bot.open(settings, folder / "pipelined", url, workload) as two,
     ):
-        with make_pool(settings) as pool:
-            return await _hour(workload, one, two, pool, progress)
+        with make_pool(settings) as pool, ExitStack() as stack:
+            traced = stack.enter_context(Trace(profile, two.session.feed)).add if profile else _untraced
+            return await _hour(workload, one, two, pool, progress, traced)
 
 
-async def _hour(
-    workload: Workload, one: Bot, two: Bot, pool: WorkerPool, progress: Progress
+def _untraced(_: Cycle) -> None:
+    """Where cycles go of which nobody wants a profile."""
+
+
+async def _hour(  # noqa: PLR0917
+    workload: Workload, one: Bot, two: Bot, pool: WorkerPool, progress: Progress, traced: Callable[[Cycle], None]
 ) -> tuple[list[Sample], list[Sample], list[float]]:
     pipeline = Pipeline(two.session, pool)
     loop = Loop(pipeline, two.desk)
@@ -89,11 +101,11 @@ async def _hour(
     await prewarm(one.session)
     for minute in range(HOUR_OF_CYCLES + 1):
         progress("bench", minute, HOUR_OF_CYCLES)
-        for bot in (one, two):
-            await bot.advance(START + minute * MINUTE)
+        await one.advance(START + minute * MINUTE)
         if minute in workload.minutes:
             serial.append(await run_serial(one, old, minute))
-        pipelined.append(await run_pipelined(two, loop, minute))
+        await two.advance(START + minute * MINUTE)  # only now: for it the bar closes at this moment
+        pipelined.append(await run_pipelined(two, loop, minute, traced))
     return serial, pipelined, old.pool_ms
 
 
@@ -148,14 +160,13 @@ def _document(workload: Workload, serial: list[Sample], pipelined: list[Sample],
         "pipelined": new,
         "kinds": kinds(serial, pipelined),
         "speedup": round(old["total_ms"]["p50"] / new["total_ms"]["p50"], 2),
+        "latency": latency.summary(waits(pipelined)),
     }
 
 
 def kinds(serial: Sequence[Sample], pipelined: Sequence[Sample]) -> Document:
     """Median cycle of each kind: cold, at a 5m close, and when nothing has closed; CPU s and requests of ours."""
-    of_kind: dict[str, list[Sample]] = {"cold": [], "close": [], "idle": []}
-    for each in pipelined:
-        of_kind["cold" if each.minute == 0 else "idle" if each.minute % 5 else "close"].append(each)
+    of_kind = by_kind(pipelined)
     full = float(np.median([each.total_ms for each in serial]))
     return {
         kind: {
@@ -163,6 +174,8 @@ def kinds(serial: Sequence[Sample], pipelined: Sequence[Sample]) -> Document:
             "pipelined_ms": round(float(np.median([each.total_ms for each in samples])), 3),
             "requests": float(np.median([each.requests for each in samples])),
             "cpu_s": round(float(np.median([each.cpu_s for each in samples])), 4),
+            "floor_ms": round(float(np.median([each.floor_ms for each in samples])), 3),
+            "idle": round(float(np.median([each.idle for each in samples])), 4),
         }
         for kind, samples in of_kind.items()
         if samples

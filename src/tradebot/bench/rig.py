@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradebot.clock import parse_time
-from tradebot.config import Model, Settings, inherited_environment
+from tradebot.config import Model, Risk, Settings, Trading, inherited_environment
 from tradebot.errors import MarketError
 from tradebot.market.binance import BinanceClient
 from tradebot.market.store import KlineStore
+from tradebot.market.venue import ZERO
 from tradebot.session import Session, open_session
 from tradebot.trading.desk import Desk
 from tradebot.trading.journal import Journal
@@ -23,6 +24,9 @@ from tradebot.trading.journal import Journal
 START = parse_time("2025-06-02T12:00:00Z")
 WEIGHT_LIMIT = 6_000
 """Of the venue for each bot, a minute."""
+
+HELD_S = 240
+"""Venue seconds for which positions are held: so there are places for new ones at every 5m close."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> 
 class Bot:
     """One of the two loops with a data folder, an account and a journal of its own."""
 
-    def __init__(self, session: Session, desk: Desk) -> None:
-        self.session, self.desk = session, desk
+    def __init__(self, session: Session, desk: Desk, workload: Workload) -> None:
+        self.session, self.desk, self.workload = session, desk, workload
 
     async def advance(self, now: int) -> None:
         """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms)."""
@@ -91,7 +95,10 @@ class Bot:
             ),
             "universe": settings.universe.model_copy(update={"symbols": (), "quote": "", "top": workload.symbols}),
             "market": settings.market.model_copy(update={"bars": workload.bars}),
-            "model": Model(),  # the demo model: the serial loop needs its XGBoost form beside it
+            # The demo model: the serial loop needs its XGBoost form beside it. All that it predicts may be entered.
+            "model": Model(threshold=0.0),
+            "trading": Trading(max_hold_s=HELD_S),
+            "risk": Risk(cool_down_s=0, max_losses=0, daily_loss=ZERO, drawdown=ZERO),
             "sim": settings.sim.model_copy(update={"latency_ms": workload.latency_ms}),
         }
         own = settings.model_copy(update=changed)
@@ -102,7 +109,7 @@ class Bot:
                 desk = Desk(
                     session.broker, journal, session.clock, own, session.instruments, quote, session.account
                 )  # fmt: skip
-                yield cls(session, desk)
+                yield cls(session, desk, workload)
 
 
 async def fill(session: Session, store: KlineStore | None = None) -> None:

@@ -1,10 +1,11 @@
-"""Loops and commands as processes beside each other, on one data folder and on one account."""
+"""Loops and commands as processes: beside each other, on one data folder and one account, on a full disk."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,15 +28,26 @@ LIVE = ("--set", "trading.mode=live", "--set", "run.step=true", "--live")
 KEYS = dict(zip(SECRETS, (PAPER_KEY, PAPER_SECRET), strict=True))
 
 
+FULL = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+
+
+def fill(pid: int) -> None:
+    """No file that a process writes may grow from now on: to it, the disk is full. `FULL` begins one like that."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start the program; its data folder is named, its environment holds the keys that are given."""
+    """Start the program; its data folder is named, its environment holds the keys that are given.
+
+    With `full` its files cannot grow.
+    """
     started: list[Process] = []
 
-    def run(*arguments: str, folder: str = "data", **environment: str) -> Process:
-        command = [sys.executable, "-m", "tradebot", *arguments, "--data-dir", str(tmp_path / folder)]
+    def run(*arguments: str, folder: str = "data", full: bool = False, **environment: str) -> Process:
+        command = [*(FULL if full else ()), sys.executable, "-m", "tradebot", *arguments]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            [*command, "--data-dir", str(tmp_path / folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
             env=os.environ | environment,
         )  # fmt: skip
         started.append(process)
@@ -123,6 +135,43 @@ def test_a_closed_account_needs_the_word_live_and_keys_again(start: Start) -> No
     assert (code, "--live on the command line" in errors, "an API key" in errors) == (2, True, True)
     code, _, errors = done(start("run", "--once", *where, "--live"))
     assert (code, 'trading.mode = "live" in the configuration' in errors, errors.count("\n")) == (2, True, 1)
+
+
+def taken(url: str) -> dict[str, str]:
+    """The orders that the venue has taken, with their states."""
+    events = httpx.get(f"{url}/sim/log", trust_env=False).raise_for_status().json()
+    return {each["clientOrderId"]: each["status"] for each in events}
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no limits for other processes")
+def test_on_a_full_disk_nothing_is_sent_stops_stay_and_all_say_so_with_5(start: Start) -> None:
+    where = venue(start)
+    url = where[-1]
+    two = ("--set", "trading.max_positions=2")
+    code, first, errors = done(start("run", "--once", "--json", *where, *LIVE, *EAGER, *two, **KEYS))
+    assert (code, len(first["positions"])) == (0, 2), errors
+    before = taken(url)
+    assert list(before.values()).count("NEW") == 4, "a stop and a target each"
+    httpx.post(f"{url}/sim/clock", json={"advance": 300_000}, trust_env=False).raise_for_status()
+    for command in (("run", "--once", *EAGER), ("positions", "close", "all")):
+        code, _, errors = done(start(*command, "--json", *where, *LIVE, full=True, **KEYS))
+        assert (code, errors.count("no order is sent without it")) == (5, 1), errors
+    code, _, errors = done(start("stop", "--flatten", "--json", *where, *LIVE[:2], full=True, **KEYS))
+    assert (code, "the trading is not stopped" in errors) == (5, True), errors
+    assert taken(url) == before
+    loop = start("run", "--cycles", "8", "--json", *where, *LIVE, *EAGER, "--set", "trading.max_hold_s=420", **KEYS)
+    assert len(line(loop)["positions"]) > 2
+    entered = taken(url)
+    fill(loop.pid)
+    code, last, errors = done(loop)
+    assert (code, "no order is sent without it" in errors.splitlines()[-1]) == (5, True), errors
+    assert any("no order is sent without it" in each for each in last["warnings"])
+    assert taken(url) == entered, "what was due stays guarded by what waits at the venue"
+    code, closed, errors = done(start("stop", "--flatten", "--json", *where, *LIVE[:2], **KEYS))
+    assert (code, {row["state"] for row in closed["positions"]}) == (0, {"dust"}), errors
+    names = taken(url).keys()
+    code, rebuilt, _ = done(start("positions", "--rebuild", "--json", *where, *LIVE[:2]))
+    assert (code, rebuilt["orders"], rebuilt["changed"]) == (0, len(names), 0)
 
 
 def everything(folder: Path) -> bytes:

@@ -17,7 +17,7 @@ from tradebot.cycle import Bar, Cycle
 from tradebot.documents import Document
 from tradebot.eager import Eager
 from tradebot.errands import Errands
-from tradebot.errors import TooSlow, TradebotError
+from tradebot.errors import JournalError, TooSlow, TradebotError
 from tradebot.guard import Guard
 from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
@@ -214,8 +214,9 @@ class Loop:
     async def run(self, cycles: int | None, emit: Emit) -> None:
         """`cycles` cycles, or without end; the first at once, the others on the venue's minute.
 
-        A cycle that cannot trade is reported and the next one tried; if none could, the last
-        one's error is raised. A minute that passes while a cycle works is left out and counted.
+        A cycle that cannot trade is reported and the next one tried; if none could, or if the state cannot
+        be written in the end, the last one's error is raised. A minute that passes while a cycle works is left
+        out and counted.
         """
         warnings = await self.desk.reconcile()
         attending = asyncio.create_task(self.hand.attend(Errands(self.pipeline.settings.data_path)))
@@ -238,7 +239,7 @@ class Loop:
             await self._settle(attending, keeping)
         if self._stopped is not None:
             raise self._stopped
-        if self._error is not None and not self._traded:
+        if self._error is not None and (not self._traded or isinstance(self._error, JournalError)):
             raise self._error
 
     async def _await_close(self, cycles: int | None) -> None:

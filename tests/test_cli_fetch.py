@@ -73,6 +73,10 @@ def test_options_say_what_is_asked_for(given: tuple[str, ...], mode: str) -> Non
     assert asked({**NOTHING, **values}).mode == mode
 
 
+def test_symbols_are_dropped_however_they_are_written() -> None:
+    assert asked({**NOTHING, "drop": "btc/usdt, ETH-USDT,"}).symbols == {"BTC-USDT", "ETH-USDT"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -271,11 +275,13 @@ def told(ended: tuple[int, str, str]) -> dict[str, Any]:
     return found
 
 
-def in_order(process: subprocess.Popen[str], code: int) -> None:
-    """It ends soon, with this exit code and without a traceback."""
+def in_order(process: subprocess.Popen[str], code: int) -> str:
+    """It ends soon, with this exit code and without a traceback; what it said on stderr."""
     assert process.wait(30) == code
     assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
+    said = process.stderr.read()
+    assert "Traceback" not in said
+    return said
 
 
 DAYS = ("--since", "2025-05-28", "--until", "2025-06-01", "--intervals", "1m,5m", "--json")
@@ -307,7 +313,8 @@ def test_a_signal_ends_history_and_what_came_is_kept(start: Start, exchange: Exc
     exchange.asked(3)
     until(lambda: exchange.ask("/sim/faults")["faults"][0]["struck"] == 1)
     process.send_signal(signal.SIGINT)
-    in_order(process, 130)
+    said = in_order(process, 130)
+    assert said == "tradebot: stopped; what has come in is stored, and the same command goes on from there\n"
     assert exchange.stored(tmp_path / "data") == 2_000
 
 

@@ -163,6 +163,8 @@ async def test_a_check_finds_what_differs_and_can_mend_it(make_settings: MakeSet
     await fetching.history(settings, SINCE, None, unseen)
     good = await fetching.verify(settings, None, None, unseen, mend=False)
     assert (good["remaining"], good["sampled"]) == (0, True)
+    day = await fetching.verify(settings, SINCE, SINCE + 24 * HOUR, unseen, mend=False)
+    assert sum(row["checked"] for row in day["series"]) == 2 * (288 + 96 + 24)
     tamper(settings)
     bad = await fetching.verify(settings, SINCE, None, unseen, mend=False)
     assert bad["remaining"] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from tradebot.clock import HOUR, MINUTE
 from tradebot.config import Settings
-from tradebot.errors import BadKlines, UsageError
+from tradebot.errors import BadKlines, MarketError, UsageError
 from tradebot.freight import export, take
 from tradebot.keeping import open_store
 from tradebot.market.archive import kline_files, read_file
@@ -52,6 +52,18 @@ def test_a_part_of_one_series_goes_to_a_file(make_settings: MakeSettings, settin
     export(one, path, None, T0 + HOUR, T0 + 2 * HOUR)
     (klines,) = read_file(kline_files(path)[0])
     assert klines.open_time.tolist() == [T0 + HOUR + n * 5 * MINUTE for n in range(12)]
+
+
+def test_a_time_of_which_nothing_is_stored_leaves_the_file_that_is_there_alone(
+    make_settings: MakeSettings, settings: Settings, tmp_path: Path
+) -> None:
+    export(settings, tmp_path, None, None, None)
+    before = (tmp_path / "ETHUSDT-5m.csv").read_bytes()
+    with pytest.raises(MarketError, match="nothing is stored of that time"):
+        export(settings, tmp_path, None, T0 - HOUR, T0)
+    only = export(settings, tmp_path, None, T0 + 100 * 5 * MINUTE, None)["files"]
+    assert [(row["symbol"], row["interval"]) for row in only] == [("BTCUSDT", "5m"), ("BTCUSDT", "1h")]
+    assert (tmp_path / "ETHUSDT-5m.csv").read_bytes() == before
 
 
 def test_a_file_takes_one_series_and_its_own_format(settings: Settings, tmp_path: Path) -> None:

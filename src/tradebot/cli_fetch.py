@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradebot.cli_choice import mode_of
-from tradebot.ending import ended_by_signal, finish
+from tradebot.ending import Ended, ended_by_signal, finish
 from tradebot.errors import BadKlines, MarketError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def asked(given: Mapping[str, Any]) -> Asked:
     if given["format"] not in (None, "csv", "parquet"):
         raise UsageError(f"--format {given['format']}: write csv or parquet")
     since, until = _period(given["since"], given["until"])
-    symbols = frozenset(name.strip().upper() for name in (given["drop"] or "").split(",") if name.strip())
+    names = (given["drop"] or "").upper().replace("/", "-").split(",")
+    symbols = frozenset(name.strip() for name in names if name.strip())
     path = given["export"] or given["import"]
     return Asked(
         mode, since, until, given["format"], Path(path) if path else None, symbols, given["repair"], given["yes"]
@@ -103,13 +104,22 @@ def _followed(terminal: "Terminal") -> Iterator["Show"]:
         yield show
 
 
-def _with_the_venue(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
+def _verified(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
     from tradebot import fetching
 
     with _followed(terminal) as show:
-        if asked.since is not None and asked.mode == "since":
-            return finish(fetching.history(settings, asked.since, asked.until, show))
         return finish(fetching.verify(settings, asked.since, asked.until, show, mend=asked.repair))
+
+
+def _history(settings: "Settings", terminal: "Terminal", asked: Asked, since: int) -> "Document":
+    from tradebot import fetching
+
+    try:
+        with _followed(terminal) as show:
+            return finish(fetching.history(settings, since, asked.until, show))
+    except Ended:
+        terminal.warn("stopped; what has come in is stored, and the same command goes on from there")
+        raise
 
 
 def _with_the_store(settings: "Settings", asked: Asked) -> "Document":
@@ -136,8 +146,10 @@ def _with_files(settings: "Settings", terminal: "Terminal", asked: Asked, path: 
 
 
 def _told(settings: "Settings", terminal: "Terminal", asked: Asked) -> "Document":
-    if asked.mode in ("since", "verify"):
-        return _with_the_venue(settings, terminal, asked)
+    if asked.since is not None and asked.mode == "since":
+        return _history(settings, terminal, asked, asked.since)
+    if asked.mode == "verify":
+        return _verified(settings, terminal, asked)
     if asked.path is not None:
         return _with_files(settings, terminal, asked, asked.path)
     return _with_the_store(settings, asked)

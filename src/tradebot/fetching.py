@@ -15,7 +15,7 @@ from tradebot.documents import SCHEMA, Document, series_document
 from tradebot.errors import MarketError, UsageError, VenueBusy
 from tradebot.intake import fetch_all, ttl_bounds
 from tradebot.keeping import chosen
-from tradebot.market.bars import interval_ms
+from tradebot.market.bars import interval_ms, open_of
 from tradebot.market.chunks import Series
 from tradebot.market.continuity import Survey, survey
 from tradebot.market.coverage import Span
@@ -150,7 +150,7 @@ async def verify(settings: Settings, since: int | None, until: int | None, show:
         wanted: dict[Series, list[Span]] = {}
         for each in chosen(settings, session.store.status()):
             step, series = interval_ms(each.interval), (each.symbol, each.interval)
-            whole = covered(each.spans, since or 0, (until or now) - 1)
+            whole = covered(each.spans, since or 0, open_of(each.interval, (until or now) - 1))
             wanted[series] = whole if since or until else sample(whole, step, f"{series}{now}")
         check = Check(session.store, wanted, mend=mend)
         run = History(

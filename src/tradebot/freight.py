@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
-from tradebot.errors import BadKlines, UsageError
+from tradebot.errors import BadKlines, MarketError, UsageError
 from tradebot.identity import venue_key
 from tradebot.keeping import chosen, fine_first, open_store
 from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Series
-from tradebot.market.store import KlineStore
+from tradebot.market.store import KlineStore, Stored
 from tradebot.progress import Progress, unseen
 
 
@@ -41,6 +41,12 @@ def _targets(path: Path, suffix: str | None, series: Sequence[Series]) -> list[P
     return [path / file_name(each, f".{suffix or 'csv'}") for each in series]
 
 
+def _within(each: Stored, since: int | None, until: int | None) -> bool:
+    """Whether something of a series is known of the time from `since` to before `until`."""
+    step = interval_ms(each.interval)
+    return any(newest + step > (since or 0) and (until is None or first < until) for first, newest in each.spans)
+
+
 def export(
     settings: Settings,
     path: Path,
@@ -53,9 +59,14 @@ def export(
     """Write the chosen series from `since` to before `until` (UTC ms) as files.
 
     `path` is a folder, or for one series a file; `suffix` is csv or parquet. A file that is there is replaced.
+    Series that are not stored of that time are left out; `MarketError` if none is.
     """
     with open_store(settings) as store:
-        stored = sorted(chosen(settings, store.status()), key=fine_first)
+        stored = sorted(
+            (each for each in chosen(settings, store.status()) if _within(each, since, until)), key=fine_first
+        )
+        if not stored:
+            raise MarketError("nothing is stored of that time; `tradebot fetch --status` shows what is")
         series = [(each.symbol, each.interval) for each in stored]
         files = []
         for each, name, target in zip(stored, series, _targets(path, suffix, series), strict=True):

@@ -162,7 +162,8 @@ def every(kind: type[Exception]) -> list[type[Exception]]:
 EXPECTED: dict[type[TradebotError], set[str]] = {
     VenueBusy: {"RateLimitExceeded", "DDoSProtection"},
     VenueUnreachable: {
-        "NetworkError", "ExchangeNotAvailable", "OnMaintenance", "RequestTimeout", "InvalidNonce", "ChecksumError",
+        "OperationFailed", "NetworkError", "ExchangeNotAvailable", "OnMaintenance", "RequestTimeout", "InvalidNonce",
+        "ChecksumError", "CancelPending",
     },
     BadReply: {"BadResponse", "NullResponse"},
     ConfigError: {"NotSupported"},

@@ -7,8 +7,8 @@ digits, and that is what our `Decimal`s are made of. A symbol is written `BTC-US
 | ccxt | ours |
 | --- | --- |
 | RateLimitExceeded, DDoSProtection | VenueBusy |
-| NetworkError and below: RequestTimeout, ExchangeNotAvailable, OnMaintenance, … | VenueUnreachable |
 | BadResponse, NullResponse; what ccxt stumbles over | BadReply |
+| OperationFailed and all others below it: NetworkError, RequestTimeout, OnMaintenance, … | VenueUnreachable |
 | NotSupported | ConfigError |
 | all others: BadSymbol, BadRequest, AuthenticationError, RestrictedLocation, … | VenueRejected |
 """
@@ -39,7 +39,7 @@ from tradebot.market.wire import MS, reading
 DECIMAL_PLACES, SIGNIFICANT_DIGITS, TICK_SIZE = 2, 3, 4  # ccxt's precision modes
 FINEST = Decimal("0.00000001")  # what a paper account counts with, where no fixed step is told
 _SYMBOL = re.compile(r"[A-Z0-9._]{1,20}-[A-Z0-9._]{1,20}")
-_BUSY, _UNREACHABLE = {"RateLimitExceeded", "DDoSProtection"}, {"NetworkError"}
+_BUSY, _UNREACHABLE = {"RateLimitExceeded", "DDoSProtection"}, {"OperationFailed"}
 _ODD, _UNSUPPORTED = {"BadResponse", "NullResponse"}, {"NotSupported"}
 STATUS = {"AuthenticationError": 401, "RestrictedLocation": 451}
 
@@ -149,10 +149,10 @@ def failure(error: Exception, where: str, headers: Mapping[str, str] | None) -> 
     if names & _BUSY:
         wait = retry_after_ms(headers or {})
         return VenueBusy(f"{said}; silent for {wait // SECOND} s", wait_ms=wait, status=429)
-    if names & _UNREACHABLE:
-        return VenueUnreachable(said)
     if names & _ODD:
         return BadReply(said)
+    if names & _UNREACHABLE:
+        return VenueUnreachable(said)
     if names & _UNSUPPORTED:
         return ConfigError(f"{said}; use another venue")
     return VenueRejected(said, code=0, status=next((STATUS[name] for name in sorted(names & STATUS.keys())), 400))

@@ -38,7 +38,9 @@ def figures(values: Sequence[float]) -> Document:
     """`count`, `p50`, `p95` and `max` of some ms; null where there are none."""
     if not values:
         return {"count": 0, "p50": None, "p95": None, "max": None}
-    p50, p95, most = np.percentile(values, [50, 95, 100]).round(3).tolist()
+    # np.percentile would import numpy's masked arrays, 6 ms of a `run --once`.
+    places = np.linspace(0, 1, len(values))
+    p50, p95, most = np.interp([0.5, 0.95, 1], places, np.sort(values)).round(3).tolist()
     return {"count": len(values), "p50": p50, "p95": p95, "max": most}
 
 

@@ -12,5 +12,5 @@ def test_every_kind_has_a_name_of_its_own_under_which_it_is_read():
 
 
 def test_what_is_missing_in_an_old_one_has_its_default():
-    moved = facts.FACTS["moved"].validate_json('{"client_id":"tb-1","event":"accepted"}')
+    moved = facts.reader("moved").validate_json('{"client_id":"tb-1","event":"accepted"}')
     assert (moved.executed, moved.code, moved.list_id) == (None, 0, None)

@@ -127,7 +127,7 @@ class Klines:
         """This series; `BadKlines` if open times do not ascend or a value is not a finite number."""
         if not np.isfinite(self.data).all():
             raise BadKlines("a kline holds a value that is not a number")
-        if (np.diff(self.data[0]) <= 0).any():
+        if (self.data[0, 1:] <= self.data[0, :-1]).any():
             raise BadKlines("open times do not ascend")
         return self
 

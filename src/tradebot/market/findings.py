@@ -107,7 +107,7 @@ class Findings:
         stored = self._memory.load(window, coverage)[0] if coverage else EMPTY
         inside = window.of(stored)
         revised = merge(inside, reply)[1]
-        shared = int(np.isin(reply.data[0], inside.data[0]).sum())
+        shared = int(np.isin(reply.data[0], inside.data[0]).sum()) if len(inside) else 0
         replaces = foreign(shared, len(revised))
         klines, covered = reply, Coverage(int(reply.data[0, 0]), window.first, int(reply.data[0, -1]))
         if coverage and not replaces:
@@ -116,7 +116,8 @@ class Findings:
         self._memory.put(window, klines, covered, window.border, replaces=replaces)
         tally = self.tallies[window.series]
         tally.new += len(reply) - shared
-        tally.revised.append(revised)
+        if len(revised):
+            tally.revised.append(revised)
         group = self.following.get(window.series)
         for coarse in group.coarser if group and len(revised) else ():
             self._withdraw(coarse, 0 if replaces else int(revised[0]))
@@ -164,7 +165,8 @@ class Findings:
                 return False
             klines, changed = merge(held.klines, bars)
             self.lengthen(window, held, klines)
-            self.tallies[window.series].revised.append(changed)
+            if len(changed):
+                self.tallies[window.series].revised.append(changed)
             self._memory.quiet.pop(window.series, None)
         return self._derived_open(window, leader, fine)
 

@@ -19,7 +19,6 @@ from string import digits
 from typing import Any, NamedTuple, TypeVar
 
 import diskcache
-import filelock
 import orjson
 
 from tradebot.clock import SECOND, monotonic_ms
@@ -151,7 +150,7 @@ def _reason(error: BaseException) -> str:
     # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
     while isinstance(error.__context__, sqlite3.Error | OSError):
         error = error.__context__
-    return "locked" if isinstance(error, filelock.Timeout) else getattr(error, "strerror", None) or str(error)
+    return "locked" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
 
 
 def seal(payload: bytes) -> bytes:
@@ -184,7 +183,9 @@ class Entries:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
             if self._unusable():
-                with filelock.FileLock(folder / "open.lock", timeout=BRIEF_S):
+                from filelock import FileLock
+
+                with FileLock(folder / "open.lock", timeout=BRIEF_S):
                     if why := self._unusable():  # still: another process may have been here
                         self._set_database_aside(why)
                         self._unusable()
@@ -239,7 +240,7 @@ class Entries:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (diskcache.Timeout, filelock.Timeout, sqlite3.Error, OSError) as error:
+        except (diskcache.Timeout, sqlite3.Error, OSError) as error:  # the lock's time-out is an OSError
             reason = _reason(error)
             if "locked" in reason:
                 raise MarketError(

@@ -190,9 +190,9 @@ def klines(raw: bytes) -> Klines:
     rounds them as correctly as `float` does and takes a third of the time; rows that follow one
     another without a blank, as the venue sends them, as one list of numbers.
     """
-    rows = raw.count(b"],[") + 1
     with reading("klines"):
         if raw.startswith(b"[[") and raw.endswith(b"]]"):
+            rows = raw.count(b"[") - 1
             series = Klines.from_numbers(parsed(b"[%b]" % raw.translate(None, b'"[]')), rows)
         else:
             reply = parsed(raw.replace(b'"', b""))

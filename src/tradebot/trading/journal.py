@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
-from tradebot.trading.facts import FACTS, Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped
+from tradebot.trading.facts import Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped, reader
 from tradebot.trading.orders import Moved, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
@@ -144,7 +144,7 @@ class Journal:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
             for account, time, kind, body in facts:
-                self._project(account, time, FACTS[kind].validate_json(body))
+                self._project(account, time, reader(kind).validate_json(body))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows that follow from the facts, by table."""
@@ -274,7 +274,7 @@ class Journal:
         rows = self._db.rows(
             "SELECT body FROM events WHERE account = ? AND kind = ? ORDER BY seq DESC LIMIT 1", (account, kind)
         )
-        return FACTS[kind].validate_json(rows[0][0]) if rows else None
+        return reader(kind).validate_json(rows[0][0]) if rows else None
 
     def order(self, account: str, client_id: str) -> Outcome | None:
         """One order; None if it was never intended."""
@@ -361,7 +361,7 @@ class Journal:
     def filled_since(self, account: str, seq: int) -> list[tuple[int, Filled]]:
         """The fills booked after fact number `seq`, each with its own number, in that order."""
         later = "SELECT seq, body FROM events WHERE seq > ? AND account = ? AND kind = 'filled' ORDER BY seq"
-        return [(number, FACTS["filled"].validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
+        return [(number, reader("filled").validate_json(body)) for number, body in self._db.rows(later, (seq, account))]
 
     def booked(self, account: str, symbol: str) -> frozenset[int]:
         """Trade ids of a symbol's booked fills."""

@@ -100,7 +100,7 @@ def write(desk: Path, trained: Trained, counts: Mapping[str, int], source: str) 
         for name, text in texts.items():
             (desk / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ModelError(f"models {desk.parent}: {error.strerror}; free it, or use another --data-dir") from None
+        raise ModelError(f"models {desk.parent}: {error.strerror}; mend that, or use another --data-dir") from None
     return card
 
 

@@ -247,7 +247,7 @@ class Entries:
                     f"kline store {self.folder}: locked by another process that goes on writing; try again later"
                 ) from None
             raise MarketError(
-                f"kline store {self.folder}: {reason}; free it, or name another folder with --data-dir"
+                f"kline store {self.folder}: {reason}; mend that, or name another folder with --data-dir"
             ) from None
 
     @property

@@ -94,7 +94,7 @@ class Shelf:
             yield
         except OSError as error:
             raise ModelError(
-                f"models {self.folder}: {error.strerror}; free it, or name another folder with --data-dir"
+                f"models {self.folder}: {error.strerror}; mend that, or name another folder with --data-dir"
             ) from None
 
 

@@ -259,10 +259,24 @@ def test_pages_that_are_asked_for_together_are_those_that_are_asked_for_alone() 
         for place, symbol in enumerate(together.prices.instruments())
         for interval, limit in (("5m", 100), ("1h", 30), ("1d", 2))
     ]
+    pages += [
+        Page(symbol, interval, start, None, 20)
+        for symbol in together.prices.instruments()
+        for interval, start in (("5m", None), ("15m", None), ("1w", None), ("5m", NOW - HOUR), ("5m", NOW - 9 * DAY))
+    ]
     going = [together.steps(page, NOW) for page in pages]
     while going:
         going = [each for each in going if next(each, "done") is None]
     assert [together.body(page, NOW) for page in pages] == [alone.body(page, NOW) for page in pages]
+
+
+def test_a_page_that_ends_before_the_open_bar_does_not_look_it_up() -> None:
+    prices = Told(1, 2)
+    candles = Candles(prices)
+    page = Page("ETHUSDT", "5m", NOW - 9 * DAY, None, 20)
+    for _ in candles.steps(page, NOW):
+        pass
+    assert prices.bars == 20
 
 
 def test_rows_that_are_kept_take_no_steps_though_the_days_are_forgotten() -> None:

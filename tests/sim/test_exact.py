@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tradebot.clock import DAY, MINUTE
 from tradebot.market.bars import aggregate
-from tradebot.sim.exact import Exact, Scale, as_float, join, partial, partial_bars, price_within
+from tradebot.sim.exact import Exact, Scale, as_float, join, merged, partial, partial_bars, price_within
 
 SCALE = Scale(2, 3, 5)
 
@@ -102,3 +102,10 @@ def test_many_running_bars_at_once_are_those_of_each(elapsed: int, seed: int) ->
     data[9] = 2**62
     together = partial_bars(data, MINUTE * seed, MINUTE, elapsed)
     assert together.T.tolist() == [partial(bar, MINUTE, elapsed).tolist() for bar in data.T]
+
+
+def test_neighbours_from_each_place_on_are_one_bar() -> None:
+    bars = np.arange(50).reshape(10, 5)
+    found = merged(bars, np.array([0, 2, 3]))
+    assert found[:5].tolist() == [[0, 2, 3], [5, 7, 8], [11, 12, 14], [15, 17, 18], [21, 22, 24]]
+    assert found[5:].tolist() == [[row[0] + row[1], row[2], row[3] + row[4]] for row in bars[5:].tolist()]

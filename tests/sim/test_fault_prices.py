@@ -23,7 +23,7 @@ from tradebot.sim.fault_plan import Plan
 from tradebot.sim.fault_prices import FaultyPrices
 from tradebot.sim.faults import Fault
 from tradebot.sim.playback import Playback
-from tradebot.sim.prices import Synthetic
+from tradebot.sim.prices import Running, Synthetic
 
 SOURCE = Synthetic(1, 3)
 SYMBOL = "ETHUSDT"
@@ -57,6 +57,15 @@ def test_without_faults_of_the_market_the_source_answers() -> None:
         assert (ours == theirs).all()
     assert prices.day(SYMBOL, NOW) == SOURCE.day(SYMBOL, NOW)
     assert not faulty(Holes()).settled
+
+
+@pytest.mark.parametrize("faults", [[], [Stalled(since=AT - HOUR)], [Holes(rate=0.5, interval="5m")]])
+def test_the_bars_that_run_are_those_that_the_klines_end_with(faults: list[Fault]) -> None:
+    prices = faulty(*faults)
+    asked = [Running(symbol, interval, NOW) for symbol in SOURCE.instruments() for interval in ("1m", "15m", "1d")]
+    for bar, found in zip(asked, prices.running(asked), strict=True):
+        alone = prices.exact(bar.symbol, bar.interval, bar.opened, NOW, NOW)
+        assert found.data.tolist() == alone.data.tolist()
 
 
 RANGES = st.tuples(st.integers(0, 2 * DAY), st.integers(0, 2 * DAY)).map(sorted)

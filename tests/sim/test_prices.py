@@ -13,7 +13,7 @@ from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH, aggregate, next_open, open_of
 from tradebot.sim.coins import LISTED
-from tradebot.sim.prices import Marked, Synthetic
+from tradebot.sim.prices import Marked, Running, Synthetic
 
 ALL = [interval for interval in (*INTERVALS, MONTH) if interval != "1s"]
 PRICES = Synthetic(1, 5)
@@ -152,3 +152,27 @@ def test_without_a_mark_there_is_no_price() -> None:
     source = Marked({"ETHUSDT": instrument()})
     with pytest.raises(MarketError, match="no price of ETHUSDT"):
         source.price("ETHUSDT", NOW)
+
+
+RUNNING = st.tuples(st.sampled_from(list(PRICES.instruments())), st.sampled_from([*ALL, "1s"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(RUNNING, st.sampled_from([0, 0, 0, 0, 1, 3 * HOUR])), max_size=12),
+    st.sampled_from([NOW, NOW - NOW % DAY, LISTED, LISTED - 1, LISTED + 61_000]),
+)
+def test_bars_that_run_are_the_same_together_as_one_by_one(asked: list[tuple[tuple[str, str], int]], now: int) -> None:
+    bars = [Running(*series, now + later) for series, later in asked]
+    found = PRICES.running(bars)
+    for bar, each in zip(bars, found, strict=True):
+        alone = PRICES.exact(bar.symbol, bar.interval, bar.opened, bar.now, bar.now)
+        assert (each.data.tolist(), each.scale) == (alone.data.tolist(), alone.scale)
+
+
+def test_coins_that_are_not_listed_yet_have_no_bar_that_runs() -> None:
+    prices = Synthetic(1, 300)
+    late = max(prices.instruments(), key=prices.listed)
+    now = prices.listed(late) - 1
+    found = prices.running([Running(symbol, "1h", now) for symbol in (late, "BTCUSDT", "ETHUSDT")])
+    assert [len(each) for each in found] == [0, 1, 1]

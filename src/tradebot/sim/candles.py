@@ -11,7 +11,7 @@ from tradebot.market.bars import open_of
 from tradebot.sim import replies
 from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
-from tradebot.sim.prices import Prices
+from tradebot.sim.prices import Prices, Running
 from tradebot.sim.rows import Closed, Rows, length
 
 _SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew each time
@@ -47,7 +47,7 @@ class Candles:
         self.prices = prices
         self._kept: Cache[Rows] = Cache(memory)  # by `Closed`, or the newest ones by symbol and interval
         self._open: Cache[tuple[int, Written]] = Cache(min(memory, _OPEN))  # by these too, with the instant
-        self._due: dict[Closed, None] = {}
+        self._due: dict[Closed | Running, None] = {}
 
     def steps(self, page: Page, now: int) -> Iterator[None]:
         """Do what `body` takes long for, bit by bit, together with what others ask for at the same time."""
@@ -58,15 +58,19 @@ class Candles:
         if known is not None and (whole or self._known_open(page, now) is not None):
             return
         lacking = self._lacking(rows)
-        start = max(opened, page.start or 0)
+        start, reached = max(opened, page.start or 0), not whole
         if known is None:
             first, last = lacking.reach(self.prices.listed(page.symbol))
-            start, end = min(start, first), end if last == rows.end else last
+            reached = last == rows.end
+            start, end = min(start, first), end if reached else last
         yield from self.prices.steps(page.symbol, page.interval, start, end, now)
-        if known is None and self.prices.settled:
-            self._due[lacking] = None
+        if self.prices.settled:
+            due: list[Closed | Running] = [] if known is not None else [lacking]
+            if reached and self._known_open(page, now) is None:
+                due.append(Running(page.symbol, page.interval, now))
+            self._due |= dict.fromkeys(due)
             yield
-            while lacking in self._due:
+            while any(each in self._due for each in due):
                 self._write_due()
 
     def body(self, page: Page, now: int) -> bytes:
@@ -79,25 +83,19 @@ class Candles:
 
     def _running(self, page: Page, now: int) -> Written:
         """The bars that hold `now`: only they change from one reply to the next."""
-        known = self._known_open(page, now)
-        if known is not None:
-            return known
-        opened = open_of(page.interval, now)
-        start = max(opened, page.start or 0)
+        if self.prices.settled:
+            return self._known_open(page, now) or self._write([Running(page.symbol, page.interval, now)])[0]
+        start = max(open_of(page.interval, now), page.start or 0)
         bars = self.prices.exact(page.symbol, page.interval, start, _end(page, now), now)
-        written = replies.kline_rows(bars, page.interval), len(bars)
-        if self.prices.settled and start == opened:
-            self._open.put((page.symbol, page.interval), (now, written), len(written[0]) + _OVERHEAD)
-        return written
+        return replies.kline_rows(bars, page.interval), len(bars)
 
     def _known_open(self, page: Page, now: int) -> Written | None:
         """What runs at this instant, if it need not be looked up."""
         opened = open_of(page.interval, now)
-        if _end(page, now) < opened:
+        if _end(page, now) < opened or (page.start or 0) > opened:
             return _NOTHING
         known = self._open.get((page.symbol, page.interval))
-        fits = known and known[0] == now and (page.start or 0) <= opened and self.prices.settled
-        return known[1] if known and fits else None
+        return known[1] if known and known[0] == now else None
 
     def _rows(self, asked: Closed) -> Written:
         known = self._known(asked)
@@ -124,20 +122,26 @@ class Candles:
 
     def _write_due(self) -> None:
         """Write what several wait for in one go, the first ones first."""
-        chosen: list[Closed] = []
-        while self._due and sum(each.wanted for each in chosen) < _AT_ONCE:
-            chosen.append(next(iter(self._due)))
-            del self._due[chosen[-1]]
+        chosen: list[Closed | Running] = []
+        rows = 0
+        while self._due and rows < _AT_ONCE:
+            chosen.append(each := next(iter(self._due)))
+            del self._due[each]
+            rows += each.wanted if isinstance(each, Closed) else 1
         self._write(chosen)
 
-    def _write(self, asked: Sequence[Closed]) -> list[Written]:
+    def _write(self, asked: Sequence[Closed | Running]) -> list[Written]:
         """Rows as they go out; they are kept as long as nothing can change them."""
-        found = [_found(self.prices, each) for each in asked]
+        running = iter(self.prices.running([each for each in asked if isinstance(each, Running)]))
+        found = [next(running) if isinstance(each, Running) else _found(self.prices, each) for each in asked]
         texts = replies.kline_pages([(bars, each.interval) for bars, each in zip(found, asked, strict=True)])
         written = [(text, len(bars)) for text, bars in zip(texts, found, strict=True)]
         if self.prices.settled:
             for each, rows in zip(asked, written, strict=True):
-                self._keep(each, *rows)
+                if isinstance(each, Running):
+                    self._open.put((each.symbol, each.interval), (each.now, rows), len(rows[0]) + _OVERHEAD)
+                else:
+                    self._keep(each, *rows)
         return written
 
     def _keep(self, asked: Closed, text: bytes, count: int) -> None:

@@ -8,11 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from tradebot.clock import MINUTE
-from tradebot.market.bars import SUMMED, Times
+from tradebot.market.bars import Times
 from tradebot.sim import path
 from tradebot.sim.asks import Asks, Need
 from tradebot.sim.cache import Cache
 from tradebot.sim.coins import Coin
+from tradebot.sim.exact import merged
 from tradebot.sim.path import MINUTES, Block
 
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
@@ -261,15 +262,8 @@ def grouped_bars(bars: Times, size: int) -> Times:
     """Each `size` neighbours along the last axis made one bar; the first axis is `FIELDS`."""
     if size == 1:
         return bars
-    shape = (*bars.shape[:-1], bars.shape[-1] // size)
     flat = bars.reshape(len(bars), -1)
-    starts = np.arange(0, flat.shape[1], size)
-    out = np.empty((len(bars), len(starts)), np.int64)
-    out[0], out[1], out[4] = flat[0, starts], flat[1, starts], flat[4, size - 1 :: size]
-    np.maximum.reduceat(flat[2], starts, out=out[2])
-    np.minimum.reduceat(flat[3], starts, out=out[3])
-    np.add.reduceat(flat[SUMMED], starts, axis=1, out=out[SUMMED])
-    return out.reshape(shape)
+    return merged(flat, np.arange(0, flat.shape[1], size)).reshape(*bars.shape[:-1], -1)
 
 
 def grouped_block(block: Block, size: int, first: int | Times) -> Times:

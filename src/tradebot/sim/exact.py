@@ -71,13 +71,20 @@ class Exact:
             return self
         opens = _opens(self.data[0], interval)
         starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
-        ends = np.append(starts[1:], len(opens)) - 1
-        data = np.empty((len(FIELDS), len(starts)), np.int64)
-        data[0], data[1], data[4] = opens[starts], self.data[1, starts], self.data[4, ends]
-        data[2] = np.maximum.reduceat(self.data[2], starts)
-        data[3] = np.minimum.reduceat(self.data[3], starts)
-        data[SUMMED] = np.add.reduceat(self.data[SUMMED], starts, axis=1)
+        data = merged(self.data, starts)
+        data[0] = opens[starts]
         return Exact(data, self.scale)
+
+
+def merged(bars: Times, starts: Times) -> Times:
+    """Neighbours of `(10, n)` made one bar, from each of the places `starts` to before the next."""
+    ends = np.append(starts[1:], bars.shape[1]) - 1
+    out = np.empty((len(FIELDS), len(starts)), np.int64)
+    out[0], out[1], out[4] = bars[0, starts], bars[1, starts], bars[4, ends]
+    np.maximum.reduceat(bars[2], starts, out=out[2])
+    np.minimum.reduceat(bars[3], starts, out=out[3])
+    np.add.reduceat(bars[SUMMED], starts, axis=1, out=out[SUMMED])
+    return out
 
 
 def join(parts: Sequence[Exact], scale: Scale) -> Exact:

@@ -14,7 +14,7 @@ from tradebot.sim.exact import Exact, join
 from tradebot.sim.fault_market import LateKlines, Losing, OffGrid, RevisedKline, Standing, SymbolFault
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import MarketFault
-from tradebot.sim.prices import Day, Prices
+from tradebot.sim.prices import Day, Prices, Running
 from tradebot.sim.remains import Remains
 
 _FAR = 2**62
@@ -119,6 +119,10 @@ class FaultyPrices(Prices):
             elif isinstance(fault, LateKlines):
                 bars = _without_late(fault, bars, interval, present)
         return _beside_grid(moving, bars, interval).between(start, min(end, now)) if moving else bars
+
+    def running(self, asked: Sequence[Running]) -> list[Exact]:
+        """Those of the source, or changed one by one."""
+        return super().running(asked) if self._market else self.source.running(asked)
 
     def _about(self, symbol: str) -> list[MarketFault]:
         return [each for each in self._market if each.concerns(symbol)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tradebot.sim import path
 from tradebot.sim.board import Board
 from tradebot.sim.coins import Coin, coins
 from tradebot.sim.days import Days, grouped_bars
-from tradebot.sim.exact import Exact, Scale, partial, price_within
+from tradebot.sim.exact import Exact, Scale, merged, partial, partial_bars, price_within
 from tradebot.sim.path import MINUTES
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Finest first: a day is told from the finest bars that the source has.
 _GRAINS = ("5m", "1h", "1d")
 _FINE = ("1m", *_GRAINS)
+_SEVERAL = 3  # bars that take less time together than one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,19 @@ class Day:
         return cls(last, last, last, last)
 
 
+class Running(NamedTuple):
+    """The bar of a series that holds the instant `now` (UTC ms)."""
+
+    symbol: str
+    interval: str
+    now: int
+
+    @property
+    def opened(self) -> int:
+        """When it opened."""
+        return open_of(self.interval, self.now)
+
+
 class Prices(Protocol):
     """A source of klines and last prices; `now` is always the venue's time, UTC ms."""
 
@@ -91,6 +105,10 @@ class Prices(Protocol):
 
         An interval finer than the source has none. `KeyError` for an unknown symbol.
         """
+
+    def running(self, asked: Sequence[Running]) -> list[Exact]:
+        """The bar that holds an instant, of several series; empty where there is none."""
+        return [self.exact(each.symbol, each.interval, each.opened, each.now, each.now) for each in asked]
 
     def klines(self, symbol: str, interval: str, start: int, end: int, now: int) -> Klines:
         """`exact` as floats, correctly rounded."""
@@ -155,6 +173,28 @@ class Synthetic(Prices):
         if grown:
             bars = np.concatenate([bars, self._open(coin, interval, last, now)], axis=1)
         return Exact(bars, scale)
+
+    def running(self, asked: Sequence[Running]) -> list[Exact]:
+        """Those of one instant that began today are made in one go."""
+        coins = [self._coins[each.symbol] for each in asked]
+        begins = [max(each.opened, coin.listed) for each, coin in zip(asked, coins, strict=True)]
+        now = asked[0].now if asked else 0
+        alike = all(each.now == now and each.interval != "1s" for each in asked)
+        if len(asked) < _SEVERAL or not alike or min(begins) < now - now % DAY or max(begins) > now:
+            return super().running(asked)
+        bars = self._running(coins, begins, now)
+        bars[0] = [each.opened for each in asked]
+        return [Exact(bars[:, place : place + 1], _scale(coin)) for place, coin in enumerate(coins)]
+
+    def _running(self, coins: Sequence[Coin], begins: Sequence[int], now: int) -> Times:
+        """Bars `(10, coins)` from these moments of the day of `now` on."""
+        minute = now // MINUTE
+        known = zip(coins, begins, strict=True)
+        blocks = [self._days.minutes(coin, begin // MINUTE, minute + 1) for coin, begin in known]
+        ends = np.cumsum([block.shape[1] for block in blocks])
+        fine = path.expand(np.concatenate(blocks, axis=1), 0)
+        fine[:, ends - 1] = partial_bars(fine[:, ends - 1], minute * MINUTE, MINUTE, now % MINUTE)
+        return merged(fine, np.concatenate([[0], ends[:-1]]))
 
     def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
         """A tile of days at a step, together with those that others ask for."""

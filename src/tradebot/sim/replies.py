@@ -44,21 +44,26 @@ def close_times(opens: Times, interval: str) -> Times:
 
 def kline_rows(bars: Exact, interval: str) -> bytes:
     """The rows as the inside of a JSON array: twelve elements each, separated by commas."""
-    if len(bars) != 1:
-        return kline_pages([(bars, interval)])[0]
-    bar, places = bars.data[:, 0].tolist(), bars.scale.rows
-    values = [bar[row] for row in _WIRE]
-    values[_CLOSE] = close_times(bars.data[0], interval).item()
-    return _ROW.line(values, [places[row] for row in _WIRE])[:-1]
+    return kline_pages([(bars, interval)])[0]
 
 
 def kline_pages(pages: Sequence[tuple[Exact, str]]) -> list[bytes]:
     """`kline_rows` of several series with their intervals; together they take half the time."""
+    if len(pages) == len(pages[0][0]) == 1:
+        return [_kline_row(*pages[0])]
     values = np.concatenate([bars.data for bars, _ in pages], axis=1)[_WIRE]
     values[_CLOSE] = np.concatenate([close_times(bars.data[0], interval) for bars, interval in pages])
     places = np.array([bars.scale.rows for bars, _ in pages]).T[_WIRE]
     places[_CLOSE] = 0
     return [text[:-1] for text in _ROW.pages(values, places, [len(bars) for bars, _ in pages])]
+
+
+def _kline_row(bars: Exact, interval: str) -> bytes:
+    """A single row, at a fifth of the cost."""
+    bar, places = bars.data[:, 0].tolist(), bars.scale.rows
+    values = [bar[row] for row in _WIRE]
+    values[_CLOSE] = close_times(bars.data[0], interval).item()
+    return _ROW.line(values, [places[row] for row in _WIRE])[:-1]
 
 
 def order(entry: Entry) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 
 from tradebot import sim
 from tradebot.config import Settings, load
@@ -45,13 +46,17 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 
 
 @asynccontextmanager
-async def served(settings: Settings, port: int = 0, **options: Any) -> AsyncIterator[str]:
+async def served(
+    settings: Settings, port: int = 0, wrap: Callable[[ASGIApp], ASGIApp] | None = None, **options: Any
+) -> AsyncIterator[str]:
     """The simulated exchange of `settings` on a real loopback socket, in this process; its address.
 
-    `options` are the app's. On the `port` of one before it is the same venue, made anew.
+    `options` are the app's; `wrap` puts another one before it. On the `port` of an earlier one it is the same
+    venue, made anew.
     """
     exchange = sim.open_exchange(settings, sim.sim_clock(settings), None)
-    config = uvicorn.Config(create_app(exchange, **options), log_config=None, lifespan="off", ws="none")
+    app: ASGIApp = create_app(exchange, **options)
+    config = uvicorn.Config(wrap(app) if wrap else app, log_config=None, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

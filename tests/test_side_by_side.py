@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,16 +10,22 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradebot.config import SECRETS
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
 
-from .conftest import AT
+from .conftest import AT, MakeSettings, served
 
 Process = subprocess.Popen[str]
 Start = Callable[..., Process]
@@ -46,8 +53,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def run(*arguments: str, folder: str = "data", full: bool = False, **environment: str) -> Process:
         command = [*(FULL if full else ()), sys.executable, "-m", "tradebot", *arguments]
+        command += ["--data-dir", str(tmp_path / folder)]
         process = subprocess.Popen(
-            [*command, "--data-dir", str(tmp_path / folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
             env=os.environ | environment,
         )  # fmt: skip
         started.append(process)
@@ -215,3 +223,78 @@ def test_no_key_secret_or_signature_is_in_any_output_file_or_list_of_processes(s
     assert PAPER_KEY.encode() not in text
     assert PAPER_SECRET.encode() not in text
     assert not re.search(rb"signature=[^\xe2]", text)
+
+
+class Overheard:
+    """An app that notes the signatures that it is sent, and sends every so many requests back as they came."""
+
+    every = 6
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.signatures: set[bytes] = set()
+        self._signed = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query: bytes = scope["query_string"]
+        if found := re.findall(rb"signature=([^&]+)", query):
+            self.signatures |= {found[0], unquote_to_bytes(found[0])}
+            self._signed += 1
+            if self.every and self._signed % self.every == 0:
+                of = dict(scope["headers"])[b"x-mbx-apikey"].decode()
+                said = {"code": -1000, "msg": f"{of} cannot say {found[0].decode()} in ?{query.decode()}"}
+                await Response(json.dumps(said) if self._signed % 4 else repr(said), 400)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def said(folder: Path, *arguments: str, **environment: str) -> bytes:
+    """All that a command prints and where it is listed; the program's folder is `folder / "data"`."""
+    command = [sys.executable, "-m", "tradebot", *arguments, "--json", "--debug", "--data-dir", str(folder / "data")]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, env=os.environ | environment
+    )
+    listed = set()
+    told = asyncio.ensure_future(process.communicate())
+    while not told.done():
+        await asyncio.wait([told], timeout=0.2)
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                listed.add(path.read_bytes())
+    return b"\n".join([*await told, *listed])
+
+
+@pytest.mark.parametrize(("name", "by_file"), [("binance", False), ("binance-usdm", True)])
+async def test_of_a_private_key_nothing_is_told_even_where_a_venue_sends_back_what_it_was_sent(
+    name: str, by_file: bool, tmp_path: Path, make_settings: MakeSettings
+) -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    file = tmp_path / "keys.toml"
+    file.write_text(f'key = "{PAPER_KEY}"\nsecret = """\n{pem}"""\n')
+    file.chmod(0o600)
+    keys = {} if by_file else dict(zip(SECRETS, (PAPER_KEY, pem.strip().replace("\n", "\\n")), strict=True))
+    heard: list[Overheard] = []
+
+    def overheard(app: ASGIApp) -> ASGIApp:
+        heard.append(Overheard(app))
+        return heard[0]
+
+    settings = make_settings(sim__symbols=4)
+    async with served(settings, wrap=overheard, credentials={PAPER_KEY: public}) as url:
+        account = ("--venue", name, "--base-url", url, *LIVE, "--set", "keys.kind=ed25519")
+        account += ("--set", f"keys.file={file}") if by_file else ()
+        text = await said(tmp_path, "run", "--cycles", "2", *account, *EAGER, "--set", "pool.use=always", **keys)
+        assert b"client_id" in text, text
+        assert b"cannot say" in text, "the venue's words"
+        heard[0].every = 0
+        text += await said(tmp_path, "positions", "close", "all", *account, **keys)
+        text += await said(tmp_path, "run", "--once", *account, "--set", "keys.kind=hmac", **keys)
+        assert b"DEBUG" in text
+    file.unlink()
+    text += everything(tmp_path / "data")
+    lines = {each.encode() for each in pem.split("\n") if each[:1].isalnum()}
+    never = {PAPER_KEY.encode(), *lines, *(each[:24] for each in heard[0].signatures)}
+    assert len(never) > 10
+    assert [each for each in never if each in text] == []

@@ -115,6 +115,15 @@ NO_TOO = (-1130, -1131, -1145, -2010, -2011, -2014, -2015, -2016, -2019, -2038, 
 UNKNOWN = (-1000, -1001, -1006, -1007, -1008, -2013, -2021, -2022, -2026, -4116, -9999)
 
 
+@pytest.mark.parametrize("secret", ["k" * 64, "a1" * 32, "Ab%2B" * 18 + "%3D%3D", "Ab+/" * 22 + "=="])
+def test_keys_and_signatures_that_come_back_are_not_told(secret: str) -> None:
+    text = f"{secret} of ?x=1&signature={secret}&newClientOrderId=tb-1000SATSUSDT-5cveolgciu6fqgj3b4uw"
+    said = str(refused(400, {}, {"code": -1022, "msg": text}, "binance", 0))
+    assert "… of ?x=1&signature=…&newClientOrderId=tb-1000SATSUSDT-5cveolgciu6fqgj3b4uw" in said.replace(
+        "=" + "…", "=…"
+    )
+
+
 @pytest.mark.parametrize("code", NO + NO_TOO)
 def test_an_order_refused_for_certain_is_rejected_with_its_code(code: int) -> None:
     error = failures.order_failure(refused(400, {"code": code, "msg": "no"}), "tb-1")

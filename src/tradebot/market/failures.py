@@ -53,6 +53,7 @@ REMEDY = {
     451: "the venue does not serve this location; use another venue or address",
 }
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_KEYS = re.compile(r"[A-Za-z0-9+/%]{40,}=*")  # keys and signatures, should they come back; client ids are shorter
 _REASON: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLError, "the encrypted connection failed"),
     (ConnectionRefusedError, "connection refused"),
@@ -89,7 +90,7 @@ def retry_after_ms(status: int, headers: Mapping[str, str], text: str, now: int)
 def refused(status: int, headers: Mapping[str, str], reply: Any, where: str, now: int) -> MarketError:
     """The error of a reply that is not a success; `reply` is its parsed JSON, None if it is not JSON."""
     code, text = wire.refusal(reply)
-    said = f"{where}: HTTP {status}" + (f", code {code}: {text[:200]}" if code else "")
+    said = f"{where}: HTTP {status}" + (f", code {code}: {_KEYS.sub('…', text)[:200]}" if code else "")
     if status in BUSY_STATUS or code in TOO_MANY:
         wait = retry_after_ms(status, headers, text, now)
         return VenueBusy(f"{said}; asks for silence for {-(-wait // SECOND)} s", wait_ms=wait, status=status, code=code)

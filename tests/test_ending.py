@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tradebot.ending import Ended, ended_by_signal, finish
+from tradebot.ending import SHOW_CURSOR, Ended, ended_by_signal, finish
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -37,7 +38,8 @@ def test_work_that_never_returns_is_ended_all_the_same(number: int) -> None:
         "async def work():\n    print('begun', flush=True)\n    while True: pass\n"
         "ending.finish(work())"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(number)
@@ -45,6 +47,9 @@ def test_work_that_never_returns_is_ended_all_the_same(number: int) -> None:
             assert process.wait(timeout=20) == 128 + number
         finally:
             process.kill()
+    assert os.read(ours, 100) == SHOW_CURSOR, "a progress bar has hidden it"
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_work_that_ends_by_itself_gives_its_result() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 STUCK_S = 3.0
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Ended(BaseException):
@@ -17,6 +19,13 @@ class Ended(BaseException):
     def __init__(self, code: int) -> None:
         super().__init__()
         self.code = code
+
+
+def _leave(number: int) -> NoReturn:
+    """End at once. Who drew a progress bar cannot bring the terminal's cursor back any more."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(128 + number)
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
@@ -34,9 +43,9 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
         def stop(number: int, _: object) -> None:
             if received:  # asked twice: whoever asks no longer wants to wait
-                os._exit(128 + number)
+                _leave(number)
             received.append(number)
-            stuck = threading.Timer(STUCK_S, os._exit, (128 + number,))
+            stuck = threading.Timer(STUCK_S, _leave, (number,))
             stuck.daemon = True
             stuck.start()
             loop.call_soon_threadsafe(heard, stuck)

@@ -131,7 +131,7 @@ async def test_history_is_told_and_written_as_a_table(make_settings: MakeSetting
     await holding.act(settings, "close", (), None)
     for name in ("results.csv", "results.parquet"):
         document = holding.history(settings, 0, tmp_path / name)
-        written = tables.read(tmp_path / name)
+        (written,) = tables.read(tmp_path / name)
         assert written["symbol"] == [row["symbol"] for row in document["results"]]
         assert written["realized"] == [row["realized"] for row in document["results"]]
     assert document["totals"][0]["trades"] == len(document["results"]) > 0

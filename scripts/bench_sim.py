@@ -298,6 +298,26 @@ async def cached(at: Server, names: Sequence[str], requests: int) -> Figure:
     )
 
 
+async def newest(at: Server, names: Sequence[str]) -> list[Figure]:
+    """What bots ask for: the newest rows with the open bar, again at the same instant and after the clock has moved."""
+    figures = []
+    for limit in (101, 201):
+        pages = [
+            get(f"/api/v3/klines?symbol={name}&interval={interval}&limit={limit}")
+            for name in names[:200]
+            for interval in ("5m", "15m", "1h")
+        ]
+        await load(at.port, pages)
+        for moved, ms in (("the same instant", 0), ("a second later", 1_000), ("after a 5m close", 5 * MINUTE)):
+            await advance(at.port, ms)
+            before = used(at.pid)
+            told = await load(at.port, pages)
+            work = f"{told.answers} pages of {limit} bars, the open one too, {CONNECTIONS} connections"
+            cpu = told.answers / (used(at.pid) - before)
+            figures.append(Figure(f"klines newest, {limit}, {moved}", work, told.rate, "/s", cpu=cpu))
+    return figures
+
+
 async def cold_pages(at: Server, names: Sequence[str]) -> list[Figure]:
     """Long pages of single series."""
     hours = sorted([(await one(at.port, _path(names[-9 * k - 1], "1h", NOW - 200 * DAY, 200)))[0] for k in range(10)])
@@ -361,6 +381,7 @@ async def measure(short: bool, symbols: int) -> list[Figure]:
         figures += await all_unseen(at, names[:: 4 if short else 1])
         figures.append(await cached(at, names, 6_000 if short else 40_000))
         figures += await tickers(at, len(names))
+        figures += await newest(at, names)
         figures += await cold_pages(at, names)
         figures += await all_beside(at, names)
     finally:
@@ -389,7 +410,7 @@ def main() -> int:
     print(f"{where['cpus']} CPUs, Python {where['python']}; 1 server process, load from another one over loopback")
     for each in figures:
         cpu = "" if each.cpu is None else f"CPU {each.cpu:.1f}"
-        print(f"{each.name:32} {each.measured:8.1f} {each.unit:3} {each.met:22} {cpu:11} {each.workload}")
+        print(f"{each.name:38} {each.measured:8.1f} {each.unit:3} {each.met:22} {cpu:11} {each.workload}")
     return 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tradebot.clock import DAY, wall_ms
 from tradebot.errors import BadKlines
 from tradebot.market.archive import (
     KlineFile,
@@ -24,7 +25,7 @@ from tradebot.market.archive import (
     take_in,
     write_file,
 )
-from tradebot.market.bars import Klines
+from tradebot.market.bars import Klines, open_of
 from tradebot.market.chunks import Stretch
 from tradebot.market.store import KlineStore
 
@@ -275,3 +276,17 @@ def test_what_is_stored_stays_and_the_file_fills_the_rest(stored: list[int], spa
         assert {int(t) for t in held.open_time} == {*ours.open_time.tolist(), *(T0 + n * STEP for n in outside)}
         known = {n for n in range(41) if not store.missing(*SERIES, T0 + n * STEP, T0 + n * STEP)}
         assert known == {*range(first, last + 1), *outside}
+
+
+def test_a_bar_that_has_not_closed_is_not_taken_for_a_final_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = open_of("1d", wall_ms())
+    path = tmp_path / "ETHBTC-1d.csv"
+    rows = [f"{now + day * DAY},1,2,0.5,1,1" for day in (-2, -1, 0, 1)]
+    path.write_text("\n".join(["open_time,open,high,low,close,volume", *rows]))
+    with KlineStore(tmp_path / "klines", "test") as store:
+        told = take_in(store, KlineFile(path, ("ETHBTC", "1d")))
+        assert store.spans("ETHBTC", "1d") == ((now - 2 * DAY, now - DAY),)
+    assert (told.rows, told.new, told.last_open) == (2, 2, now - DAY)
+    assert "2 rows that have not closed yet are left out" in caplog.text

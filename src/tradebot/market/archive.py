@@ -6,6 +6,7 @@ What is written is read back to the same values. Archives are named SYMBOL-INTER
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from tradebot.clock import wall_ms
 from tradebot.errors import BadKlines
 from tradebot.market.bars import FIELDS, INTERVALS, Floats, Klines, Mask, interval_ms, merge, open_of
 from tradebot.market.cells import SUFFIXES, Cells, blocks
@@ -22,6 +24,7 @@ from tradebot.market.chunks import Series, Stretch
 from tradebot.market.figures import PLACES, count, decimal, fill, moment, scaled
 from tradebot.market.history import Shelf
 
+log = logging.getLogger(__name__)
 ROWS = 50_000  # held in memory at once
 _NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-\d{4}-\d{2}(-\d{2})?)?\.(csv|zip|parquet)")
 # What float() would take beside plain decimal numbers holds other letters than these.
@@ -240,13 +243,20 @@ class Imported:
 def take_in(store: Shelf, file: KlineFile) -> Imported:
     """Store a file's klines beside what is there; a file with anything wrong in it is not taken at all.
 
-    Only what follows without a hole counts as covered, so that a fetch asks the venue for the rest.
+    Only what follows without a hole counts as covered, so that a fetch asks the venue for the rest. Rows that
+    this machine's clock has not seen the close of are left out, with a warning: they would be taken for final.
     """
     for _ in read_file(file):  # all of it is read before any of it is stored
         pass
     told = Imported(file)
     interval = file.series[1]
-    for klines in read_file(file):
+    present = open_of(interval, wall_ms())
+    for whole in read_file(file):
+        klines = whole.between(0, present - 1)
+        if len(klines) < len(whole):
+            log.warning("%s: %d rows that have not closed yet are left out", file.path, len(whole) - len(klines))
+        if not len(klines):
+            continue
         times = klines.open_time
         told.rows += len(klines)
         told.off_grid += off_grid(klines, interval)

@@ -20,8 +20,8 @@ _BASE = 10_000
 _FILL = b"\0"  # what pads words of four bytes; it occurs in no text and is taken out at the end
 
 
-def _word(text: bytes, *, right: bool = False) -> bytes:
-    return text.rjust(4, _FILL) if right else text.ljust(4, _FILL)
+def _word(text: bytes) -> bytes:
+    return text.ljust(4, _FILL)
 
 
 def _table(texts: Sequence[bytes]) -> NDArray[np.uint32]:
@@ -41,11 +41,12 @@ class _Tables:
 
 @cache
 def _tables() -> _Tables:
-    numbers = range(_BASE)
-    digits = _table([b"%04d" % number for number in numbers])
-    inner = _table([_word(b"%d" % number if number else b"", right=True) for number in numbers])
-    last = _table([_word(b"%d" % number, right=True) for number in numbers])
-    return _Tables(np.concatenate([last, digits]), np.concatenate([inner, digits]))
+    numbers, units = np.arange(_BASE)[:, None], _POWERS[3::-1]
+    digits = (numbers // units % 10 + ord("0")).astype(np.uint8)
+    inner = np.where(numbers >= units, digits, _FILL[0]).astype(np.uint8)
+    last = inner.copy()
+    last[0, -1] = ord("0")
+    return _Tables(*(np.concatenate([first, digits]).view(np.uint32).ravel() for first in (last, inner)))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,17 @@ def test_without_an_address_the_profiles_own_holds() -> None:
     assert Line(BINANCE, "", clock=SteppedClock(T0)).where == "binance at api.binance.com"
 
 
-@pytest.mark.parametrize("address", ["venue.test", "ftp://venue.test", "http://", "http://venue.test:port"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "venue.test",
+        "ftp://venue.test",
+        "http://",
+        "http://venue.test:port",
+        "http://venue.test:65617",
+        "https://venue.test:0",
+    ],
+)
 def test_what_is_no_address_is_a_configuration_error(address: str) -> None:
     with pytest.raises(ConfigError, match="see --base-url"):
         Line(BINANCE, address, clock=SteppedClock(T0), transport=Counter())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import pairwise
 
 import h11
@@ -107,7 +109,7 @@ def test_what_follows_a_reply_ends_its_connection_and_changes_nothing(more: byte
 
 def test_a_head_alone_answers_a_head_request() -> None:
     reply = read(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n", method="HEAD")
-    assert (reply.whole, reply.body) == (True, b"")
+    assert (reply.whole, reply.last, reply.body) == (True, True, b"")  # a body may follow by mistake
 
 
 def test_an_offer_of_another_protocol_is_no_change_of_it() -> None:
@@ -159,3 +161,12 @@ def test_a_reply_without_end_is_given_up(head: bytes, piece: bytes) -> None:
         reply.feed(piece)
     with pytest.raises(httpx.RemoteProtocolError):
         reply.feed(2 * piece)
+
+
+def test_a_reply_that_was_read_goes_without_the_garbage_collector() -> None:
+    gc.disable()
+    try:
+        reply = weakref.ref(read(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"))
+        assert reply() is None
+    finally:
+        gc.enable()

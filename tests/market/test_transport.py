@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.market import transport as module
-from tradebot.market.transport import RESERVE, NetworkTransport
+from tradebot.market.transport import KEEPALIVE_S, RESERVE, NetworkTransport
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 SILENCE = b"HTTP/1.1 "
@@ -252,14 +251,27 @@ async def test_an_end_that_came_while_the_loop_was_busy_is_seen_before_an_order_
             await both
 
 
-async def test_a_kept_connection_is_not_used_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_kept_connection_is_not_used_for_ever() -> None:
     server = Server()
     async with served(server) as client:
         await asyncio.gather(*(client.get(server.address) for _ in range(3)))
-        monkeypatch.setattr(module, "KEEPALIVE_S", 0.0)
+        transport = client._transport
+        assert isinstance(transport, NetworkTransport)
+        for connection in transport._idle:
+            connection.idle_since -= KEEPALIVE_S
         await client.get(server.address)
         await until(lambda: server.ended == 3)
     assert server.connections == 4
+
+
+async def test_what_comes_unasked_is_taken_for_no_reply() -> None:
+    server = Server()
+    async with served(server) as client:
+        await client.get(server.address)
+        server.writers[0].write(OK.replace(b"{}", b"[]"))
+        await until(lambda: server.ended == 1)
+        assert (await client.get(server.address)).json() == {}
+    assert server.connections == 2
 
 
 async def test_no_more_connections_than_allowed_are_opened() -> None:

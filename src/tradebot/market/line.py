@@ -35,7 +35,8 @@ def _address(text: str) -> httpx.URL:
         url = httpx.URL(text.rstrip("/"))
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host:
+    possible = url.port is None or 0 < url.port < 2**16  # a resolver would take 65,617 for 81
+    if url.scheme not in ("http", "https") or not url.host or not possible:
         raise ConfigError(f"'{text}' is not an address such as https://api.binance.com; see --base-url")
     return url
 

@@ -20,6 +20,7 @@ Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the family and what its sock
 RESERVE = 8  # connections that bulk reads leave to orders
 KEEPALIVE_S = 60.0
 RESOLVED_S = 10.0  # for which the addresses of a name are taken as known
+FAREWELL = 100  # passes of the loop in which what was closed may go; a few are enough
 # What may be written before a body.
 HEAD = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\0\r\n]*\r\n)*\r\n")
 
@@ -123,7 +124,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     def __init__(self, origin: httpx.URL, *, connections: int, tls: ssl.SSLContext | None = None) -> None:
         self._origin = origin.scheme, origin.netloc
         self._host = origin.raw_host.decode()
-        self._port = origin.port or (443 if origin.scheme == "https" else 80)
+        self._port = (443 if origin.scheme == "https" else 80) if origin.port is None else origin.port
         # Reading the certificates takes 25 ms that plain HTTP has no use for.
         self._tls = (tls or httpx.create_ssl_context(trust_env=False)) if origin.scheme == "https" else None
         self._slots = asyncio.Semaphore(connections + RESERVE)
@@ -155,8 +156,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._closed = True
         for connection in tuple(self._living):
             connection.close()
-        while self._living:
-            await asyncio.sleep(0)
+        for _ in range(FAREWELL):
+            if self._living:
+                await asyncio.sleep(0)
 
     async def _slot(self, pool_s: float | None) -> None:
         """One of the connections that there may be."""

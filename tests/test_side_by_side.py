@@ -80,10 +80,10 @@ def done(process: Process) -> tuple[int, Any, str]:
     return process.returncode, json.loads(out.splitlines()[-1]) if out else None, errors
 
 
-def venue(start: Start) -> tuple[str, ...]:
+def venue(start: Start, name: str = "binance") -> tuple[str, ...]:
     """A stepped venue on a socket, and the options that lead there."""
     served = start("sim", "serve", "--port", "0", "--json", "--clock", "stepped", "--at", AT, *SMALL, folder="venue")
-    return "--venue", "binance", "--base-url", str(line(served)["url"])
+    return "--venue", name, "--base-url", str(line(served)["url"])
 
 
 def test_commands_beside_a_running_loop_read_ask_it_or_are_told_to_come_back(start: Start) -> None:
@@ -112,8 +112,9 @@ def test_commands_beside_a_running_loop_read_ask_it_or_are_told_to_come_back(sta
     assert (code, rebuilt["positions"], rebuilt["changed"]) == (0, len(held), 0)
 
 
-def test_of_two_folders_on_one_account_the_second_leaves_the_firsts_symbols_alone(start: Start) -> None:
-    where = venue(start)
+@pytest.mark.parametrize("name", ["binance", "binance-usdm"])
+def test_of_two_folders_on_one_account_the_second_leaves_the_firsts_symbols_alone(start: Start, name: str) -> None:
+    where = venue(start, name)
     few = ("--set", "trading.max_positions=2")
     code, first, errors = done(
         start("run", "--once", "--json", *where, *LIVE, *EAGER, *few, "--debug", folder="one", **KEYS)

@@ -429,8 +429,9 @@ class Margin(World):
         assert isinstance(client, FuturesClient)
         try:
             await client.prepare(leverage)
-        except TradebotError:
+        except TradebotError:  # it would end, and be started again later
             self.plan.replace([])
+            self.drift(MINUTE, 0)
             await client.prepare(leverage)
 
     def take_away(self, symbol: str) -> None:

@@ -44,11 +44,10 @@ from tradebot.market.binance import VENUES, BinanceClient, Credentials
 from tradebot.market.futures import FuturesClient
 from tradebot.market.venue import ZERO, Balance, Instrument, Side
 from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET, sign
-from tradebot.trading.contracts import MADE_BY_VENUE
 from tradebot.trading.desk import Desk
 from tradebot.trading.facts import Fact
 from tradebot.trading.journal import Journal
-from tradebot.trading.orders import Duty, OrderState, Outcome, quantize, refusal
+from tradebot.trading.orders import MADE_BY_VENUE, Duty, OrderState, Outcome, quantize, refusal
 from tradebot.trading.positions import PositionState
 from tradebot.trading.reckoning import brought
 from tradebot.trading.reconcile import Reconciliation

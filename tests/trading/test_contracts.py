@@ -143,6 +143,29 @@ async def test_a_liquidation_is_an_end_with_that_reason(make: MakePit) -> None:
     assert await pit.wallet() - before == earned(pit), "what the margin lacked or left is the insurance fund's"
 
 
+@pytest.mark.parametrize("lost", ["stop", "exit"])
+async def test_a_liquidation_beside_an_order_that_got_lost_leaves_no_doubt(make: MakePit, lost: str) -> None:
+    pit = make(protect="venue" if lost == "stop" else "monitor", leverage=20, stop_loss="0.03", max_hold_s=10**6)
+    await pit.prepare()
+    before = await pit.wallet()
+    if lost == "stop":
+        pit.fault("dropped path=algoOrder method=POST")
+    await pit.enter(LONG)
+    if lost == "exit":
+        pit.fault("dropped path=order method=POST")
+        await pit.cycle("97")
+    assert pit.position.state == "in_doubt"
+    pit.price("94")
+    pit.wait(5_000)
+    assert await pit.held() == 0, "the venue has closed it"
+    pit.fault()
+    for _ in range(4):
+        await pit.cycle("94")
+    assert pit.desk.positions() == []
+    assert [each.reason for each in results(pit.journal, ACCOUNT)] == ["liquidation"]
+    assert await pit.wallet() - before == earned(pit)
+
+
 @pytest.mark.parametrize("side", [LONG, SHORT])
 async def test_funding_is_booked_once_and_in_the_result(make: MakePit, side: Side) -> None:
     pit = make(max_hold_s=10**7)

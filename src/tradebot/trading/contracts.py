@@ -9,16 +9,13 @@ from tradebot.clock import DAY, HOUR, Clock
 from tradebot.market.venue import ZERO, ContractBroker, Fill, OrderReport
 from tradebot.trading.facts import Filled, Funded, Intended
 from tradebot.trading.journal import Journal
-from tradebot.trading.orders import Moved, OrderEvent, Outcome, figure
+from tradebot.trading.orders import MADE_BY_VENUE, Moved, OrderEvent, Outcome, figure
 from tradebot.trading.placement import CLOCK_SLACK, VENUE_ERRORS
 from tradebot.trading.positions import GONE, Position, PositionEvent, PositionState
 
 LIQUIDATION = "liquidation"
 ELSEWHERE = "closed-elsewhere"
 """The intents of exits that were none of ours: made by the venue, or by somebody else with the account."""
-
-MADE_BY_VENUE = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-")
-"""What the names of the venue's own orders begin with."""
 
 LOOK_BACK = 7 * DAY
 """Venue ms for which funding that is not booked yet is looked for."""

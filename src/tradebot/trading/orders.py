@@ -25,6 +25,9 @@ GUARD_STOP = "guard-stop"
 GUARD_TARGET = "guard-target"
 """The intents of what waits at the venue to close a position: at a loss, and at a gain."""
 
+MADE_BY_VENUE = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-")
+"""What the names of the orders begin with by which a venue itself closes contracts."""
+
 PRICED = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 """Types that name a price of their own."""
 

@@ -16,13 +16,14 @@ from typing import TypeVar
 
 from tradebot.clock import SECOND, Clock, Moments
 from tradebot.errors import JournalError, MarketError, OrderRejected, OrderUnknown, VenueBusy, VenueUnreachable
-from tradebot.market.venue import ZERO, Broker, Fill, OrderPair, OrderReport, Side
+from tradebot.market.venue import ZERO, Broker, ContractBroker, Fill, OrderPair, OrderReport, Side
 from tradebot.trading.facts import Fact, Filled, Intended
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import (
     CONCLUSIVE_AFTER,
     GUARD_STOP,
     LOOKUP_GAP,
+    MADE_BY_VENUE,
     ORDER,
     Duty,
     Moved,
@@ -245,13 +246,26 @@ class Placement:
         known = self.journal.booked(self.account, order.symbol)
         start, end = order.created - CLOCK_SLACK, order.doubted + CONCLUSIVE_AFTER
         trades = await self.broker.trades(order.symbol, start)
-        if any(t.trade_id not in known and t.side is order.side and start <= t.time <= end for t in trades):
+        new = [t for t in trades if t.trade_id not in known and t.side is order.side and start <= t.time <= end]
+        if [number for number in {t.order_id for t in new} if not await self._is_anothers(order, number)]:
             return order
         if not order.missed:
             return self._move(order, OrderEvent.MISS, order.reason)
         if self.clock.now() - order.missed < LOOKUP_GAP:
             return order
         return self._move(order, OrderEvent.ABSENT, f"never reached the venue ({order.reason})")
+
+    async def _is_anothers(self, order: Outcome, number: int) -> bool:
+        """Whether the venue says that the order of that number is certainly not this one.
+
+        What a conditional order becomes may have another name; then only the venue's own orders are others.
+        """
+        if not isinstance(self.broker, ContractBroker):
+            return False
+        report = await self.broker.numbered(order.symbol, number)
+        if report is None or report.client_id == order.client_id:
+            return False
+        return order.duty is not Duty.GUARD or report.client_id.startswith(MADE_BY_VENUE)
 
     async def _settle(self, order: Outcome, report: OrderReport) -> Outcome:
         """Record what a report says; older news than we have changes nothing.

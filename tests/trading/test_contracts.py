@@ -257,12 +257,15 @@ REFUSALS = {
     -2027: "Exceeded the maximum allowable position at current leverage.",
     -2028: "Leverage is smaller than permitted: insufficient margin balance.",
     -4028: "Leverage 20 is not valid.",
+    -4192: "Trade forbidden due to Cooling-off Period.",
+    -4400: "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed.",
+    -4531: "This action is not available in your region.",
 }
 
 
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("path", ["leverage", "order"])
-async def test_what_the_venue_refuses_for_its_leverage_is_not_entered_and_not_in_doubt(
+async def test_what_the_venue_refuses_for_its_leverage_or_to_the_account_is_not_entered_and_not_in_doubt(
     make: MakePit, code: int, path: str
 ) -> None:
     pit = make(leverage=20)

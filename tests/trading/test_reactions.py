@@ -116,7 +116,7 @@ class TestEntries:
         assert bought(desk) == executed
         assert len([p for p in desk.desk.positions() if p.state == "open"]) == executed
 
-    @pytest.mark.parametrize("code", sorted(failures.DEFINITE - {-1021}))
+    @pytest.mark.parametrize("code", sorted(failures.DEFINITE - failures.CLOCK_CODES))
     async def test_of_which_the_venue_says_no(self, floor, code):
         desk = floor()
         saying(desk).say("POST", "order", 400, code, "No.")
@@ -161,9 +161,10 @@ class TestEntries:
         assert (bought(desk), desk.told()) == (0, [("enter", "REJECTED")])
         await settled(desk)
 
-    async def test_that_came_too_late_are_signed_again_once(self, floor):
+    @pytest.mark.parametrize("code", sorted(failures.CLOCK_CODES))
+    async def test_that_came_too_late_are_signed_again_once(self, floor, code):
         desk = floor()
-        saying(desk).say("POST", "order", 400, -1021, "Timestamp for this request is outside of the recvWindow.")
+        saying(desk).say("POST", "order", 400, code, "Timestamp for this request is outside of the recvWindow.")
         await desk.buy()
         assert [name for method, name in desk.wire.sent if name in {"order", "time"}][:3] == ["order", "time", "order"]
         assert bought(desk) == 1

@@ -275,7 +275,7 @@ class BinanceClient(Line, Feed, Broker):
         try:
             return await self._once(endpoint, parameters, cost, times)
         except VenueRejected as refusal:
-            if refusal.code != failures.CLOCK_CODE:
+            if refusal.code not in failures.CLOCK_CODES:
                 raise
             try:
                 await self.time()

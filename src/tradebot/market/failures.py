@@ -27,7 +27,7 @@ from tradebot.errors import (
 from tradebot.market import wire
 from tradebot.market.usage import Traffic
 
-CLOCK_CODE = -1021
+CLOCK_CODES = {-1021, -5028}  # outside recvWindow: at the door, and in futures at the matching engine too
 UNKNOWN_ORDER = -2013
 CANCEL_REJECTED = -2011
 NEW_ORDER_REJECTED = -2010

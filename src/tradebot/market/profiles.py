@@ -133,6 +133,7 @@ VENUES.register("binance-usdm")(
         trades_window=7 * DAY,
         refusals=frozenset(
             {
+                *range(-4599, -4399),  # closed to this account, or for what only reduces
                 -2018,
                 -2020,
                 -2021,

@@ -493,6 +493,66 @@ async def test_exits_are_made_while_the_klines_do_not_come(make_settings: MakeSe
         await looking
 
 
+async def test_an_order_that_hangs_keeps_no_other_from_being_protected_or_left(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        **EAGER, trading__max_hold_s=1200, run__monitor_every_s=10, sim__clock="scaled", sim__speed=600.0
+    )
+    hung: list[str] = []
+    waiting: list[str] = []
+    sold = asyncio.Event()
+
+    def hanging(request: httpx.Request) -> float:
+        asked = request.url.params
+        if request.method == "POST" and asked.get("side") == "BUY":
+            hung[:] = hung or [asked["symbol"]]
+            return math.inf if asked["symbol"] == hung[0] else 0.0
+        if request.method == "POST" and "orderList" in request.url.path:
+            waiting.append(asked["symbol"])
+        if request.method == "POST" and asked.get("side") == "SELL" and asked.get("type") == "MARKET":
+            sold.set()
+        return 0.0
+
+    documents: list[Document] = []
+    async with slowed(settings, hanging) as loop:
+        running = asyncio.create_task(loop.run(None, documents.append))
+        await asyncio.wait_for(sold.wait(), 14)
+        assert waiting
+        assert hung[0] not in waiting
+        assert documents == [], "the order still hangs"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_order_that_hangs_ends_in_doubt_and_the_document_and_the_log_say_so(
+    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    hung: list[str] = []
+
+    def hanging(request: httpx.Request) -> float:
+        if request.method == "POST" and request.url.params.get("side") == "BUY":
+            hung[:] = hung or [request.url.params["symbol"]]
+            return math.inf if request.url.params["symbol"] == hung[0] else 0.0
+        return 0.0
+
+    documents: list[Document] = []
+    async with slowed(make_settings(**EAGER), hanging) as loop:
+        assert loop.session.broker is not None
+        loop.session.broker._order_times = {**loop.session.broker._order_times, "read": 0.3}
+        await loop.run(2, documents.append)
+    first, second = documents
+    (order,) = [each for each in first["orders"] if each["status"] == "UNKNOWN"]
+    assert order["symbol"] == hung[0]
+    (why,) = [each["reason"] for each in first["skipped"] if each["symbol"] == hung[0]]
+    assert "enter UNKNOWN (order " in why
+    (told,) = [each for each in first["warnings"] if each.startswith(f"{hung[0]}: enter in doubt (")]
+    assert told.endswith("it is not sent again, but looked up until the venue tells what became of it")
+    assert f"cycle 1: {told}" in caplog.text
+    assert {each["status"] for each in first["orders"] if each["intent"] == "enter"} == {"UNKNOWN", "FILLED"}
+    protected = {each["symbol"] for each in first["orders"] if each["intent"] == "guard-stop"}
+    assert protected == {each["symbol"] for each in first["orders"]} - set(hung)
+    assert not any(each["symbol"] == hung[0] and each["status"] == "FILLED" for each in second["orders"])
+
+
 async def test_between_cycles_what_is_due_is_left_and_told_with_the_next_cycle(make_settings: MakeSettings) -> None:
     settings = make_settings(**EAGER, trading__max_hold_s=75, run__monitor_every_s=10)
     _, _, third = await run(settings, 3)

@@ -122,6 +122,7 @@ class Loop:
         cycle.guarded(self.guard.take())
         if any(outcome.state is OrderState.REJECTED for outcome in cycle.outcomes):
             self.session.scout.doubt()
+        cycle.warnings += self._doubted(cycle)
         cycle.orders = self.desk.moments.take()
         cycle.follow(self.session.clock)
         self._tell(cycle)
@@ -194,6 +195,19 @@ class Loop:
         if cycle.latency:
             words = ", ".join(in_words(summary(cycle.latency)))
             log.info("cycle %d: %d signals, after the close (median/most): %s", cycle.number, len(cycle.latency), words)
+
+    @staticmethod
+    def _doubted(cycle: Cycle) -> list[str]:
+        """What to say, here and in the log, of orders to which the venue has given no answer."""
+        doubted = {each.client_id: each for each in cycle.outcomes if each.state is OrderState.UNKNOWN}
+        lines = [
+            f"{each.symbol}: {each.intent} in doubt ({each.reason}); it is not sent again, but looked up until "
+            "the venue tells what became of it"
+            for each in doubted.values()
+        ]
+        for line in lines:
+            log.warning("cycle %d: %s", cycle.number, line)
+        return lines
 
     def document(self, cycle: Cycle) -> Document:
         """The cycle as docs/reference.md describes it."""

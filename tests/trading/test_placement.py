@@ -95,7 +95,8 @@ class TestSending:
         desk = office(*symbols, max_positions=9, fraction="0.05")
         desk.broker.script.extend(["hang"] * AT_ONCE)
         task = asyncio.create_task(desk.buy(*symbols))
-        await asyncio.sleep(0.01)
+        while len(desk.broker.received) < AT_ONCE:
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from itertools import chain
 from typing import TypeAlias
 
 from tradebot import config
@@ -204,13 +205,21 @@ class Desk:
         except VENUE_ERRORS as error:
             return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
         intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold, outlook))
-        done = await self._placement.place(intents)
-        done += await self._again(done, marks)
+        orders = self._placement.intend(intents)
+        moved = await to_the_end(*(self._bought([order], marks) for order in orders))
+        entered = [*chain(*(sent for sent, _ in moved))]
+        again = await self._again(entered, marks)
+        guards = [*chain(*(guards for _, guards in moved)), *await self._protect(again, marks)]
+        done = [*entered, *again]
         latest = {order.symbol: order for order in done}
         skipped |= {s: _told(order) for s, order in latest.items() if not order.executed and not order.resting}
-        done += await self._protect(done, marks)
         self.reckoning.keep(self.clock.now())
-        return done, skipped
+        return done + guards, skipped
+
+    async def _bought(self, orders: Sequence[Outcome], marks: Marks) -> tuple[list[Outcome], list[Outcome]]:
+        """Send entries and protect what they bought, whatever others still wait for; both as they are then."""
+        entered = await self._placement.send(orders)
+        return entered, await self._protect(entered, marks)
 
     async def _again(self, done: Iterable[Outcome], marks: Marks) -> list[Outcome]:
         """Once more, by rules read anew, what the venue refused by other rules than we knew."""

@@ -87,15 +87,20 @@ class Placement:
             self.journal.record(self.account, self.clock.now(), *facts)
 
     async def place(self, intents: Sequence[Intended]) -> list[Outcome]:
-        """Record all intents at once, then send them side by side; the orders as they are after that.
+        """Record all intents at once, then `send` them; the orders as they are after that."""
+        return await self.send(self.intend(intents))
 
-        Two of one `pair` are sent in one request.
-        """
+    def intend(self, intents: Sequence[Intended]) -> list[Outcome]:
+        """Record all intents at once; their orders, which nothing has been sent of."""
         self.record(*intents)
         self.moments.note("intent", [intent.order.client_id for intent in intents])
+        return [intent.order for intent in intents]
+
+    async def send(self, orders: Iterable[Outcome]) -> list[Outcome]:
+        """Send orders whose intents are recorded side by side, two of one `pair` in one request; as they are then."""
         groups: dict[str, list[Outcome]] = {}
-        for intent in intents:
-            groups.setdefault(intent.order.pair or intent.order.client_id, []).append(intent.order)
+        for order in orders:
+            groups.setdefault(order.pair or order.client_id, []).append(order)
         return await self._fly(list(groups.values()), self._send)
 
     async def unchanged(self, orders: Sequence[Outcome]) -> frozenset[str]:

@@ -126,13 +126,17 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
     def _settle(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Carry out a statement of the start, unless it would set what is set."""
         database: sqlite3.Connection = self._con
-        if where := _SETTINGS.get(statement):
-            key, value = where
-            row = database.execute("SELECT value FROM Settings WHERE key = ?", (values[key],)).fetchone()
-            if row and (value is None or row[0] == values[value]):
-                return database.cursor()
         database.execute(f"PRAGMA busy_timeout = {round(1000 * STEP_S)}")
-        return tried(lambda: database.execute(statement, values), BRIEF_S)
+        return tried(lambda: _set(database, statement, values), BRIEF_S)
+
+
+def _set(database: sqlite3.Connection, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+    if where := _SETTINGS.get(statement):
+        key, value = where
+        row = database.execute("SELECT value FROM Settings WHERE key = ?", (values[key],)).fetchone()
+        if row and (value is None or row[0] == values[value]):
+            return database.cursor()
+    return database.execute(statement, values)
 
 
 def tried(act: Callable[[], T], longest_s: float) -> T:

@@ -432,6 +432,7 @@ class Margin(World):
         except TradebotError:  # it would end, and be started again later
             self.plan.replace([])
             self.drift(MINUTE, 0)
+            self.whole = False
             await client.prepare(leverage)
 
     def take_away(self, symbol: str) -> None:

@@ -358,6 +358,14 @@ class TestFollowing:
         assert desk.desk.positions() == []
         desk.agrees()
 
+    async def test_a_rung_that_is_reached_with_the_entry_leaves_no_rest_without_a_stop(self, floor):
+        desk = floor(ladder=["0.01:0.5", "0.04:0.5"])
+        desk.source.mark({"AUSDT": D(98)})  # cheaper than the mark, by which the first rung is reached already
+        await desk.buy()
+        assert [each.intent for each in desk.orders()] == ["enter", "ladder", "guard-stop"]
+        assert [(kind, left) for kind, left, _ in desk.guards()] == [("STOP_LOSS", desk.position.quantity.normalize())]
+        desk.agrees()
+
     async def test_a_ladder_sells_in_parts_and_protects_the_rest(self, floor):
         desk = floor(ladder=["0.02:0.5", "0.04:0.5"])
         await desk.buy()

@@ -243,7 +243,8 @@ class Keeper:
         if moved is None:
             return []
         if left is None and (leave := self._due(held, mark)):
-            return moved + await self._leave(held, leave, mark)
+            moved += await self._leave(held, leave, mark)
+            return moved + (await self._guard(held, mark, leave) if self._may_wait(leave) else [])
         placed = await self._protected(held, mark)
         if live:
             self._count_bare(held, monotonic_ms() - started)

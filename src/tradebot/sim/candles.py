@@ -51,27 +51,32 @@ class Candles:
 
     def steps(self, page: Page, now: int) -> Iterator[None]:
         """Do what `body` takes long for, bit by bit, together with what others ask for at the same time."""
-        opened, end = open_of(page.interval, now), _end(page, now)
-        rows = _closed(page, now, 1 if end >= opened else 0)
-        known = self._known(rows)
-        whole = page.start is not None and known is not None and known[1] >= page.limit
-        if known is not None and (whole or self._known_open(page, now) is not None):
+        due = self._due_for(page, now)
+        if not due:
             return
-        lacking = self._lacking(rows)
-        start, reached = max(opened, page.start or 0), not whole
-        if known is None:
-            first, last = lacking.reach(self.prices.listed(page.symbol))
-            reached = last == rows.end
-            start, end = min(start, first), end if reached else last
+        listed = self.prices.listed(page.symbol)
+        reaches = [(each.opened, now) if isinstance(each, Running) else each.reach(listed) for each in due]
+        start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
         yield from self.prices.steps(page.symbol, page.interval, start, end, now)
         if self.prices.settled:
-            due: list[Closed | Running] = [] if known is not None else [lacking]
-            if reached and self._known_open(page, now) is None:
-                due.append(Running(page.symbol, page.interval, now))
             self._due |= dict.fromkeys(due)
             yield
             while any(each in self._due for each in due):
                 self._write_due()
+
+    def _due_for(self, page: Page, now: int) -> list[Closed | Running]:
+        """What of a page is not written yet."""
+        due: list[Closed | Running] = []
+        asked = _closed(page, now, int(_end(page, now) >= open_of(page.interval, now)))
+        known = self._known(asked)
+        if known is None:
+            due.append(lacking := self._lacking(asked))
+            reached = lacking.reach(self.prices.listed(page.symbol))[1] == asked.end
+        else:
+            reached = page.start is None or known[1] < page.limit
+        if reached and self._known_open(page, now) is None:
+            due.append(Running(page.symbol, page.interval, now))
+        return due
 
     def body(self, page: Page, now: int) -> bytes:
         """The page as the body of a reply."""
@@ -139,7 +144,7 @@ class Candles:
         if self.prices.settled:
             for each, rows in zip(asked, written, strict=True):
                 if isinstance(each, Running):
-                    self._open.put((each.symbol, each.interval), (each.now, rows), len(rows[0]) + _OVERHEAD)
+                    self._open.put(each.series, (each.now, rows), len(rows[0]) + _OVERHEAD)
                 else:
                     self._keep(each, *rows)
         return written

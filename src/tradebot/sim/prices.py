@@ -80,6 +80,11 @@ class Running(NamedTuple):
         """When it opened."""
         return open_of(self.interval, self.now)
 
+    @property
+    def series(self) -> tuple[str, str]:
+        """Symbol and interval."""
+        return self[:2]
+
 
 class Prices(Protocol):
     """A source of klines and last prices; `now` is always the venue's time, UTC ms."""

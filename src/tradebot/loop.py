@@ -251,6 +251,10 @@ class Loop:
             await self._drain(0)
         finally:
             await self._settle(attending, keeping)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Raise what has ended the run, or what makes its exit code."""
         if self._stopped is not None:
             raise self._stopped
         if self._error is not None and (not self._traded or isinstance(self._error, JournalError)):

@@ -7,6 +7,8 @@ import runpy
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "soak_trading.py"
 
 
@@ -19,8 +21,9 @@ def test_runs_under_faults_and_deaths_end_as_the_exchange_has_it(tmp_path):
     assert counts["trades"] > 0
 
 
-def test_money_and_results_of_a_day_with_faults_are_what_the_exchange_says(tmp_path):
+@pytest.mark.parametrize("seed", [4, 5], ids=["spot", "contracts"])
+def test_money_and_results_of_a_day_with_faults_are_what_the_exchange_says(tmp_path, seed):
     script = runpy.run_path(str(SCRIPT))
-    story = asyncio.run(script["live"](tmp_path, 5, partial(script["day"], cycles=40)))
+    story = asyncio.run(script["live"](tmp_path, seed, partial(script["day"], cycles=40)))
     assert story.counts["results"] > 0
     assert story.counts["faults"] > 0

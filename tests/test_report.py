@@ -48,6 +48,7 @@ BENCH: dict[str, Any] = {
                 "sent": {"count": 0, "p50": None, "p95": None, "max": None}},
     "ideas": [{"without": "persistent worker pool", "text": "a new one", "total_ms": 2000.0, "times": 20.0,
                "requests": 31.0, "cpu_s": 0.5, "fetch_ms": 1000.0, "predict_ms": 1.0, "idle": 0.5}],
+    "open_klines": [{"klines": "open too", "symbols": 10, "requests": 400, "weight": 800, "share": 0.25}],
     "scaling": [{"name": "total", "values": {"50": 100.0, "200": 250.0, "2000": 2500.0}, "exponent": 0.9},
                 {"name": "scan", "values": {"50": 0.1, "200": 0.1, "2000": 0.2}, "exponent": None}],
     "regressions": [{"name": "close: CPU ms a symbol", "before": 1.0, "now": 2.0, "worse": 1.0}],

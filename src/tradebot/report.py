@@ -345,6 +345,10 @@ def _drawn(strips: Sequence[Any]) -> Iterable[Text]:
 WAITS: list[Column] = [
     ("step", _get("step")), ("signals", _get("count")), ("p50", _get("p50")), ("p95", _get("p95")), ("max", _get("max"))
 ]  # fmt: skip
+KEPT: list[Column] = [
+    ("klines", _get("klines")), ("symbols", _get("symbols")), ("requests", _get("requests")),
+    ("weight", _get("weight")), ("of a full refetch", _percent("share")),
+]  # fmt: skip
 WITHOUT: list[Column] = [
     ("without", _get("without")), ("cycle ms", _get("total_ms")), ("times", _get("times")),
     ("requests", lambda row: round(row["requests"])), ("CPU s", _get("cpu_s")), ("fetch ms", _get("fetch_ms")),
@@ -370,6 +374,7 @@ def bench(document: Document) -> Iterable[Table | Text]:
     yield table("Bar close to order at 5m closes, ms", waits, WAITS)
     yield table("Claims", document["claims"], CLAIMS, shown=30)
     yield table("What each idea is worth: 5m closes without it", document["ideas"], WITHOUT)
+    yield table("Klines of an hour, a look a minute", document["open_klines"], KEPT)
     if document["scaling"]:
         sizes = list(document["scaling"][0]["values"])
         columns: list[Column] = [("5m close", _get("name")), *((size, _at(size)) for size in sizes)]

@@ -18,6 +18,7 @@ from tradebot.bench.ablation import ablation
 from tradebot.bench.claims import claims, micro
 from tradebot.bench.cycles import Sample, by_kind, difference, run_pipelined, run_serial, waits
 from tradebot.bench.growth import growth
+from tradebot.bench.opens import opens
 from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, prewarm, served_venue
 from tradebot.bench.serial import Serial
 from tradebot.bench.timeline import Strip
@@ -62,13 +63,14 @@ async def measure(
         async with served_venue(workload, LOOKERS * WEIGHT_LIMIT) as url:
             serial, pipelined, pool_ms = await _both(settings, folder, url, workload, progress, profile)
             ideas = await ablation(settings, folder / "ideas", url, workload, HOUR_OF_CYCLES + 15, progress)
+        kept = await opens(settings, folder / "opens", workload, progress)
         grown = await growth(settings, folder, workload, sizes, progress) if sizes else []
     found = [text for a in serial for b in pipelined if a.minute == b.minute and (text := difference(a, b))]
     if found:
         raise Regression(f"serial and pipelined disagree: {found[0]}")
     rows = claims(workload, serial, pipelined, pool_ms, await micro())
     document = _document(workload, serial, pipelined, monotonic_ms() - start)
-    document |= {"claims": rows, "ideas": ideas, "scaling": grown, "regressions": []}
+    document |= {"claims": rows, "ideas": ideas, "open_klines": kept, "scaling": grown, "regressions": []}
     return Bench(document, _strips(serial, pipelined))
 
 

@@ -15,7 +15,8 @@ from tradebot.clock import parse_time
 from tradebot.config import Model, Risk, Settings, Trading, inherited_environment
 from tradebot.errors import MarketError
 from tradebot.market.binance import BinanceClient
-from tradebot.market.store import KlineStore
+from tradebot.market.store import KlineStore, Terms
+from tradebot.market.ttl import Bounds
 from tradebot.market.venue import ZERO
 from tradebot.session import Session, open_session
 from tradebot.trading.desk import Desk
@@ -112,11 +113,15 @@ class Bot:
                 yield cls(session, desk, workload)
 
 
-async def fill(session: Session, store: KlineStore | None = None) -> None:
-    """Bring a store (the session's own unless another is given) up to date over the whole venue."""
+async def fill(session: Session, store: KlineStore | None = None, bounds: Bounds | None = None) -> None:
+    """Bring a store (the session's own unless another is given) up to date over the whole venue.
+
+    With `bounds` open klines too, where their time to live has passed.
+    """
     market = session.settings.market
     stream = (store or session.store).refresh(
-        session.feed, session.clock.now(), sorted(session.instruments), market.intervals, market.bars
+        session.feed, session.clock.now(), sorted(session.instruments), market.intervals, market.bars,
+        terms=Terms(bounds=bounds),
     )  # fmt: skip
     async for ready in stream:
         if ready.error is not None:

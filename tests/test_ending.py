@@ -67,15 +67,42 @@ def test_work_that_cancels_itself_was_not_ended_by_a_signal() -> None:
         finish(work())
 
 
-def test_other_work_ends_by_a_signal_too_and_the_handler_is_put_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("turned_into", [None, ImportError])
+def test_other_work_ends_by_a_signal_too_and_the_handler_is_put_back(
+    number: signal.Signals, turned_into: type[Exception] | None
+) -> None:
+    before = signal.getsignal(number)
 
     def work() -> None:
         with ended_by_signal():
-            os.kill(os.getpid(), signal.SIGTERM)
-            signal.pause()
+            try:
+                os.kill(os.getpid(), number)
+                signal.pause()
+            except Ended:
+                if turned_into is None:
+                    raise
+                raise turned_into from None
 
     with pytest.raises(Ended) as ended:
         work()
-    assert ended.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_errors_of_work_that_nobody_asked_to_end_are_its_own() -> None:
+    with pytest.raises(ValueError, match="mine"), ended_by_signal():
+        raise ValueError("mine")
+
+
+def test_a_signal_amid_code_made_at_run_time_ends_with_its_code_all_the_same() -> None:
+    work = (
+        "import os, signal, sys\n"
+        "from tradebot.ending import Ended, ended_by_signal\n"
+        "try:\n"
+        "    with ended_by_signal():\n"
+        "        exec('os.kill(os.getpid(), signal.SIGINT); signal.pause()')\n"
+        "except Ended as ended:\n"
+        "    sys.exit(ended.code)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", work], check=False, timeout=60).returncode == 130

@@ -74,13 +74,24 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def ended_by_signal() -> Iterator[None]:
-    """Work that is not asynchronous ends on SIGTERM as on Ctrl-C: it cleans up, then `Ended` or 130."""
+    """Work that is not asynchronous is left, so that it can clean up, on Ctrl-C or SIGTERM: `Ended` comes out.
+
+    Whatever the work makes of it: an import that is left half-way raises errors of its own.
+    """
+    received: list[int] = []
 
     def stop(number: int, _: object) -> NoReturn:
+        received.append(number)
         raise Ended(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # Ctrl-C too: where a KeyboardInterrupt leaves code made at run time, Python ends by the signal, whoever caught it.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except Exception:
+        if received:
+            raise Ended(128 + received[0]) from None
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

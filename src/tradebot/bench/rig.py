@@ -29,6 +29,9 @@ WEIGHT_LIMIT = 6_000
 HELD_S = 240
 """Venue seconds for which positions are held: so there are places for new ones at every 5m close."""
 
+FRESH = 0.2
+"""Age of a bar, in bars, up to which it is entered on: places that come free stay so until the next close."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -99,7 +102,7 @@ class Bot:
             # The demo model: the serial loop needs its XGBoost form beside it. All that it predicts may be entered.
             "model": Model(threshold=0.0),
             "trading": Trading(max_hold_s=HELD_S),
-            "risk": Risk(cool_down_s=0, max_losses=0, daily_loss=ZERO, drawdown=ZERO),
+            "risk": Risk(cool_down_s=0, max_losses=0, daily_loss=ZERO, drawdown=ZERO, max_bar_age=FRESH),
             "sim": settings.sim.model_copy(update={"latency_ms": workload.latency_ms}),
         }
         own = settings.model_copy(update=changed)

@@ -103,13 +103,20 @@ def bench(
         document["also"] = [_measured(settings, terminal, replace(workload, bars=200, cycles=2), ()).document]
     if before:
         _compare(document, before, share, times, lambda: _measured(settings, terminal, workload, ()).document)
-    if save:
-        baseline.save(save, document)
-    if picture:
-        timeline.write(picture, found.strips, _caption(workload))
+    _kept(found, workload, save, picture)
     terminal.emit("bench", document if terminal.json else document | {"strips": found.strips})
     if document["regressions"]:
         raise Regression(_told(document, f"{against}", share))
+
+
+def _kept(found: "Bench", workload: "Workload", save: Path | None, picture: Path | None) -> None:
+    """Write what is to be written."""
+    from tradebot.bench import baseline, timeline
+
+    if save:
+        baseline.save(save, found.document)
+    if picture:
+        timeline.write(picture, found.strips, _caption(workload))
 
 
 def _workload(  # noqa: PLR0917

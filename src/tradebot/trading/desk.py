@@ -205,16 +205,19 @@ class Desk:
         except VENUE_ERRORS as error:
             return [], {prediction.symbol: f"balances not known: {error}" for prediction in best}
         intents, skipped = self._choose(best, marks, self._state(balances, best, marks, threshold, outlook))
-        orders = self._placement.intend(intents)
-        moved = await to_the_end(*(self._bought([order], marks) for order in orders))
-        entered = [*chain(*(sent for sent, _ in moved))]
-        again = await self._again(entered, marks)
-        guards = [*chain(*(guards for _, guards in moved)), *await self._protect(again, marks)]
-        done = [*entered, *again]
+        done, guards = await self._carried_out(intents, marks)
         latest = {order.symbol: order for order in done}
         skipped |= {s: _told(order) for s, order in latest.items() if not order.executed and not order.resting}
         self.reckoning.keep(self.clock.now())
         return done + guards, skipped
+
+    async def _carried_out(self, intents: Sequence[Intended], marks: Marks) -> tuple[list[Outcome], list[Outcome]]:
+        """Send all entries; they, with those that were made once more, and what protects them."""
+        orders = self._placement.intend(intents)
+        moved = await to_the_end(*(self._bought([order], marks) for order in orders))
+        entered = [*chain(*(sent for sent, _ in moved))]
+        again = await self._again(entered, marks)
+        return entered + again, [*chain(*(guards for _, guards in moved)), *await self._protect(again, marks)]
 
     async def _bought(self, orders: Sequence[Outcome], marks: Marks) -> tuple[list[Outcome], list[Outcome]]:
         """Send entries and protect what they bought, whatever others still wait for; both as they are then."""

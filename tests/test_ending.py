@@ -90,6 +90,26 @@ def test_other_work_ends_by_a_signal_too_and_the_handler_is_put_back(
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_that_is_lost_in_a_callback_is_followed_by_another() -> None:
+    class Lost:
+        """What is raised while it goes is ignored by Python."""
+
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    def work() -> None:
+        with ended_by_signal():
+            thing: Lost | None = Lost()
+            thing = None
+            assert thing is None
+            signal.pause()
+
+    with pytest.raises(Ended) as ended:
+        work()
+    assert ended.value.code == 143
+
+
 def test_errors_of_work_that_nobody_asked_to_end_are_its_own() -> None:
     with pytest.raises(ValueError, match="mine"), ended_by_signal():
         raise ValueError("mine")

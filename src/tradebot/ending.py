@@ -76,13 +76,22 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 def ended_by_signal() -> Iterator[None]:
     """Work that is not asynchronous is left, so that it can clean up, on Ctrl-C or SIGTERM: `Ended` comes out.
 
-    Whatever the work makes of it: an import that is left half-way raises errors of its own.
+    Whatever the work makes of it: an import that is left half-way raises errors of its own, and where nobody can
+    raise anything, as in a callback, an exception is lost. So one follows every `STUCK_S`.
     """
     received: list[int] = []
+    left, told = threading.Event(), sys.unraisablehook
+
+    def insist(number: int) -> None:
+        while not left.wait(STUCK_S):
+            os.kill(os.getpid(), number)
 
     def stop(number: int, _: object) -> NoReturn:
+        if not received:
+            threading.Thread(target=insist, args=(number,), daemon=True).start()
+            sys.unraisablehook = lambda _: None  # there is nothing to be told of what is lost
         received.append(number)
-        raise Ended(128 + number)
+        raise Ended(128 + received[0])
 
     # Ctrl-C too: where a KeyboardInterrupt leaves code made at run time, Python ends by the signal, whoever caught it.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -93,5 +102,7 @@ def ended_by_signal() -> Iterator[None]:
             raise Ended(128 + received[0]) from None
         raise
     finally:
+        left.set()
+        sys.unraisablehook = told
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,7 +19,7 @@ from tradebot.bench.claims import claims, micro
 from tradebot.bench.cycles import Sample, by_kind, difference, run_pipelined, run_serial, waits
 from tradebot.bench.growth import growth
 from tradebot.bench.opens import opens
-from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, prewarm, served_venue
+from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, fill, prewarm, served_venue
 from tradebot.bench.serial import Serial
 from tradebot.bench.timeline import Strip
 from tradebot.clock import MINUTE, monotonic_ms
@@ -104,6 +104,8 @@ async def _hour(  # noqa: PLR0917
     for minute in range(HOUR_OF_CYCLES + 1):
         progress("bench", minute, HOUR_OF_CYCLES)
         await one.advance(START + minute * MINUTE)
+        if minute and minute % 5 == 0:
+            await fill(one.session)  # at every close the venue makes its pages before they are measured
         if minute in workload.minutes:
             serial.append(await run_serial(one, old, minute))
         await two.advance(START + minute * MINUTE)  # only now: for it the bar closes at this moment

@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,12 +18,13 @@ from typing import Any
 
 import diskcache
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tradebot.clock import wall_ms
 from tradebot.errors import BadKlines, MarketError
-from tradebot.market.seals import HEADER, BytesDisk, Entries, seal, unseal
+from tradebot.market.seals import HEADER, VERSION, BytesDisk, Entries, seal, unseal
 
 
 @given(st.binary(max_size=100))
@@ -186,20 +188,67 @@ def test_the_database_of_an_older_version_is_set_aside_whole_and_can_still_be_re
     assert not mark.exists()
 
 
-def test_two_processes_that_open_an_older_database_at_once_set_it_aside_once(tmp_path: Path) -> None:
-    with diskcache.Cache(str(tmp_path)) as cache:
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A folder with a database of another version and its log, as a process that was killed leaves them."""
+    with diskcache.Cache(str(tmp_path / "live")) as cache:
         cache["a"] = b""
+        return shutil.copytree(tmp_path / "live", tmp_path / "klines")
+
+
+def test_processes_that_open_an_older_database_at_once_set_it_aside_once(older: Path) -> None:
     opened = []
-    threads = [Thread(target=lambda: opened.append(Entries(tmp_path))) for _ in range(4)]
+    threads = [Thread(target=lambda: opened.append(Entries(older))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     opened[0].put("b", b"")
     assert [one.keys("") for one in opened] == [["b"]] * 4
-    assert len(list((tmp_path / "aside").glob("*.db"))) == 1
+    assert len(list((older / "aside").glob("*.db"))) == 1
     for one in opened:
         one.close()
+
+
+def test_nothing_is_touched_while_another_process_sets_the_database_aside(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebot.market.seals.PATIENCE_S", 0.01)
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in older.iterdir() if path.name != "open.lock"}
+
+    before = content()
+    assert before["cache.db-wal"]
+    with FileLock(older / "open.lock"), pytest.raises(MarketError, match="locked by another process"):
+        Entries(older)
+    assert content() == before
+
+
+def test_a_database_that_somebody_has_open_is_not_moved(older: Path) -> None:
+    with closing(sqlite3.connect(older / "cache.db")) as other:
+        assert other.execute("SELECT count(*) FROM Cache").fetchone() == (1,)
+        with pytest.raises(MarketError, match="locked by another process"):
+            Entries(older)
+        assert not (older / "aside").exists()
+    with closing(Entries(older)) as entries:
+        assert entries.keys("") == []
+
+
+def test_a_database_that_was_left_half_made_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = tmp_path / "cache.db-journal"
+    with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as maker:
+        maker.execute("BEGIN IMMEDIATE")
+        maker.execute(f"PRAGMA user_version = {VERSION}")
+        begun = journal.read_bytes()
+        maker.execute("COMMIT")
+    journal.write_bytes(begun)
+    Entries(tmp_path).close()
+    with closing(Entries(tmp_path)) as entries:
+        entries.put("a", b"")
+    assert not caplog.text
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

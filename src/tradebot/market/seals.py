@@ -28,6 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 VERSION = 2
 MAGIC = b"TBKL"
+DATABASE = diskcache.core.DBNAME
 HEADER = struct.Struct("<4sHxxII")
 INLINE = 1 << 24  # diskcache's own files can be deleted between its look-up and its reading of them
 # How long another process's lock is waited for: in steps, between which a signal is heard.
@@ -186,10 +187,10 @@ class Entries:
         with self._guarded():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-            if self._unusable():
+            if not (self._ours() or self._made()):
                 from filelock import FileLock
 
-                with FileLock(folder / "open.lock", timeout=BRIEF_S):
+                with FileLock(folder / "open.lock", timeout=PATIENCE_S):
                     if why := self._unusable():  # still: another process may have been here
                         self._set_database_aside(why)
                         self._unusable()
@@ -203,9 +204,27 @@ class Entries:
                 sqlite_auto_vacuum=INCREMENTAL,
             )
 
+    def _ours(self) -> bool:
+        """Whether the database is of this version; False where that cannot be told.
+
+        Nothing but the file itself is opened: whoever opens its log makes, reads or deletes files that
+        another process may be setting aside at that moment.
+        """
+        uri = f"{(self.folder / DATABASE).absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as database:
+                # With a journal it is half made, by another process or by one that was killed.
+                return self._version(database) == VERSION and not (self.folder / f"{DATABASE}-journal").exists()
+        except sqlite3.DatabaseError:
+            return False
+
+    def _made(self) -> bool:
+        """Make the database if there is none: that needs no lock, since what is new is never set aside."""
+        return not (self.folder / DATABASE).exists() and not self._unusable()
+
     def _unusable(self) -> str:
         """Why the database is not ours; empty if it is, or is new, and then made ours."""
-        with closing(sqlite3.connect(self.folder / "cache.db", BRIEF_S, isolation_level=None)) as database:
+        with closing(sqlite3.connect(self.folder / DATABASE, BRIEF_S, isolation_level=None)) as database:
             try:
                 if self._version(database) == VERSION:
                     return ""
@@ -217,6 +236,10 @@ class Entries:
                     database.execute(f"PRAGMA user_version = {VERSION}")
                     version = VERSION
                 database.execute("COMMIT")
+                if version != VERSION:
+                    # Fails while anybody has it open: who goes on with a file that was moved would later
+                    # delete the log of the one that took its place.
+                    database.execute("PRAGMA journal_mode = DELETE")
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
@@ -233,7 +256,7 @@ class Entries:
         return aside
 
     def _set_database_aside(self, why: str) -> None:
-        path = self.folder / "cache.db"
+        path = self.folder / DATABASE
         name = self._aside() / f"cache-{path.stat().st_mtime_ns}.db"
         for tail in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):

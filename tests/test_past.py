@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tradebot.errors import MarketError, UsageError
-from tradebot.past import END, Played, Source, period
+from tradebot.config import Settings, Universe
+from tradebot.errors import MarketError, UnknownName, UsageError
+from tradebot.past import END, Played, Source, chosen, period
 from tradebot.sim.playback import Playback
 
 BEGIN = 20_000 * 86_400_000
@@ -21,9 +22,10 @@ class Fixed:
 
     name: str = "it"
     remedy: str = "fetch them"
+    listed: tuple[str, ...] = ("A",)
 
-    def symbols(self) -> list[str]:
-        return ["A"]
+    def symbols(self) -> tuple[str, ...]:
+        return self.listed
 
     def span(self, symbols: object) -> tuple[int, int]:
         return BEGIN + 10 * 86_400_000, BEGIN + 20 * 86_400_000
@@ -43,6 +45,39 @@ class TestFiles:
         source = Played(Playback(tmp_path), "the files", "5m", END)
         with pytest.raises(MarketError, match=r"no 5m klines of these symbols in the files; see market\.intervals"):
             period(source, ["ETHBTC"], None, None)
+
+
+class TestChosen:
+    SOURCE = Fixed(listed=("BTCUSDT", "ETHBTC", "ETHUSDT", "UPUSDT"))
+
+    @pytest.mark.parametrize(
+        ("symbols", "exclude", "quote", "names"),
+        [
+            ((), (), "", ("BTCUSDT", "ETHBTC", "ETHUSDT", "UPUSDT")),
+            (("ethusdt", "BTCUSDT"), (), "", ("ETHUSDT", "BTCUSDT")),
+            (("*USDT",), (), "", ("BTCUSDT", "ETHUSDT", "UPUSDT")),
+            (("ETH*", "*USDT"), ("UP*",), "usdt", ("ETHUSDT", "BTCUSDT")),
+        ],
+    )
+    def test_are_those_that_the_universe_would_match(
+        self, symbols: tuple[str, ...], exclude: tuple[str, ...], quote: str, names: tuple[str, ...]
+    ) -> None:
+        universe = Universe(symbols=symbols, exclude=exclude, quote=quote)
+        assert chosen(Settings(universe=universe), self.SOURCE) == names
+
+    @pytest.mark.parametrize(
+        ("symbols", "message"),
+        [("ETHUSD", "it: unknown symbol 'ETHUSD'; did you mean"), ("*EUR", r"it: no symbol matches '\*EUR'")],
+    )
+    def test_what_names_none_is_told(self, symbols: str, message: str) -> None:
+        with pytest.raises(UnknownName, match=message):
+            chosen(Settings(universe=Universe(symbols=(symbols,))), self.SOURCE)
+
+    def test_nothing_that_is_left_is_told_with_the_remedy(self) -> None:
+        with pytest.raises(MarketError, match=r"no klines to train on in it with universe\.quote = EUR; fetch them"):
+            chosen(Settings(universe=Universe(quote="EUR")), self.SOURCE)
+        with pytest.raises(MarketError, match="no klines to train on in it; fetch them"):
+            chosen(Settings(universe=Universe(symbols=("*USDT",))), Fixed(listed=()))
 
 
 class TestPeriod:

@@ -118,7 +118,7 @@ class TestFromTheStore:
             assert stored["card"][key] == read["card"][key]
         with pytest.raises(MarketError, match=r"klines of binance reach from 2024-10-04.*tradebot fetch .*--since"):
             train(settings, "2020-01-01")
-        with pytest.raises(UnknownName, match=r"no klines of 'CBTC' in binance; did you mean"):
+        with pytest.raises(UnknownName, match=r"binance: unknown symbol 'CBTC'; did you mean"):
             train(make_settings(venue__name="binance", universe__symbols="CBTC", **FAST))
 
     def test_a_part_that_was_never_fetched_is_warned_of(self, make_settings: MakeSettings, files: Path) -> None:
@@ -153,7 +153,7 @@ class TestRefusals:
         ("changes", "code", "message"),
         [
             ({"strategy__name": "trnd"}, 2, "did you mean 'trend'"),
-            ({"universe__symbols": "CBTC"}, 2, "no klines of 'CBTC'"),
+            ({"universe__symbols": "CBTC"}, 2, "unknown symbol 'CBTC'"),
             ({"universe__quote": "EUR"}, 3, "no klines to train on"),
             ({"universe__exclude": "ABTC,BBTC"}, 3, "no klines to train on"),
             ({"market__intervals": "5m,1h"}, 2, "must be three"),

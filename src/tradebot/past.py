@@ -13,10 +13,11 @@ from tradebot import sim
 from tradebot.clock import DAY, format_time, parse_time
 from tradebot.config import Settings, Universe
 from tradebot.documents import Document
-from tradebot.errors import MarketError, UnknownName, UsageError, suggestion
+from tradebot.errors import MarketError, UnknownName, UsageError
 from tradebot.identity import SIM, venue_key
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.store import KlineStore
+from tradebot.market.universe import excluded, named
 from tradebot.pipeline import fine_to_coarse
 from tradebot.sim.playback import Playback
 from tradebot.sim.prices import Prices
@@ -147,16 +148,16 @@ def open_source(settings: Settings, folder: Path | None) -> Iterator[Source]:
 
 
 def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
-    """The configured symbols, else all that the source has with the configured quote coin.
+    """The symbols that the configured ones or patterns name, else all, paid in the configured quote coin.
 
-    `UnknownName` for a symbol that it does not have, `MarketError` if none is left.
+    `UnknownName` for one that the source does not have, `MarketError` if none is left.
     """
     wanted, known = settings.universe, source.symbols()
-    asked = [symbol.upper() for symbol in wanted.symbols]
-    strange = [symbol for symbol in asked if symbol not in known]
-    if strange and known:
-        raise UnknownName(f"no klines of '{strange[0]}' in {source.name}{suggestion(strange[0], known)}")
-    if known and (kept := _kept(wanted, asked or known)):
+    try:
+        asked = named(wanted, known) if known else ()
+    except UnknownName as error:
+        raise UnknownName(f"{source.name}: {error}") from None
+    if kept := _kept(wanted, asked or known):
         return kept
     other = f" with universe.quote = {wanted.quote.upper()}" if known and wanted.quote else ""
     raise MarketError(f"no klines to train on in {source.name}{other}; {source.remedy}")
@@ -164,8 +165,7 @@ def chosen(settings: Settings, source: Source) -> tuple[str, ...]:
 
 def _kept(wanted: Universe, symbols: Iterable[str]) -> tuple[str, ...]:
     """Those of them that are paid in the configured quote coin and not excluded."""
-    excluded = {symbol.upper() for symbol in wanted.exclude}
-    return tuple(each for each in symbols if each not in excluded and each.endswith(wanted.quote.upper()))
+    return tuple(each for each in symbols if each.endswith(wanted.quote.upper()) and not excluded(wanted, each))
 
 
 def period(source: Source, symbols: Sequence[str], since: str | None, until: str | None) -> tuple[int, int]:

@@ -76,12 +76,13 @@ def _found(patterns: Sequence[str], symbols: Mapping[str, str], former: Collecti
     return list(found)
 
 
-def named(wanted: Wanted, instruments: Mapping[str, Instrument]) -> list[str]:
-    """The symbols of a list, traded or not; `UnknownName` for one that the venue does not list."""
-    return _found(wanted.symbols, {symbol.upper(): symbol for symbol in sorted(instruments)}, ())
+def named(wanted: Wanted, listed: Iterable[str]) -> list[str]:
+    """Those of `listed` that a list or patterns name, traded or not; `UnknownName` for what names none."""
+    return _found(wanted.symbols, {symbol.upper(): symbol for symbol in sorted(listed)}, ())
 
 
-def _excluded(wanted: Wanted, symbol: str) -> bool:
+def excluded(wanted: Wanted, symbol: str) -> bool:
+    """Whether a symbol is never to be looked at."""
     return any(fnmatchcase(symbol.upper(), _spelled(pattern)) for pattern in wanted.exclude)
 
 
@@ -89,7 +90,7 @@ def _unfit(wanted: Wanted, instrument: Instrument | None, quote: str) -> str | N
     """Why a symbol cannot be looked at, whatever its statistics; or None."""
     if instrument is None:
         return GONE
-    if _excluded(wanted, instrument.symbol):
+    if excluded(wanted, instrument.symbol):
         return "excluded by universe.exclude"
     if not instrument.tradable:
         return f"venue status {instrument.status}"

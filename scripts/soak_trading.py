@@ -9,9 +9,9 @@ are drawn too: how positions are entered, protected and left.
 All along no more may be sold than was bought (the account holds coins that are not the bot's) and no
 contract be held the other way than it was entered, no order may be taken twice, and no position may be
 without a stop for more than two cycles in a row, a minute or more apart, in which the venue answered
-everything, had takers for what was to be left, and nobody died. In the end the faults stop, and within four more cycles the journal must agree
-with the exchange to the last digit: trades, positions and money; its rows must follow from its facts.
-Anything else, or an error that is none of ours, ends it with 6 and names the run.
+everything, had takers for what was to be left, and nobody died. In the end the faults stop, and within four
+more cycles the journal must agree with the exchange to the last digit: trades, positions and money; its rows
+must follow from its facts. Anything else, or an error that is none of ours, ends it with 6 and names the run.
 
 With --day each run is a day of 1,440 cycles in which one request in twenty goes wrong and nobody dies. In
 the end equity, at marks of one instant, and realised results are what the exchange's balances say.

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.market.transport import KEEPALIVE_S, RESERVE, NetworkTransport
+from tradebot.market.transport import KEEPALIVE_MS, RESERVE, NetworkTransport
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 SILENCE = b"HTTP/1.1 "
@@ -258,9 +258,20 @@ async def test_a_kept_connection_is_not_used_for_ever() -> None:
         transport = client._transport
         assert isinstance(transport, NetworkTransport)
         for connection in transport._idle:
-            connection.idle_since -= KEEPALIVE_S
+            connection.idle_since -= KEEPALIVE_MS + 1
         await client.get(server.address)
         await until(lambda: server.ended == 3)
+    assert server.connections == 4
+
+
+async def test_connections_that_are_as_silent_as_one_that_did_not_answer_are_not_used_again() -> None:
+    server = Server(OK, OK, OK, SILENCE)  # as when the machine has another address now
+    async with served(server, connections=3) as client:
+        await asyncio.gather(*(client.get(server.address) for _ in range(3)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get(server.address, timeout=0.1)
+        assert (await client.post(server.address)).status_code == 200
     assert server.connections == 4
 
 
@@ -374,6 +385,35 @@ async def test_closing_ends_what_waits_and_lets_nothing_new_out() -> None:
 # --- the way there
 
 
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for "localhost", and one of a client that trusts it."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
+    )
+    today = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, today, today + datetime.timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    certificate = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    file: Path = tmp_path_factory.mktemp("tls") / "both.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return server, ssl.create_default_context(cafile=str(file))
+
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+def run(loop: Callable[[], asyncio.AbstractEventLoop], scenario: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario)
+
+
 async def test_a_name_that_nobody_knows_is_a_connect_error() -> None:
     for host in ("nowhere.invalid", "a" * 64 + ".invalid"):
         url = f"http://{host}"
@@ -402,7 +442,7 @@ def test_the_addresses_of_a_name_are_tried_in_turn_and_the_one_that_answers_is_k
 
         async def scenario() -> list[Any]:
             transport = NetworkTransport(httpx.URL("http://venue.test"), connections=2)
-            both = [await transport._reached(None) for _ in range(3)]
+            both = [(await transport._reached(None))[1] for _ in range(3)]
             assert transport._addresses[0][1] == good.getsockname()
             return both
 
@@ -412,6 +452,36 @@ def test_the_addresses_of_a_name_are_tried_in_turn_and_the_one_that_answers_is_k
         for each in reached:
             each.close()
     assert loop.asked == 1
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_address_that_connects_but_brings_nothing_is_not_begun_with_again(
+    contexts: Contexts, encrypted: bool, silent: bool
+) -> None:
+    loop, server, scheme = Elsewhere(), Server(), "https" if encrypted else "http"
+
+    async def useless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if silent:
+            await reader.read(-1)
+        writer.close()
+
+    async def scenario() -> None:
+        bad = await asyncio.start_server(useless, "127.0.0.1", 0)
+        good = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=contexts[0] if encrypted else None)
+        loop.addresses = tuple(each.sockets[0].getsockname() for each in (bad, good))
+        url = f"{scheme}://localhost"
+        transport = NetworkTransport(httpx.URL(url), connections=1, tls=contexts[1] if encrypted else None)
+        async with bad, good, httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5, connect=0.2)) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.get(url, timeout=0.2)
+            for _ in range(2):
+                transport._resolved -= 60  # and the resolver names the same ones in the same order
+                assert (await client.get(url)).status_code == 200
+        await until(lambda: server.ended == server.connections)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(scenario())
 
 
 def test_an_address_that_is_silent_leaves_time_for_the_next_one() -> None:
@@ -439,35 +509,6 @@ def test_an_address_that_is_silent_leaves_time_for_the_next_one() -> None:
 
 
 # --- encrypted
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context for "localhost", and one of a client that trusts it."""
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")]),
-    )
-    today = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, today, today + datetime.timedelta(days=1))
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    certificate = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    file: Path = tmp_path_factory.mktemp("tls") / "both.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(file)
-    return server, ssl.create_default_context(cafile=str(file))
-
-
-Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
-
-
-def run(loop: Callable[[], asyncio.AbstractEventLoop], scenario: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(scenario)
 
 
 @LOOPS

@@ -10,15 +10,17 @@ import re
 import select
 import socket
 import ssl
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import httpx
 
+from tradebot.clock import SECOND, wall_ms
 from tradebot.market.reply import Reply
 
 Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the family and what its sockets connect to
 RESERVE = 8  # connections that bulk reads leave to orders
-KEEPALIVE_S = 60.0
+KEEPALIVE_MS = 60 * SECOND  # by the wall clock, which also counts how long a machine slept
 RESOLVED_S = 10.0  # for which the addresses of a name are taken as known
 FAREWELL = 100  # passes of the loop in which what was closed may go; a few are enough
 # What may be written before a body.
@@ -28,12 +30,13 @@ HEAD = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\0\r\
 class Connection(asyncio.Protocol):
     """Idle, or busy with one reply, or closed: whatever is not in order closes it.
 
-    It stands in `living` as long as anything is left of it.
+    It stands in `living` as long as anything is left of it. `idle_since` is when it last answered, 0 before.
     """
 
-    def __init__(self, living: set[Connection]) -> None:
+    def __init__(self, living: set[Connection], address: Address) -> None:
+        self.address = address
         self.closed = False
-        self.idle_since = 0.0
+        self.idle_since = 0
         self._living = living
         self._reply = Reply("")
         self._answer: asyncio.Future[Reply] | None = None  # while busy
@@ -51,15 +54,16 @@ class Connection(asyncio.Protocol):
         timer = None if read_s is None else loop.call_later(read_s, self._fail, late)
         self._transport.write(request)
         try:
-            return await self._answer
+            reply = await self._answer
         except asyncio.CancelledError:
             self.close()  # the reply, if there was one, may still be in the air
             raise
         finally:
             self._answer = None
-            self.idle_since = loop.time()
             if timer is not None:
                 timer.cancel()
+        self.idle_since = wall_ms()
+        return reply
 
     def usable(self) -> bool:
         """Whether another request may be written: nothing came meanwhile, also no end that nobody has seen yet."""
@@ -144,7 +148,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         await self._slot(times.get("pool"))
         try:
             connection = self._kept() or await self._fresh(times.get("connect"))
-            reply = await connection.ask(request.method, raw, times.get("read"))
+            reply = await self._asked(connection, request.method, raw, times.get("read"))
             if not connection.closed:
                 self._idle.append(connection)
         finally:
@@ -168,9 +172,27 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         except TimeoutError:
             raise httpx.PoolTimeout("no connection free in time") from None
 
+    async def _asked(self, connection: Connection, method: str, request: bytes, read_s: float | None) -> Reply:
+        """The reply. Where none comes, nothing that has been silent as long is used any more."""
+        began = wall_ms()
+        try:
+            return await connection.ask(method, request, read_s)
+        except httpx.TransportError as error:
+            if not connection.idle_since:
+                self._put_last(connection.address)
+            if isinstance(error, httpx.ReadTimeout):  # the way there may be gone, as after a change of networks
+                for idle in self._idle:
+                    if idle.idle_since < began:
+                        idle.close()
+            raise
+
+    def _put_last(self, address: Address | None) -> None:
+        """The next connection begins with another address than this, whose sockets connect, but bring nothing."""
+        self._addresses = sorted(self._addresses, key=lambda each: each == address)
+
     def _kept(self) -> Connection | None:
         """The idle connection that was used last; those that may not be used any more are closed."""
-        expired = asyncio.get_running_loop().time() - KEEPALIVE_S
+        expired = wall_ms() - KEEPALIVE_MS
         while self._idle and self._idle[0].idle_since < expired:
             self._idle.pop(0).close()
         while self._idle:
@@ -183,23 +205,24 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     async def _fresh(self, connect_s: float | None) -> Connection:
         """A new connection; to no other failure than these belongs that nothing was sent."""
         loop = asyncio.get_running_loop()
+        address: Address | None = None
         try:
             async with asyncio.timeout(connect_s) as limit:
-                reached = await self._reached(limit.when())
-                name = self._host if self._tls else None
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self._living), sock=reached, ssl=self._tls, server_hostname=name
-                )
+                address, reached = await self._reached(limit.when())
+                made, name = partial(Connection, self._living, address), self._host if self._tls else None
+                _, connection = await loop.create_connection(made, sock=reached, ssl=self._tls, server_hostname=name)
         except TimeoutError:
+            self._put_last(address)
             raise httpx.ConnectTimeout("no connection in time") from None
         except (OSError, UnicodeError) as error:  # the second from names that no resolver knows how to ask for
+            self._put_last(address)
             raise httpx.ConnectError("no connection") from error
         if self._closed:
             connection.close()
         return connection
 
-    async def _reached(self, until: float | None) -> socket.socket:
-        """A socket connected with one of the venue's addresses, each of which gets its share of the time."""
+    async def _reached(self, until: float | None) -> tuple[Address, socket.socket]:
+        """One of the venue's addresses, each of which gets its share of the time, and a socket connected with it."""
         loop, fault = asyncio.get_running_loop(), OSError("no address")
         addresses = await self._resolve()
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -211,7 +234,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 continue
             # The next connection begins with the address that answered.
             self._addresses = [address, *(other for other in self._addresses if other != address)]
-            return reached
+            return address, reached
         raise fault
 
     async def _resolve(self) -> list[Address]:

@@ -35,7 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
          "last": T0}]},
     "prune": {"venue": "sim", "done": False, "before": T0, "bars": 7, "bytes": 7, "series": [
         {**NAMED, "bars": 7, "bytes": 7, "whole": False}]},
-    "export": {"venue": "sim", "files": [{**NAMED, "path": "/a/long/path/" * 9, "rows": 7, "bytes": 7}]},
+    "export": {"venue": "sim", "files": [{**NAMED, "path": "/a/long/path/" * 9, "rows": 7, "missing": 0, "bytes": 7}]},
     "import": {"venue": "sim", "files": [
         {**NAMED, **ENDS, "path": "x.csv", "rows": 7, "new": 6, "conflicts": 1, "off_grid": 0}],
         "errors": [{"path": "y.csv", "error": "y.csv line 7: is not a number"}]},
@@ -81,6 +81,20 @@ def test_a_prune_says_whether_it_was_done() -> None:
     assert "nothing was dropped: add --yes" in printed("prune")
     assert "7 bars dropped, 7 B freed" in printed("prune", done=True)
     assert printed("prune", series=[]) == "nothing to drop\n"
+
+
+def test_an_export_tells_what_its_files_lack() -> None:
+    assert "missing" not in printed("export")
+    text = printed("export", files=[{**SAMPLES["export"]["files"][0], "missing": 1}])
+    assert "missing" in text
+    assert "1 bar not stored and so not written; --since fetches them" in text
+
+
+def test_one_is_no_plural() -> None:
+    assert "Exported (1 file)" in printed("export")
+    assert "Imported (1 file)" in printed("import")
+    assert "1 symbol, 1 series, 1 bar," in printed("status", bars=1)
+    assert "1 request of weight 6" in printed("history", requests=1)
 
 
 def test_a_check_that_finds_nothing_says_so() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tradebot.clock import HOUR, MINUTE
+from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.config import Settings
 from tradebot.errors import BadKlines, MarketError, UsageError
 from tradebot.freight import export, take
 from tradebot.keeping import open_store
 from tradebot.market.archive import kline_files, read_file
+from tradebot.market.bars import Klines
 
 from .conftest import MakeSettings
 from .test_keeping import T0, bars, stretch
@@ -64,6 +67,24 @@ def test_a_time_of_which_nothing_is_stored_leaves_the_file_that_is_there_alone(
     only = export(settings, tmp_path, None, T0 + 100 * 5 * MINUTE, None)["files"]
     assert [(row["symbol"], row["interval"]) for row in only] == [("BTCUSDT", "5m"), ("BTCUSDT", "1h")]
     assert (tmp_path / "ETHUSDT-5m.csv").read_bytes() == before
+
+
+def test_an_export_counts_what_is_missing_also_what_it_finds_damaged(settings: Settings, tmp_path: Path) -> None:
+    with open_store(settings) as store:
+        store.add(
+            [
+                stretch("NEWUSDT", "5m", 10),
+                stretch("NEWUSDT", "5m", 10)._replace(since=T0 + DAY, newest=T0 + DAY, klines=Klines.empty()),
+            ]
+        )
+    found = export(settings, tmp_path, None, None, None)
+    assert {(row["symbol"], row["interval"]): row["missing"] for row in found["files"]} == {
+        ("BTCUSDT", "5m"): 0, ("BTCUSDT", "1h"): 0, ("ETHUSDT", "5m"): 0, ("NEWUSDT", "5m"): 288 - 10,
+    }  # fmt: skip
+    with closing(sqlite3.connect(settings.data_path / "klines" / "cache.db")) as database, database:
+        database.execute("UPDATE Cache SET value = 'x' WHERE key LIKE '%ETHUSDT|5m|%'")
+    row = next(row for row in export(settings, tmp_path, None, None, None)["files"] if row["symbol"] == "ETHUSDT")
+    assert (row["rows"], row["missing"]) == (0, 100)
 
 
 def test_a_file_takes_one_series_and_its_own_format(settings: Settings, tmp_path: Path) -> None:

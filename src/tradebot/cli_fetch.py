@@ -170,7 +170,7 @@ def _judge(mode: str, document: "Document") -> None:
         )
     if document.get("remaining"):
         hint = "" if document["mended"] else "; --repair takes over the venue's klines"
-        raise MarketError(f"{document['remaining']:,} differences from the venue remain{hint}")
+        raise MarketError(f"what is stored still differs from the venue ({document['remaining']:,}){hint}")
 
 
 def fetch(

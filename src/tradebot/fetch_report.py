@@ -18,7 +18,7 @@ from tradebot.documents import Document
 from tradebot.market.bars import interval_ms
 from tradebot.market.coverage import Span
 from tradebot.market.history import Tally
-from tradebot.report import Column, cell, table
+from tradebot.report import Column, cell, counted, table
 
 NAMED: list[Column] = [("symbol", itemgetter("symbol")), ("interval", itemgetter("interval"))]
 FROM_TO: list[Column] = [
@@ -120,12 +120,12 @@ def history(document: Document) -> Iterable[Table | Text]:
             ("holes", itemgetter("holes")), ("largest", lambda row: _pair(row["largest"])), ("why", itemgetter("why")),
         ])  # fmt: skip
     new, made = (sum(row[key] for row in rows) for key in ("new", "made"))
-    yield _work(document, f"{new:,} klines fetched, {made:,} made from finer ones")
+    yield _work(document, f"{counted(new, 'kline')} fetched, {made:,} made from finer ones")
     yield from _errors(document)
 
 
 def _work(document: Document, what: str) -> Text:
-    work = f"{document['requests']:,} requests of weight {document['weight']:,}"
+    work = f"{counted(document['requests'], 'request')} of weight {document['weight']:,}"
     return Text(f"{what}, {work} in {document['elapsed_ms'] / 1e3:,.1f} s")
 
 
@@ -153,7 +153,7 @@ def status(document: Document) -> Iterable[Table | Text]:
             ("age", lambda row: duration(row["age_ms"])), _bars(rows, lambda row: (row["spans"], [])),
         ], shown=MANY)  # fmt: skip
     yield Text(
-        f"{document['symbols']:,} symbols, {len(rows):,} series, {document['bars']:,} bars, "
+        f"{counted(document['symbols'], 'symbol')}, {len(rows):,} series, {counted(document['bars'], 'bar')}, "
         f"{bytes_text(document['bytes'])}; the folder of all venues {bytes_text(document['folder_bytes'])}"
     )
 
@@ -181,7 +181,9 @@ def verify(document: Document) -> Iterable[Table | Text]:
         ])  # fmt: skip
     checked = sum(row["checked"] for row in document["series"])
     what = "a sample of" if document["sampled"] else "all of"
-    yield _work(document, f"{checked:,} klines compared, {what} {len(document['series'])} series: {_verdict(document)}")
+    yield _work(
+        document, f"{counted(checked, 'kline')} compared, {what} {len(document['series'])} series: {_verdict(document)}"
+    )
     yield from _errors(document)
 
 
@@ -189,7 +191,7 @@ def _verdict(document: Document) -> str:
     found = sum(row[key] for row in document["series"] for key in ("missing", "extra", "revised"))
     if not found:
         return "all as at the venue"
-    return f"{found:,} differences, {document['remaining']:,} remain"
+    return f"{counted(found, 'difference')}, {document['remaining']:,} remain"
 
 
 def prune(document: Document) -> Iterable[Table | Text]:
@@ -203,28 +205,35 @@ def prune(document: Document) -> Iterable[Table | Text]:
         ("what", lambda row: "all" if row["whole"] else f"before {minute(document['before'])}"),
     ])  # fmt: skip
     if document["done"]:
-        yield Text(f"{document['bars']:,} bars dropped, {bytes_text(document['bytes'])} freed")
+        yield Text(f"{counted(document['bars'], 'bar')} dropped, {bytes_text(document['bytes'])} freed")
     else:
-        yield Text(f"about {document['bars']:,} bars, {bytes_text(document['bytes'])}; nothing was dropped: add --yes")
+        yield Text(
+            f"about {counted(document['bars'], 'bar')}, {bytes_text(document['bytes'])}; nothing was dropped: add --yes"
+        )
 
 
 def export(document: Document) -> Iterable[Table | Text]:
-    """The files that were written."""
-    yield table(f"Exported ({len(document['files'])} files)", document["files"], [
-        *NAMED, ("bars", itemgetter("rows")), ("size", lambda row: bytes_text(row["bytes"])),
-        ("file", itemgetter("path")),
+    """The files that were written, and how many bars they lack that could be fetched."""
+    files = document["files"]
+    lacking: list[Column] = [("missing", itemgetter("missing"))]
+    missing = sum(row["missing"] for row in files)
+    yield table(f"Exported ({counted(len(files), 'file')})", files, [
+        *NAMED, ("bars", itemgetter("rows")), *(lacking if missing else []),
+        ("size", lambda row: bytes_text(row["bytes"])), ("file", itemgetter("path")),
     ])  # fmt: skip
+    if missing:
+        yield Text(f"{counted(missing, 'bar')} not stored and so not written; --since fetches them", style="yellow")
 
 
 def imported(document: Document) -> Iterable[Table | Text]:
     """The files that were read; what they say otherwise than the store is a conflict, in which the store wins."""
     rows = document["files"]
-    yield table(f"Imported ({len(rows)} files)", rows, [
+    yield table(f"Imported ({counted(len(rows), 'file')})", rows, [
         *NAMED, *((name, itemgetter(name)) for name in ("rows", "new", "conflicts")),
         ("off grid", itemgetter("off_grid")), *FROM_TO,
     ])  # fmt: skip
     if conflicts := sum(row["conflicts"] for row in rows):
-        yield Text(f"{conflicts:,} klines differ from what is stored; what is stored stays", style="yellow")
+        yield Text(f"{counted(conflicts, 'kline')} other than what is stored; what is stored stays", style="yellow")
     yield from _errors(document)
 
 
@@ -237,8 +246,9 @@ def watch(document: Document) -> Iterable[Table | Text]:
         return
     new = sum(row["new"] for row in document["series"])
     line = (
-        f"{now} {len(document['series']):,} series, {new:,} new klines, {document['requests']:,} requests of weight "
-        f"{document['weight']:,}, {document['elapsed_ms']:,.0f} ms; next {format_time(document['next'])}"
+        f"{now} {len(document['series']):,} series, {counted(new, 'new kline')}, "
+        f"{counted(document['requests'], 'request')} of weight {document['weight']:,}, "
+        f"{document['elapsed_ms']:,.0f} ms; next {format_time(document['next'])}"
     )
     yield Text(line)
     yield from (

@@ -14,7 +14,7 @@ from tradebot.errors import BadKlines, MarketError, UsageError
 from tradebot.identity import venue_key
 from tradebot.keeping import chosen, fine_first, open_store
 from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
-from tradebot.market.bars import Klines, interval_ms
+from tradebot.market.bars import Klines, interval_ms, open_of
 from tradebot.market.chunks import Series
 from tradebot.market.store import KlineStore, Stored
 from tradebot.progress import Progress, unseen
@@ -47,6 +47,13 @@ def _within(each: Stored, since: int | None, until: int | None) -> bool:
     return any(newest + step > (since or 0) and (until is None or first < until) for first, newest in each.spans)
 
 
+def _missing(store: KlineStore, series: Series, first: int, last: int) -> int:
+    """How many bars that open from `first` to `last` are not known to the store, which may have found damage."""
+    step = interval_ms(series[1])
+    spans = store.missing(*series, open_of(series[1], first + step - 1), open_of(series[1], last))
+    return sum((end - start) // step + 1 for start, end in spans)
+
+
 def export(
     settings: Settings,
     path: Path,
@@ -59,7 +66,8 @@ def export(
     """Write the chosen series from `since` to before `until` (UTC ms) as files.
 
     `path` is a folder, or for one series a file; `suffix` is csv or parquet. A file that is there is replaced.
-    Series that are not stored of that time are left out; `MarketError` if none is.
+    Series that are not stored of that time are left out; `MarketError` if none is. `missing` are the bars of
+    a file's time that could be fetched.
     """
     with open_store(settings) as store:
         stored = sorted(
@@ -72,8 +80,10 @@ def export(
         for each, name, target in zip(stored, series, _targets(path, suffix, series), strict=True):
             first, last = max(each.first, since or 0), min(each.newest + interval_ms(each.interval), until or 2**53) - 1
             rows = write_file(target, name, _blocks(store, name, first, last), venue_key(settings))
-            size = target.stat().st_size
-            files.append({"path": str(target), "symbol": name[0], "interval": name[1], "rows": rows, "bytes": size})
+            files.append({
+                "path": str(target), "symbol": name[0], "interval": name[1], "rows": rows,
+                "missing": _missing(store, name, first, last), "bytes": target.stat().st_size,
+            })  # fmt: skip
             progress("export", len(files), len(series))
     return {"schema": SCHEMA, "venue": venue_key(settings), "files": files}
 

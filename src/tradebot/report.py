@@ -30,6 +30,11 @@ def cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `1,200 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def short(amount: Any) -> str:
     """A decimal string without its trailing zeros, to at most ten significant digits."""
     if amount in (None, ""):
@@ -133,7 +138,7 @@ def fetch(document: Document) -> Iterable[Table | Text]:
     yield table(f"Klines of {document['venue']} ({len(document['series'])} series)", document["series"], SERIES)
     rows, new = (sum(each[key] for each in document["series"]) for key in ("rows", "new"))
     yield Text(
-        f"{rows:,} rows, {new:,} new, {document['requests']:,} requests of weight {document['weight']:,} "
+        f"{rows:,} rows, {new:,} new, {counted(document['requests'], 'request')} of weight {document['weight']:,} "
         f"in {document['elapsed_ms']:,.0f} ms"
     )
     if document["errors"]:
@@ -210,7 +215,7 @@ def run(document: Document) -> Iterable[Table | Text]:
     """One cycle of `run`."""
     yield Text(
         f"Cycle {document['cycle']} · {document['venue']} · {format_time(document['started'])} UTC · "
-        f"{document['symbols']} symbols · {document['requests']} requests",
+        f"{counted(document['symbols'], 'symbol')} · {counted(document['requests'], 'request')}",
         style="bold",
     )
     yield from halted(document)
@@ -237,7 +242,7 @@ SPREAD: list[Column] = [(name, _milliseconds(name)) for name in ("p50", "p95", "
 def summary(document: Document) -> Iterable[Table | Text]:
     """What a run came to."""
     counts = (f"{document[each]} {each}" for each in ("missed", "failed", "slow", "orders"))
-    yield Text(f"{document['cycles']} cycles: {', '.join(counts)}", style="bold")
+    yield Text(f"{counted(document['cycles'], 'cycle')}: {', '.join(counts)}", style="bold")
     times = [{"stage": name, **row} for name, row in document["times"].items()]
     yield table("Times, ms", times, [("stage", _get("stage")), *SPREAD])
     steps = [{"step": name, **row} for name, row in document["latency"].items() if row["count"]]
@@ -290,7 +295,9 @@ def strategies(document: Document) -> Iterable[Table | Text]:
 
 def serve(document: Document) -> Iterable[Table | Text]:
     """Where the simulated exchange listens and what it trades."""
-    yield Text(f"simulated exchange at {document['url']}: {document['symbols']} symbols, {document['clock']} clock,")
+    yield Text(
+        f"simulated exchange at {document['url']}: {counted(document['symbols'], 'symbol')}, {document['clock']} clock,"
+    )
     yield Text(f"venue time {format_time(document['now'])} UTC; end it with Ctrl-C")
     kept = f"kept in {document['state']}" if document["state"] else "forgotten at its end (port 0)"
     yield Text(f"accounts and orders are {kept}", style="dim")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.clock import DAY, wall_ms
+from tradebot.clock import DAY, parse_time, wall_ms
 from tradebot.errors import BadKlines
 from tradebot.market.archive import (
     KlineFile,
@@ -195,6 +195,30 @@ def test_a_files_name_tells_its_series(symbol: str) -> None:
 )
 def test_names_of_archives_are_known(name: str, expected: object) -> None:
     assert series_of(Path(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "opens", "wrong"),
+    [
+        ("A-1h-2024-01.csv", ("2024-01-01T00:00", "2024-01-31T23:00"), None),
+        ("A-1w-2024-05.csv", ("2024-04-29T00:00", "2024-05-27T00:00"), None),  # a week may begin before
+        ("A-1h-2024-01.csv", ("2024-01-31T23:00", "2024-02-01T00:00"), "line 3, .* is not of 2024-01, which"),
+        ("A-1h-2024-01-15.csv", ("2024-01-14T23:00", "2024-01-15T00:00"), "line 2, .* is not of 2024-01-15, which"),
+        ("A-1h-2024-02-31.csv", ("2024-02-01T00:00", "2024-02-02T00:00"), "2024-02-31 in its name is no date"),
+    ],
+)
+def test_rows_are_of_the_time_that_the_files_name_tells(
+    tmp_path: Path, name: str, opens: tuple[str, ...], wrong: str | None
+) -> None:
+    (tmp_path / name).write_text(
+        "open_time,open,high,low,close,volume\n" + "".join(f"{parse_time(each)},1,1,1,1,1\n" for each in opens)
+    )
+    (file,) = kline_files(tmp_path)
+    if wrong is None:
+        assert sum(map(len, read_file(file))) == 2
+    else:
+        with pytest.raises(BadKlines, match=wrong):
+            list(read_file(file))
 
 
 def test_a_folder_gives_its_kline_files_by_name(tmp_path: Path) -> None:

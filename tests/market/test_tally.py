@@ -167,6 +167,7 @@ def test_where_no_file_can_be_used_it_counts_by_itself_and_says_so_once(
 ) -> None:
     tally = begun(unusable)
     assert [add(tally) for _ in range(3)] == [1, 2, 3]
+    assert add(begun(unusable)) == 1  # a client of its own for orders
     assert caplog.text.count("requests of other processes are not counted") == 1
 
 

@@ -26,7 +26,7 @@ from tradebot.market.history import Shelf
 
 log = logging.getLogger(__name__)
 ROWS = 50_000  # held in memory at once
-_NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-\d{4}-\d{2}(-\d{2})?)?\.(csv|zip|parquet)")
+_NAME = re.compile(r"(?P<symbol>[^-]+)-(?P<interval>\d+[A-Za-z])(-(?P<date>\d{4}-\d{2}(-\d{2})?))?\.(csv|zip|parquet)")
 # What float() would take beside plain decimal numbers holds other letters than these.
 _PLAIN = re.compile(r"[0-9.eE+,-]*")
 _DIGITS = re.compile(r"[0-9,]*")
@@ -71,14 +71,15 @@ def kline_files(path: Path) -> list[KlineFile]:
 def read_file(file: KlineFile, rows: int = ROWS) -> Iterator[Klines]:
     """The klines of a file, checked, so many at a time.
 
-    Open times ascend with at most one in each bar of the grid, prices are above 0 and hold together,
-    all is finite; else `BadKlines` with file, line, column and reason.
+    Open times ascend with at most one in each bar of the grid and are of the month or day that its name
+    may tell, prices are above 0 and hold together, all is finite; else `BadKlines` with file, line, column
+    and reason.
     """
     before, total, distance = 0, 0, 0  # the last: the greatest that all rows are multiples of apart
     for cells in blocks(file.path, rows):
         if len(cells):
             klines = _klines(cells)
-            _check(cells, klines.data, before, file.series[1])
+            _check(cells, klines.data, before, file)
             times = klines.open_time
             distance = int(np.gcd.reduce(np.diff(times, prepend=before or times[0]), initial=distance))
             before, total = int(times[-1]), total + len(klines)
@@ -130,13 +131,33 @@ def _parsed(column: Sequence[str], letters: re.Pattern[str]) -> Floats | None:
     return None if np.signbit(values).any() or (values >= _GREAT).any() else values
 
 
-def _check(cells: Cells, data: Floats, before: float, interval: str) -> None:
+def _period(path: Path) -> tuple[str, int, int]:
+    """The month or day that a file's name tells, from when to before when (UTC ms); all of time if none."""
+    match = _NAME.fullmatch(path.name)
+    if not match or not match["date"]:
+        return "", 0, 2**53
+    try:
+        told = np.datetime64(match["date"])  # of the unit that it is written in
+    except ValueError:
+        raise BadKlines(f"{path}: {match['date']} in its name is no date") from None
+    begin, end = (int(each.astype("datetime64[ms]").astype(np.int64)) for each in (told, told + 1))
+    return match["date"], begin, end
+
+
+def _check(cells: Cells, data: Floats, before: float, file: KlineFile) -> None:
     """Raise `BadKlines` for the first row that is wrong; `before` is the open time of the row before."""
+    interval = file.series[1]
+    told, begin, end = _period(file.path)
     times, opened, high, low, close = data[:5]
     bars = _grid(np.append(before, times), interval)
     problems: Sequence[tuple[str, str, Mask]] = [
         ("open_time", "does not come after the line before it", np.diff(times, prepend=before) <= 0),
         ("open_time", f"opens in the same {interval} bar as the line before it", np.diff(bars) <= 0),
+        (
+            "open_time",
+            f"is not of {told}, which the file's name tells",
+            (times <= begin - interval_ms(interval)) | (times >= end),
+        ),
         ("low", "is not above 0 and at most open and close", (low <= 0) | (low > np.minimum(opened, close))),
         ("high", "is below open or close", high < np.maximum(opened, close)),
     ]

@@ -85,6 +85,9 @@ def _window(what: Any, *numbers: Any) -> Window:
     return Window(what, length, most, begin, used)
 
 
+_told: dict[str, str] = {}  # why a file cannot be used, so that a process with several clients says it once
+
+
 class FileTally(Tally):
     """Usage in the file `path`, shared with other processes; its folder is made if need be. Raises nothing."""
 
@@ -95,7 +98,6 @@ class FileTally(Tally):
         self._inode = 0
         self._raw = b""
         self._tries = TRIES
-        self._told = ""
         self.update(lambda usage: usage)
 
     def close(self) -> None:
@@ -119,8 +121,8 @@ class FileTally(Tally):
 
     def _alone(self, reason: object) -> None:
         """Tell, once for each reason, that others are not counted."""
-        if self._told != str(reason):
-            self._told = str(reason)
+        if _told.get(self._name) != str(reason):
+            _told[self._name] = str(reason)
             log.warning("%s: %s; requests of other processes are not counted", self._path, reason)
 
     def _lock(self) -> bool:

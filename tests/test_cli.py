@@ -32,6 +32,15 @@ def tradebot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 SMALL = ("--set", "sim.symbols=4")
+LOUD = """from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Loud:
+    local = False
+    def score(self, features):
+        print("loud")
+        return features["rsi_7_5m"] * 0
+"""
 
 
 def test_without_a_command_it_shows_its_help(tradebot: Run) -> None:
@@ -47,13 +56,18 @@ def test_it_tells_its_version(tradebot: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["fetch", "analyze", "predict", "run", "positions", "export-onnx", "bench", "sim serve"]
+    "command",
+    ["fetch", "analyze", "predict", "train", "run", "positions", "stop", "export-onnx", "bench", "sim serve"],
 )
 def test_every_command_has_help_with_an_example(tradebot: Run, command: str) -> None:
     code, out, _ = tradebot(*command.split(), "--help")
     assert code == 0
     assert "Example: tradebot" in " ".join(out.split())
     assert "--json" in out
+
+
+def test_the_list_of_commands_tells_each_of_them_to_its_end(tradebot: Run) -> None:
+    assert "..." not in tradebot("--help")[1].partition("Commands:")[2]
 
 
 WRONG = [
@@ -122,6 +136,14 @@ def test_fetch_tells_each_series_and_fetches_nothing_twice(tradebot: Run) -> Non
     assert set(first["series"][0]) == fields
     assert [row["new"] for row in again["series"]] == [0] * 12
     assert again["requests"] == first["requests"] - 12
+
+
+def test_what_a_strategy_prints_does_not_come_between_the_documents(tradebot: Run, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    code, out, err = tradebot("analyze", "--json", "--strategy", "loud.py:Loud", *SMALL)
+    assert code == 0
+    assert json.loads(out)["signals"] == []
+    assert "loud" in err.splitlines()
 
 
 def test_run_prints_a_document_a_cycle(tradebot: Run) -> None:

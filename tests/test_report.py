@@ -176,6 +176,35 @@ def test_amounts_are_short_but_never_in_exponent_form(amount: str | None, shown:
     assert report.short(amount) == shown
 
 
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("114.5145145145", "114.515"),
+        ("0.1136736737", "0.113674"),
+        ("12345678.9", "12345679"),
+        ("0.00000011", "0.00000011"),
+    ],
+)
+def test_a_price_has_six_digits_and_always_its_whole_integer(amount: str, shown: str) -> None:
+    assert report.price("entry")({"entry": amount}) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("-8.5675416", "-8.57"), ("1234567.891", "+1234567.89"), ("0.000123456", "+0.000123"), (None, ""), ("0", "+0")],
+)
+def test_a_gain_has_its_sign_and_is_never_rounded_to_nothing(amount: str | None, shown: str) -> None:
+    assert report.gain("realized")({"realized": amount}) == shown
+
+
+def test_what_is_counted_is_one_thing_or_several() -> None:
+    assert [report.counted(number, "request") for number in (0, 1, 1_200)] == [
+        "0 requests",
+        "1 request",
+        "1,200 requests",
+    ]
+
+
 def test_progress_is_shown_and_goes_away() -> None:
     with report.progress_bar() as update:
         update("fetch", 1, 2)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tradebot import report
 from tradebot.trade_report import BARS, RENDERERS, SPARKS, duration, sparkline
@@ -64,6 +65,34 @@ def test_positions_show_what_others_do_and_what_is_in_doubt() -> None:
     assert all(word in text for word in ("BTCUSDT", "0.5", "ETHUSDT", "somebody else", "in doubt: A: too little"))
 
 
+LONG = {"quantity": "0.01401597", "entry": "0.1136736737", "mark": "0.11343", "stop": "0.1114002002",
+        "target": "0.1170838839", "unrealized": "-1234.567"}  # fmt: skip
+
+
+def narrow(kind: str, document: dict[str, Any]) -> str:
+    out = io.StringIO()
+    report.show(Console(file=out, width=80), RENDERERS[kind](document))
+    return out.getvalue()
+
+
+def test_what_is_gained_can_be_read_on_a_terminal_of_80_columns() -> None:
+    held = {"account": "x", "external": [], "doubts": [], "positions": [POSITION | LONG | {"symbol": "ATOMUSDT"}]}
+    assert "-1234.57" in narrow("positions", held)
+    assert "…" not in narrow("positions", held)
+    over = RESULT | {"symbol": "ATOMUSDT", "entry": "0.1136736737", "exit": "0.1136736737", "realized": "-1234.567"}
+    text = narrow("results", {"account": "x", "results": [over], "totals": []})
+    assert all(word in text for word in ("-1234.57", "why"))
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(("state", "said"), [("open", "short"), ("dust", "short dust")])
+def test_a_contract_that_was_sold_short_says_so(state: str, said: str) -> None:
+    short = POSITION | {"side": "SELL", "state": state}
+    assert said in shown("positions", {"account": "x", "external": [], "doubts": [], "positions": [short]})
+    over = {"account": "x", "results": [RESULT | {"side": "SELL"}], "totals": [TOTAL]}
+    assert "take-profit, short" in shown("results", over)
+
+
 def test_what_was_closed_and_released_is_told_with_what_is_left() -> None:
     order = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "intent": "close", "status": "FILLED",
              "price": None, "stop_price": None, "executed": "0.5", "average": "110", "fee": "0.055"}  # fmt: skip
@@ -83,7 +112,9 @@ def test_a_rebuild_tells_whether_anything_changed(changed: int, said: str) -> No
 def test_history_shows_the_newest_results_and_what_they_add_up_to() -> None:
     text = shown("results", {"account": "sim-paper", "results": [RESULT] * 40, "totals": [TOTAL]})
     assert text.count("BTCUSDT") == 30
-    assert all(word in text for word in ("1 h 6 min", "+4.90", "take-profit", "2.5 USDT in 2 trades, 50% won", "1.50"))
+    assert all(
+        word in text for word in ("1 h 6 min", "+4.90", "take-profit", "+2.50 USDT in 2 trades, 50% won", "1.50")
+    )
     assert "█▁" in text
     assert "none yet" in shown("results", {"account": "sim-paper", "results": [], "totals": []})
     unbeaten = TOTAL | {"profit_factor": None}

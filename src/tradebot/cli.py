@@ -9,8 +9,8 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -60,20 +60,21 @@ class Terminal:
 
     json: bool
     signals: object = None
+    out: TextIO = field(default_factory=lambda: sys.stdout)
 
     def emit(self, kind: str, document: "Document") -> None:
         """Print one document of the command `kind`."""
         if self.json:
             from tradebot.documents import encode
 
-            print(encode(document), flush=True)
+            print(encode(document), file=self.out, flush=True)
             return
         from tradebot import fetch_report, report, trade_report
 
         if kind == "run":  # in a loop, people need not read the same signals every minute
             document = {**document, "repeated": document["signals"] == self.signals != []}
             self.signals = document["signals"]
-        console = report.console(sys.stdout if sys.stdout.isatty() else sys.stderr)
+        console = report.console(self.out if self.out.isatty() else sys.stderr)
         renderers = report.RENDERERS | fetch_report.RENDERERS | trade_report.RENDERERS
         report.show(console, renderers[kind](document))
 
@@ -82,6 +83,7 @@ class Terminal:
         try:
             self.emit(kind, document)
         except BrokenPipeError:
+            _say("whoever read the output has gone, so this ends")
             raise
         except OSError as error:
             _say(f"a document could not be written: {error.strerror}")
@@ -182,7 +184,14 @@ def command(function: Callable[..., None], name: str, *keys: str, on: typer.Type
         terminal = Terminal(given.pop("json"))
         settings = _settings(keys, given)
         log_to_stderr(settings.log_level)
-        function(settings, terminal, **given)
+        # What a strategy of the user's prints must not come between the documents.
+        others = contextlib.redirect_stdout(sys.stderr) if terminal.json else contextlib.nullcontext()
+        try:
+            with others:
+                function(settings, terminal, **given)
+        except BrokenPipeError:  # the reader of our output has gone, as `head` does; the parser would make it a bug
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Ended(0) from None
 
     call.__doc__ = function.__doc__
     parameters = [*own, *(_key_option(key) for key in keys), *_common_options()]
@@ -269,9 +278,6 @@ def _carry_out(arguments: list[str]) -> int:
         return ended.code
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         _say(f"input or output failed: {error}")
         return 1

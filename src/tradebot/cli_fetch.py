@@ -190,7 +190,7 @@ def fetch(
     drop: Drop = None,
     yes: Yes = False,
 ) -> None:
-    """Bring the kline store up to date, or (with one of the options) do more with it.
+    """Bring the kline store up to date; history, files and checks.
 
     Example: tradebot fetch --symbols BTCUSDT --intervals 1m,1h --since 2023-01-01
 

@@ -109,7 +109,7 @@ def positions(
     rebuild: Rebuild = False,
     live: Live = False,
 ) -> None:
-    """Show what the account holds, close it, or see what it brought.  Example: tradebot positions --history
+    """Show what the account holds, close it, or see its results.  Example: tradebot positions --history
 
     Others: positions --marks; positions close BTCUSDT; positions close all; positions release BTCUSDT;
     positions --history --since 2026-01-01 --output results.csv
@@ -154,7 +154,7 @@ def stop(
     release: Release = False,
     reason: Reason = "",
 ) -> None:
-    """Refuse all entries until they are released, and close everything if asked.  Example: tradebot stop --flatten
+    """Refuse entries until released; close everything if asked.  Example: tradebot stop --flatten
 
     Works beside a running loop and without one; it outlives both. Others: tradebot stop --reason "weekend";
     tradebot stop --release

@@ -59,7 +59,7 @@ def export_onnx(
         ),
     ] = None,
 ) -> None:
-    """Convert an XGBoost model and check the two against each other.  Example: tradebot export-onnx models/demo.ubj"""
+    """Convert an XGBoost model to ONNX; check that the two agree.  Example: tradebot export-onnx models/demo.ubj"""
     from tradebot import commands
 
     terminal.emit("export-onnx", commands.export_onnx(source, target, success))

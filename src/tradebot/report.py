@@ -35,12 +35,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def short(amount: Any) -> str:
-    """A decimal string without its trailing zeros, to at most ten significant digits."""
+def short(amount: Any, digits: int = 10) -> str:
+    """A decimal string without its trailing zeros, to at most so many significant digits, or its integer."""
     if amount in (None, ""):
         return ""
-    text = format(Context(prec=10).plus(Decimal(amount)), "f")
+    value = Decimal(amount)
+    text = format(Context(prec=max(digits, value.adjusted() + 1)).plus(value), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def money(amount: Any, form: str = "") -> str:
+    """An amount of money: to the hundredth, below 1 to three significant digits; with its sign if `form` is `+`."""
+    if amount in (None, ""):
+        return ""
+    value = Decimal(amount)
+    return format(value.quantize(Decimal("0.01")) if abs(value) >= 1 else Context(prec=3).plus(value), f"{form}f")
 
 
 def _side(values: Sequence[str]) -> Literal["left", "right"]:
@@ -50,7 +59,7 @@ def _side(values: Sequence[str]) -> Literal["left", "right"]:
 
 def _style(column: str, value: str) -> str:
     """Green for what is bought or gained, red for what is sold or lost."""
-    if column in ("side", "unrealized") and value:
+    if column in ("side", "gain") and value:
         return "red" if value == "SELL" or value.startswith("-") else "green"
     return ""
 
@@ -58,7 +67,12 @@ def _style(column: str, value: str) -> str:
 def table(title: str, rows: Sequence[Document], columns: Sequence[Column], *, shown: int = SHOWN) -> Table:
     """A table of documents; numbers to the right."""
     built = Table(
-        title=title, title_justify="left", title_style="bold cyan", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=title,
+        title_justify="left",
+        title_style="bold cyan",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2 if len(columns) < 8 else 1, 0, 0),
     )
     cells = [[cell(pick(row)) for _, pick in columns] for row in rows[:shown]]
     for index, (name, _) in enumerate(columns):
@@ -83,6 +97,16 @@ def _amount(key: str) -> Callable[[Document], str]:
     return lambda row: short(row[key])
 
 
+def price(key: str) -> Callable[[Document], str]:
+    """A price for people: what an average has beyond its sixth digit says nothing."""
+    return lambda row: short(row[key], 6)
+
+
+def gain(key: str) -> Callable[[Document], str]:
+    """What was gained or lost, with its sign."""
+    return lambda row: money(row[key], "+")
+
+
 def _percent(key: str) -> Callable[[Document], str]:
     return lambda row: "" if row[key] is None else f"{100 * row[key]:.1f} %"
 
@@ -104,9 +128,19 @@ ORDERS: list[Column] = [
     ("at", lambda row: "" if row["type"] == "MARKET" else short(row["stop_price"] or row["price"])),
     ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
 ]  # fmt: skip
+
+
+def _state(row: Document) -> str:
+    """How it stands; of a contract sold short that is told too."""
+    if row["side"] != "SELL":
+        return str(row["state"])
+    return "short" if row["state"] == "open" else f"short {row['state']}"
+
+
 POSITIONS: list[Column] = [
-    ("symbol", _get("symbol")), ("state", _get("state")),
-    *((name, _amount(name)) for name in ("quantity", "entry", "mark", "stop", "target", "unrealized")),
+    ("symbol", _get("symbol")), ("state", _state),
+    ("quantity", _amount("quantity")), *((name, price(name)) for name in ("entry", "mark", "stop", "target")),
+    ("gain", gain("unrealized")),
 ]  # fmt: skip
 SKIPPED: list[Column] = [("symbol", _get("symbol")), ("reason", _get("reason"))]
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tradebot.clock import DAY, HOUR, MINUTE, SECOND, format_time
 from tradebot.documents import Document
-from tradebot.report import ORDERS, POSITIONS, SKIPPED, Column, halted, short, stopped_by, table
+from tradebot.report import ORDERS, POSITIONS, SKIPPED, Column, counted, gain, halted, money, price, stopped_by, table
 
 Parts = Iterable[Table | Text]
 BARS = "▁▂▃▄▅▆▇█"
@@ -87,19 +87,19 @@ def sparkline(points: Sequence[float]) -> str:
     return "".join(BARS[round((point - low) / size * (len(BARS) - 1))] for point in seen)
 
 
-def _amount(key: str) -> Callable[[Document], str]:
-    return lambda row: short(row[key])
+def _why(row: Document) -> str:
+    return f"{row['reason']}, short" if row["side"] == "SELL" else str(row["reason"])
 
 
-def _rounded(key: str) -> Callable[[Document], str]:
-    return lambda row: "" if row[key] is None else f"{Decimal(row[key]):+.2f}"
+def _in_r(row: Document) -> str:
+    return "" if row["r"] is None else f"{Decimal(row['r']):+.2f}"
 
 
+# As many columns as a terminal of 80 holds; fees and slippage stand below, and for each trade in files and --json.
 RESULTS: list[Column] = [
-    ("symbol", lambda row: row["symbol"]), ("closed", lambda row: format_time(row["closed"])),
-    ("held", lambda row: duration(row["held_ms"])), ("entry", _amount("entry")), ("exit", _amount("exit")),
-    ("realized", _rounded("realized")), ("fees", _amount("fees")), ("slip", _rounded("slippage")), ("R", _rounded("r")),
-    ("why", lambda row: row["reason"]),
+    ("symbol", lambda row: row["symbol"]), ("closed", lambda row: format_time(row["closed"])[:16]),
+    ("held", lambda row: duration(row["held_ms"])), ("entry", price("entry")), ("exit", price("exit")),
+    ("gain", gain("realized")), ("R", _in_r), ("why", _why),
 ]  # fmt: skip
 
 
@@ -117,13 +117,15 @@ def history(document: Document) -> Parts:
 def _total(total: Document) -> Parts:
     factor = "none lost" if total["profit_factor"] is None else f"{Decimal(total['profit_factor']):.2f}"
     yield Text(
-        f"{short(total['realized'])} {total['quote']} in {total['trades']} trades, {total['win_rate']:.0%} won, "
-        f"profit factor {factor}, {short(total['expectancy'])} a trade, {Decimal(total['mean_r']):+.2f} R",
+        f"{money(total['realized'], '+')} {total['quote']} in {counted(total['trades'], 'trade')}, "
+        f"{total['win_rate']:.0%} won, profit factor {factor}, {money(total['expectancy'], '+')} a trade, "
+        f"{Decimal(total['mean_r']):+.2f} R",
         style="bold",
     )
     yield Text(
-        f"largest drawdown {short(total['max_drawdown'])}, best {short(total['best'])}, worst {short(total['worst'])}, "
-        f"fees {short(total['fees'])}, slippage {short(total['slippage'])}, held {duration(total['mean_held_ms'])}"
+        f"largest drawdown {money(total['max_drawdown'])}, best {money(total['best'], '+')}, "
+        f"worst {money(total['worst'], '+')}, fees {money(total['fees'])}, "
+        f"slippage {money(total['slippage'])}, held {duration(total['mean_held_ms'])}"
     )
     yield Text(f"{sparkline([float(point) for point in total['curve']])} sum of results")
 

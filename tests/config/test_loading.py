@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tradebot.clock import parse_time
 from tradebot.config import Settings, inherited_environment, leaves, load
 from tradebot.config.loading import RENAMED, find_file, merge, nest
 from tradebot.errors import ConfigError
@@ -114,6 +115,39 @@ def test_a_file_that_is_not_toml_is_an_error_with_its_place() -> None:
     message = complaint("[venue\nname = 1")
     assert message.startswith("config.toml: not valid TOML: ")
     assert "line 1" in message
+
+
+def test_a_file_may_begin_with_a_mark_and_have_the_line_ends_of_windows() -> None:
+    Path("config.toml").write_bytes(b"\xef\xbb\xbf[venue]\r\nname = 'x'\r\n")
+    assert load(None, None, {}).venue.name == "x"
+
+
+def test_a_file_in_another_encoding_is_named_with_the_line() -> None:
+    Path("config.toml").write_bytes(b"[venue]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"^config\.toml line 2: is not UTF-8; save the file in that encoding$"):
+        load(None, None, {})
+
+
+@pytest.mark.parametrize("at", ["2018-01-20", "2018-01-20T00:00:00", "2018-01-20T00:00:00Z"])
+def test_a_time_may_be_one_of_toml(at: str) -> None:
+    assert parse_time(settings(f"[sim]\nat = {at}").sim.at) == 1_516_406_400_000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("venue = 5",), "config.toml: venue = 5: is a section; set one of its keys, as venue.name"),
+        (("", {"run.budget_ms": ("--set x", "{a=1}")}),
+         "--set x: run.budget_ms = '{a=1}': is a table; set one of its keys, as run.budget_ms.NAME"),
+    ],
+)  # fmt: skip
+def test_a_value_in_place_of_a_section_is_answered_with_how_to_write_it(given: tuple[Any, ...], said: str) -> None:
+    assert complaint(*given) == said
+
+
+def test_a_wrong_name_in_a_table_is_found_where_it_stands() -> None:
+    message = complaint("[run]\nbudget_ms = { fetsch = 5 }", {"data_dir": ("--data-dir", "/x")})
+    assert message.startswith("config.toml: unknown key 'run.budget_ms.fetsch': input should be 'scan', 'fetch'")
 
 
 def test_a_file_that_was_asked_for_must_be_there() -> None:

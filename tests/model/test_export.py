@@ -165,6 +165,11 @@ class TestWhatIsTold:
         assert card.schema == schema_hash(("1m", "5m", "15m"))
         assert card.threshold == 1.0
 
+    def test_but_not_the_model_once_more(self, tmp_path: Path, save: Save) -> None:
+        booster().save_model(tmp_path / "model.json")
+        report = export(save(booster()), tmp_path / "model.onnx", rows=100)
+        assert "nothing is told of its training" in report.notes[0]
+
     def test_else_the_given_intervals_are_assumed_and_noted(self, tmp_path: Path, save: Save) -> None:
         report = export(save(booster()), tmp_path / "model.onnx", rows=100, intervals=("15m", "1h", "4h"))
         assert load(report.onnx).card.intervals == ("15m", "1h", "4h")

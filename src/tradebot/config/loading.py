@@ -61,8 +61,11 @@ def find_file(option: str | None, environ: Mapping[str, str]) -> Path | None:
 def read_file(path: Path) -> Layer:
     """The file's tables; `ConfigError` with line and column if it is not TOML."""
     try:
-        return str(path), tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return str(path), tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin it with a mark
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path} line {line}: is not UTF-8; save the file in that encoding") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
@@ -122,13 +125,19 @@ def _siblings(loc: Sequence[str | int]) -> list[str]:
 
 def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
     first = error.errors()[0]
-    loc = [part for part in first["loc"] if not isinstance(part, int)]
+    loc = [part for part in first["loc"] if not isinstance(part, int) and part != "[key]"]
     key, where = ".".join(map(str, loc)), _source(layers, loc)
     if first["type"] == "extra_forbidden":
         better = f"; it is {RENAMED[key]} now" if key in RENAMED else suggestion(str(loc[-1]), _siblings(loc))
         return ConfigError(f"{where}: unknown key '{key}'{better}")
     cause = first.get("ctx", {}).get("error")
     reason = str(cause) if isinstance(cause, ValueError) else first["msg"][:1].lower() + first["msg"][1:]
+    if "[key]" in first["loc"]:
+        return ConfigError(f"{where}: unknown key '{key}': {reason}")
+    if first["type"] in ("model_type", "model_attributes_type"):
+        reason = f"is a section; set one of its keys, as {key}.{_siblings([*loc, ''])[0]}"
+    if first["type"] == "dict_type":
+        reason = f"is a table; set one of its keys, as {key}.NAME"
     return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")
 
 

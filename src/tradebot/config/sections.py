@@ -6,6 +6,7 @@ Values are validated wherever they come from; nothing here knows where that is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -145,6 +146,12 @@ class Sim(Section):
     latency_ms: float = Field(0.0, ge=0, description="Delay of every reply, real milliseconds.")
     weight_limit: int = Field(6000, ge=1, description="Request weight that it allows in a minute of its time.")
     faults: str = Field("", description="A TOML file of faults that it shall have; see docs/faults.md.")
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """TOML has times of its own."""
+        return value.isoformat() if isinstance(value, date) else value
 
     @field_validator("at")
     @classmethod

@@ -143,7 +143,7 @@ def _told(source: Path, booster: Any, intervals: tuple[str, ...]) -> tuple[Told,
     """What the training told, completed; and a note for what had to be assumed."""
     beside = source.with_suffix(".json")
     text, origin, notes = booster.attr(KEY), f"attribute '{KEY}' of {source}", []
-    if text is None and beside != source and beside.is_file():
+    if text is None and beside != source and beside.is_file() and not _is_booster(beside.read_bytes()):
         text, origin = beside.read_text(encoding="utf-8"), str(beside)
     if text is None:
         told = Told(intervals)
@@ -151,6 +151,11 @@ def _told(source: Path, booster: Any, intervals: tuple[str, ...]) -> tuple[Told,
     else:
         told = _parse(text, origin)
     return (told if told.schema else replace(told, schema=features.schema_hash(told.intervals))), notes
+
+
+def _is_booster(content: bytes) -> bool:
+    """Whether a JSON file is the model once more, as XGBoost writes it, and so tells nothing of its training."""
+    return content.lstrip(b"{ \n").startswith(b'"learner"')
 
 
 def _parse(text: str, origin: str) -> Told:
@@ -193,7 +198,9 @@ def _meant(source: str, booster: Any, learner: dict[str, Any], success: int | No
         objective = SAME[objective]
         booster.set_param({"objective": objective})
     if objective not in CLASSIFIERS:
-        notes.append(f"{objective} gives a value, not a probability: predict shows it, run does not trade on it")
+        notes.append(
+            f"{objective} gives a value, not a probability: predict --input shows it, run does not trade on it"
+        )
         return _Source(booster, VALUE, 0)
     classes = max(int(learner["learner_model_param"]["num_class"]), 2)
     chosen = classes - 1 if success is None else success

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from dealing import ACCOUNT, MINUTE, START, Office
+from pit import pit
 
-from tradebot.errors import TradingError
-from tradebot.market.venue import Order, OrderType, Side
+from tradebot.errors import JournalError, TradingError
+from tradebot.market.venue import Balance, Fill, Order, OrderType, Side
 from tradebot.trading.positions import PositionState
 from tradebot.trading.reconcile import Reconciliation
 
@@ -180,6 +183,35 @@ class TestTradesOfOthers:
         await compared.compare()
         assert [*seen, asked["trades"]] == [1, 2, 2, 3]
 
+    async def test_are_not_ours_that_are_made_meanwhile(self, compared: Compared) -> None:
+        office, entering = compared.office, list[asyncio.Task[object]]()
+        office.broker.held["A"] = Decimal(3)  # type: ignore[assignment]
+        trades = office.broker.trades
+
+        async def later(symbol: str, since: int) -> list[Fill]:
+            if not entering:
+                office.broker.script.append("hang")
+                entering.append(asyncio.create_task(office.buy("AUSDT")))
+                await office.broker.hanging.wait()
+            return await trades(symbol, since)
+
+        office.broker.trades = later  # type: ignore[method-assign]
+        assert await compared.compare() == []
+        entering[0].cancel()
+        await asyncio.wait(entering)
+        await office.monitor()
+        compared.somebody("AUSDT", Side.BUY, "2")
+        assert len(await compared.compare()) == 1, "and theirs are found the next time"
+
+    async def test_are_remembered_while_we_trade_the_symbol(self, compared: Compared) -> None:
+        await compared.office.buy("BUSDT")
+        compared.somebody("BUSDT", Side.BUY, "2")
+        assert len(await compared.compare()) == 1
+        compared.office.broker.script.append("vanished")
+        compared.office.broker.blind.add("order")
+        await compared.office.desk.close("BUSDT", compared.office.marks)
+        assert await compared.compare() == []
+
 
 class TestRelease:
     async def test_writes_off_what_the_venue_does_not_have_and_lets_entries_go_on(self, compared: Compared) -> None:
@@ -276,6 +308,42 @@ class TestAnAccountMadeAnew:
         before = compared.office.rows()
         compared.office.journal.rebuild()
         assert compared.office.rows() == before
+
+
+async def test_what_could_not_be_written_is_told_when_it_can_be(compared: Compared) -> None:
+    compared.somebody("AUSDT", Side.BUY, "0.5", word="open")
+    record = compared.office.journal.record
+
+    def full(*_: object) -> None:
+        raise JournalError("the disk is full")
+
+    compared.office.journal.record = full  # type: ignore[method-assign, assignment]
+    with pytest.raises(JournalError):
+        await compared.compare()
+    assert compared.refusals()["AUSDT"], "it holds all the same"
+    compared.office.journal.record = record  # type: ignore[method-assign]
+    assert len(await compared.compare()) == 1
+    assert await compared.compare() == []
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+async def test_a_contract_that_we_enter_while_the_venue_answers_is_ours(tmp_path: Path, side: Side) -> None:
+    floor = pit(tmp_path)
+    await floor.prepare()
+    made = Reconciliation(floor.client, floor.journal, floor.clock, ACCOUNT, instruments=floor.known, every_s=300)
+    balances = floor.client.balances
+
+    async def late() -> Mapping[str, Balance]:
+        floor.client.balances = balances  # type: ignore[method-assign]
+        told = await balances()
+        await floor.enter(side)
+        return told
+
+    floor.client.balances = late  # type: ignore[method-assign]
+    assert await made.compare(SYMBOLS) == []
+    assert floor.desk.positions()
+    assert await made.compare(SYMBOLS) == []
+    floor.journal.close()
 
 
 async def test_findings_are_kept_for_those_who_do_not_ask_the_venue(compared: Compared) -> None:

@@ -59,6 +59,7 @@ class Reconciliation:
         self.findings: Audited | None = None
         self._every = every_s * SECOND
         self._due = 0
+        self._told = Audited({}, ())
         self._trouble = "not compared with the venue yet"
         self._short: dict[str, Decimal] = {}
         self._searched: dict[str, tuple[Decimal, int]] = {}
@@ -97,7 +98,7 @@ class Reconciliation:
             orders, balances = await self.broker.open_orders(), await self.broker.balances()
             external = {order.symbol: _described(order) for order in orders if self._is_foreign(order)}
             short, unclear = self._shortages(before, balances)
-            traded = await self._traded_by_others(short, universe, balances)
+            traded = await self._traded_by_others(short, universe, balances, before)
         except VENUE_ERRORS as error:
             self._due = self.clock.now() + AGAIN_MS
             self._trouble = f"the account could not be compared with the journal: {error}"
@@ -110,10 +111,11 @@ class Reconciliation:
 
     def _found(self, findings: Audited) -> list[str]:
         """Keep the findings; the lines that were not there before."""
-        old = self.findings or Audited({}, ())
+        old = self._told
         self.findings = findings
         if findings != self.journal.audit(self.account):
             self.journal.record(self.account, self.clock.now(), findings)
+        self._told = findings
         new = {symbol: why for symbol, why in findings.external.items() if old.external.get(symbol) != why}
         over = [f"{symbol}: no longer left alone" for symbol in old.external if symbol not in findings.external]
         return [
@@ -143,25 +145,42 @@ class Reconciliation:
         return sure, len(sure) < len(short)
 
     async def _traded_by_others(
-        self, short: Iterable[Shortage], universe: Iterable[str], balances: Mapping[str, Balance]
+        self,
+        short: Iterable[Shortage],
+        universe: Iterable[str],
+        balances: Mapping[str, Balance],
+        before: Collection[Position],
     ) -> dict[str, str]:
         """Symbols whose difference trades of others explain: what is short, or held beyond what is ours.
 
-        Trades are asked for again where the difference is another one than before, and else every hour.
+        Trades are asked for again where the difference is another one than before, and else every hour. What we
+        trade meanwhile is left to the next comparison.
         """
-        lacking = {each.asset: each for each in short}
-        differences = self._differences(lacking, universe, balances)
+        lacking, moving = {each.asset: each for each in short}, self._moving(before)
+        found = self._differences(lacking, universe, balances)
+        differences = {symbol: size for symbol, size in found.items() if symbol not in moving}
         hour = self.clock.now() // HOUR
         seen = {symbol: (size, hour) for symbol, size in differences.items()}
-        self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in seen}
+        self._traded = {symbol: why for symbol, why in self._traded.items() if symbol in seen.keys() | moving}
         self._searched = {symbol: size for symbol, size in self._searched.items() if symbol in seen}
         changed = [symbol for symbol in sorted(seen) if self._searched.get(symbol) != seen[symbol]]
         for symbol in changed[:AT_ONCE]:
+            why = await self._made_by(symbol, differences[symbol], lacking)
+            if symbol in self._moving(before):
+                continue
             self._traded.pop(symbol, None)
-            if why := await self._made_by(symbol, differences[symbol], lacking):
+            if why:
                 self._traded[symbol] = why
             self._searched[symbol] = seen[symbol]
         return dict(self._traded)
+
+    def _moving(self, before: Collection[Position]) -> set[str]:
+        """Symbols of which we have traded since `before`, or have an order without an answer.
+
+        Its trades would look like those of others.
+        """
+        nameless = {order.symbol for order in self.journal.unresolved(self.account) if order.order_id is None}
+        return nameless | {each.symbol for each in {*before} ^ {*self._positions()}}
 
     def _differences(
         self, short: Mapping[str, Shortage], universe: Iterable[str], balances: Mapping[str, Balance]
@@ -170,11 +189,9 @@ class Reconciliation:
         ours = {
             asset: sum((p.sign * p.quantity for p in held), ZERO) for asset, held in by_asset(self._positions()).items()
         }
-        # Trades of an order of which we have no answer yet would look like those of others.
-        nameless = {order.symbol for order in self.journal.unresolved(self.account) if order.order_id is None}
         listed = {*universe}.union(*(each.symbols for each in short.values())) & self.instruments.keys()
         found = {}
-        for symbol in listed - nameless:
+        for symbol in listed:
             rules = self.instruments[symbol]
             beyond = balances.get(rules.asset, Balance()).total - ours.get(rules.asset, ZERO)
             if beyond <= -rules.step or beyond >= max(rules.min_quantity, rules.step) or rules.asset in short:

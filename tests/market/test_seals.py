@@ -265,6 +265,36 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
         Entries(tmp_path)
 
 
+READER = """
+import sys
+from pathlib import Path
+from tradebot.errors import MarketError
+from tradebot.market.seals import Entries, unseal
+
+entries = Entries(Path(sys.argv[1]))
+print(bytes(unseal(entries.get("a"))), len(entries.groups("")))
+try:
+    entries.put("b", b"")
+except MarketError as error:
+    print(error)
+entries.close()
+"""
+MOUNT = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && echo mounted && exec "$2" -c "$3" "$1"'
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare")
+def test_on_a_read_only_file_system_what_is_there_is_read(tmp_path: Path) -> None:
+    with closing(Entries(tmp_path)) as entries:
+        entries.put("a", b"safe")
+    command = ["unshare", "-rm", "sh", "-c", MOUNT, "sh", str(tmp_path), sys.executable, READER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mounted" not in done.stdout:
+        pytest.skip(f"nothing may be mounted here: {done.stderr}")
+    read, error = done.stdout.splitlines()[1:]
+    assert read == "b'safe' 1"
+    assert re.fullmatch(r"kline store .*: attempt to write a readonly database; .*--data-dir", error)
+
+
 WRITER = """
 import resource, sys
 from pathlib import Path

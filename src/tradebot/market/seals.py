@@ -8,6 +8,7 @@ aside in `aside/`, reported and fetched anew. Every trouble with the folder is a
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import struct
 import zlib
@@ -131,6 +132,23 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
         return tried(lambda: _set(database, statement, values), BRIEF_S)
 
 
+class Frozen(Cache):
+    """One on a read-only file system, where the usual way to open it fails: it would make a log."""
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        if getattr(self._local, "con", None) is None:
+            self._local.con = _unchanging(Path(self._directory))
+        found: sqlite3.Connection = self._local.con
+        return found
+
+
+def _unchanging(folder: Path) -> sqlite3.Connection:
+    """The database's file alone, without its log and without a lock."""
+    uri = f"{(folder / DATABASE).absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
 def _set(database: sqlite3.Connection, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
     if where := _SETTINGS.get(statement):
         key, value = where
@@ -186,15 +204,17 @@ class Entries:
         self.folder = folder
         with self._guarded():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            if not (self._ours() or self._made()):
+            frozen = self._frozen()
+            if not frozen:
+                folder.chmod(0o700)
+            if not (frozen or self._ours() or self._made()):
                 from filelock import FileLock
 
                 with FileLock(folder / "open.lock", timeout=PATIENCE_S):
                     if why := self._unusable():  # still: another process may have been here
                         self._set_database_aside(why)
                         self._unusable()
-            self._cache = Cache(
+            self._cache = (Frozen if frozen else Cache)(
                 str(folder),
                 timeout=STEP_S,
                 disk=BytesDisk,
@@ -204,15 +224,20 @@ class Entries:
                 sqlite_auto_vacuum=INCREMENTAL,
             )
 
+    def _frozen(self) -> bool:
+        """Whether the file system is read-only, and the database as it is can be read."""
+        log = self.folder / f"{DATABASE}-wal"
+        read_only = os.statvfs(self.folder).f_flag & os.ST_RDONLY
+        return bool(read_only) and self._ours() and not (log.exists() and log.stat().st_size)
+
     def _ours(self) -> bool:
         """Whether the database is of this version; False where that cannot be told.
 
         Nothing but the file itself is opened: whoever opens its log makes, reads or deletes files that
         another process may be setting aside at that moment.
         """
-        uri = f"{(self.folder / DATABASE).absolute().as_uri()}?mode=ro&immutable=1"
         try:
-            with closing(sqlite3.connect(uri, uri=True)) as database:
+            with closing(_unchanging(self.folder)) as database:
                 # With a journal it is half made, by another process or by one that was killed.
                 return self._version(database) == VERSION and not (self.folder / f"{DATABASE}-journal").exists()
         except sqlite3.DatabaseError:

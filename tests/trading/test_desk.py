@@ -86,6 +86,16 @@ class TestEntering:
             desk.journal.close()
             desk.path.unlink()
 
+    @pytest.mark.parametrize("moment", range(6))
+    async def test_is_not_disturbed_by_a_hand_that_closes_at_any_moment(self, office, moment):
+        made = office()
+        entering = asyncio.create_task(made.buy("AUSDT"))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        await made.desk.close("AUSDT", made.marks)
+        ((entry, *_), skipped) = await entering
+        assert (str(entry.state), skipped) == ("FILLED", {})
+
     async def test_names_what_was_sent_in_vain(self, office):
         desk = office()
         desk.broker.script.append("reject")

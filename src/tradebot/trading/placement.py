@@ -91,9 +91,11 @@ class Placement:
         return await self.send(self.intend(intents))
 
     def intend(self, intents: Sequence[Intended]) -> list[Outcome]:
-        """Record all intents at once; their orders, which nothing has been sent of."""
+        """Record all intents at once; their orders, to be sent at once: till then others leave them alone."""
         self.record(*intents)
-        self.moments.note("intent", [intent.order.client_id for intent in intents])
+        names = [intent.order.client_id for intent in intents]
+        self._flying.update(names)
+        self.moments.note("intent", names)
         return [intent.order for intent in intents]
 
     async def send(self, orders: Iterable[Outcome]) -> list[Outcome]:

@@ -205,7 +205,7 @@ class Entries:
         with self._guarded():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             frozen = self._frozen()
-            if not frozen:
+            if not frozen and folder.stat().st_mode & 0o077:
                 folder.chmod(0o700)
             if not (frozen or self._ours() or self._made()):
                 from filelock import FileLock

@@ -291,6 +291,30 @@ async def test_no_pass_waits_for_a_comparison_that_gets_no_answer(make_settings:
     assert task.cancelled()
 
 
+async def test_exits_are_made_between_cycles_while_entries_wait_for_the_first_comparison(
+    make_settings: MakeSettings,
+) -> None:
+    clock, answered = RealClock(start=0, speed=1_000.0), asyncio.Event()
+    desk, seen = Desk(clock), asyncio.Event()
+
+    async def third() -> None:
+        if len(desk.looks) == 3:
+            seen.set()
+
+    desk.work = third
+    comparison = Comparison(clock, due_at=-(10**9), answer=answered.wait)  # type: ignore[arg-type]
+    guard = guarding(make_settings, clock, desk, comparison=comparison, monitor_every_s=10)
+    guard.begin()
+    looking = asyncio.create_task(guard.look())
+    keeping = asyncio.create_task(guard.keep())
+    await asyncio.wait_for(seen.wait(), 20)
+    assert not looking.done()
+    answered.set()
+    assert (await looking).warnings == ["compared 1"]
+    guard.rest(keeping)
+    await asyncio.wait([keeping])
+
+
 async def test_a_comparison_that_was_put_off_for_long_is_made_before_anything_is_entered(
     make_settings: MakeSettings,
 ) -> None:

@@ -4,7 +4,7 @@ A pass is made in every cycle and, in between, every `run.monitor_every_s`, so t
 slow, keeps a position from being left. One pass at a time.
 
 The account is compared with the journal between cycles, beside the passes: neither an order nor an
-exit waits for that. Only the first time, or when it was kept from being done for long, does a pass do it.
+exit waits for that. Only the first time, or when it was kept from being done for long, do entries wait for it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ class Guard:
         self._comparison = asyncio.Lock()
 
     async def look(self) -> Seen:
+        """A cycle's pass, and then the comparison, if entries must wait for that; passes between cycles go on."""
+        seen = await self._pass()
+        if self._reconciliation.urgent(self._longest):  # now that what was in doubt has been looked up
+            await self._compare(seen)
+        return seen
+
+    async def _pass(self) -> Seen:
         """One pass, when the one under way has ended."""
         async with self._turn:
             seen = Seen()
@@ -82,8 +89,6 @@ class Guard:
             seen.warnings += self._desk.doubts
         except TradebotError as error:
             seen.fail(error)
-        if self._reconciliation.urgent(self._longest):  # now that what was in doubt has been looked up
-            await self._compare(seen)
 
     # --- the account against the journal
 
@@ -160,7 +165,7 @@ class Guard:
         if self._turn.locked() or self._resting:
             return
         if self._desk.positions():
-            seen = await self.look()
+            seen = await self._pass()
             for order in seen.outcomes:
                 log.info("between cycles: %s %s %s is %s", order.intent, order.side, order.symbol, order.state)
             self._keep(seen)

@@ -12,7 +12,9 @@ from dealing import ACCOUNT, MINUTE, START, Office, instrument
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tradebot.errors import TradingError
 from tradebot.market.venue import Side
+from tradebot.trading.halt import Switch
 from tradebot.trading.orders import ENTER
 from tradebot.trading.positions import PositionState
 from tradebot.trading.risk import Prediction
@@ -308,6 +310,24 @@ class TestMonitoring:
         done = await asyncio.gather(desk.monitor(), desk.monitor(), desk.desk.close("AUSDT", desk.marks))
         assert sum(len(orders) for orders in done) == 1
         assert len(desk.broker.received) == 2
+
+    async def test_tells_what_it_left_though_the_kill_switch_cannot_be_pulled(self, office):
+        class Jammed(Switch):
+            def pull(self, halt):
+                raise TradingError("HALT: No space left on device; the trading is not stopped")
+
+        made = office()
+        risk = made.settings.risk.model_copy(update={"drawdown": Decimal("0.001")})
+        made.settings = made.settings.model_copy(update={"risk": risk})
+        made.restart()
+        made.desk.switch = Jammed(made.path.parent)
+        await made.buy("AUSDT")
+        await made.monitor()
+        made.price("AUSDT", "90")
+        assert [order.intent for order in await made.monitor()] == ["stop-loss"]
+        assert made.desk.doubts == ["HALT: No space left on device; the trading is not stopped"]
+        _, skipped = await made.buy("BUSDT", bar=START + MINUTE)
+        assert "highest" in skipped["BUSDT"]
 
 
 class TestClosing:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from tradebot import config
 from tradebot.clock import SECOND, Clock, Moments
-from tradebot.errors import ImpossibleTransition, MarketError
+from tradebot.errors import ImpossibleTransition, MarketError, TradingError
 from tradebot.market.venue import ZERO, Balance, Broker, ContractBroker, Instrument
 from tradebot.trading import entries
 from tradebot.trading.contracts import Contracts
@@ -160,13 +160,20 @@ class Desk:
         return [order for orders in moved for order in orders]
 
     def _reckon(self, marks: Marks) -> None:
-        """Bring the record up to date; a drawdown that reaches its limit pulls the kill switch."""
+        """Bring the record up to date; a drawdown that reaches its limit pulls the kill switch.
+
+        Where that cannot be pulled it is a doubt, and the rule of the same name goes on refusing entries.
+        """
         now = self.clock.now()
         record = self.reckoning.look(now, self.positions(), marks)
         reason = fallen(record, self.settings.risk)
         if reason and self.switch.state() is None:
-            self.switch.pull(halt(reason, "drawdown"))
-            self.reckoning.level(now)
+            try:
+                self.switch.pull(halt(reason, "drawdown"))
+            except TradingError as error:
+                self.doubts.append(str(error))
+            else:
+                self.reckoning.level(now)
         self.reckoning.keep(now)
 
     async def _look_after(self, position: Position, mark: Decimal | None, fine: Collection[str]) -> list[Outcome]:

@@ -156,8 +156,7 @@ class Desk:
         if halted is None or not halted.flatten:
             return []
         symbols = sorted({position.symbol for position in self.positions()})
-        moved = await to_the_end(*(self.close(symbol, marks) for symbol in symbols))
-        return [order for orders in moved for order in orders]
+        return [*chain(*await to_the_end(*(self.close(symbol, marks) for symbol in symbols)))]
 
     def _reckon(self, marks: Marks) -> None:
         """Bring the record up to date; a drawdown that reaches its limit pulls the kill switch.
@@ -186,8 +185,7 @@ class Desk:
     async def close(self, symbol: str, marks: Marks) -> list[Outcome]:
         """Leave the open position of `symbol` at market; the orders that moved, none if there was nothing to sell."""
         held = [position for position in self.positions() if position.symbol == symbol]
-        moved = [await self._keeper.leave(position, CLOSE, marks.get(symbol)) for position in held]
-        return [order for orders in moved for order in orders]
+        return [*chain(*[await self._keeper.leave(position, CLOSE, marks.get(symbol)) for position in held])]
 
     def expect(self) -> None:
         """Entries may follow soon: ask for the balances ahead, unless all places are taken or trading is halted."""

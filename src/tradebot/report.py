@@ -126,7 +126,7 @@ JUDGED: list[Column] = [*SIGNALS, ("probability", _percent("probability")), ("wh
 ORDERS: list[Column] = [
     ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
     ("at", lambda row: "" if row["type"] == "MARKET" else short(row["stop_price"] or row["price"])),
-    ("executed", _amount("executed")), ("average", _amount("average")), ("fee", lambda row: _fee(row["fee"])),
+    ("executed", _amount("executed")), ("average", price("average")), ("fee", lambda row: _fee(row["fee"])),
 ]  # fmt: skip
 
 

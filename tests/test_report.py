@@ -170,7 +170,7 @@ def test_a_venue_that_others_can_reach_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("amount", "shown"),
     [("0.00123000", "0.00123"), ("64123.12000000", "64123.12"), ("100", "100"), (None, ""), ("", ""),
-     ("123456789.12345678", "123456789.1"), ("0.00000012", "0.00000012"), ("-1.50", "-1.5"), ("100.000", "100")],
+     ("123456789.12345678", "123456789.12"), ("0.00000012", "0.00000012"), ("-1.50", "-1.5"), ("100.000", "100")],
 )  # fmt: skip
 def test_amounts_are_short_but_never_in_exponent_form(amount: str | None, shown: str) -> None:
     assert report.short(amount) == shown
@@ -181,11 +181,11 @@ def test_amounts_are_short_but_never_in_exponent_form(amount: str | None, shown:
     [
         ("114.5145145145", "114.515"),
         ("0.1136736737", "0.113674"),
-        ("12345678.9", "12345679"),
+        ("64123.1234", "64123.12"),
         ("0.00000011", "0.00000011"),
     ],
 )
-def test_a_price_has_six_digits_and_always_its_whole_integer(amount: str, shown: str) -> None:
+def test_a_price_has_six_digits_and_always_its_hundredths(amount: str, shown: str) -> None:
     assert report.price("entry")({"entry": amount}) == shown
 
 

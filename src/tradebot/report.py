@@ -36,11 +36,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def short(amount: Any, digits: int = 10) -> str:
-    """A decimal string without its trailing zeros, to at most so many significant digits, or its integer."""
+    """A decimal string without its trailing zeros, to so many significant digits, or to the hundredth."""
     if amount in (None, ""):
         return ""
     value = Decimal(amount)
-    text = format(Context(prec=max(digits, value.adjusted() + 1)).plus(value), "f")
+    text = format(Context(prec=max(digits, value.adjusted() + 3)).plus(value), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -98,7 +98,7 @@ def _amount(key: str) -> Callable[[Document], str]:
 
 
 def price(key: str) -> Callable[[Document], str]:
-    """A price for people: what an average has beyond its sixth digit says nothing."""
+    """A price for people: what an average has beyond six digits and the hundredth says nothing."""
     return lambda row: short(row[key], 6)
 
 

@@ -164,8 +164,10 @@ async def _venue_clock(settings: Settings, stack: AsyncExitStack) -> Clock:
         return await _own_clock(settings, venue)
     clock.sync(clock.now() + known.ahead, 0.0)
     await venue.time()
+    if venue.sim_clock in OWN_TIME:
+        return await _own_clock(settings, venue)
     await venue.time()  # on a warm connection: the first answer was late by the time to connect
-    return await _own_clock(settings, venue) if venue.sim_clock in OWN_TIME else clock
+    return clock
 
 
 async def _simulated(venue: BinanceClient) -> bool:

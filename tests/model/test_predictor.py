@@ -49,6 +49,14 @@ def onnx_file(inputs: int = 31, metadata: bool = True, kind: int = 1) -> bytes:
     return seal(model.SerializeToString())
 
 
+def test_models_are_run_without_a_word_to_anybody(tmp_path: Path) -> None:
+    # Its telemetry keeps the id of the machine and what is to be sent in the home folder; it is silent where CI is.
+    work = "from tradebot.model.predictor import demo_path, load; load(str(demo_path()))"
+    environment = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("ORT_")}
+    subprocess.run([sys.executable, "-c", work], env=environment | {"HOME": str(tmp_path)}, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
 class TestPredict:
     def test_gives_one_probability_a_row(self, exported: Path) -> None:
         result = load(str(exported)).predict(ROWS)

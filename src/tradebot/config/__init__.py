@@ -8,11 +8,18 @@ import os
 # Looking for plugins of other packages, pydantic reads the metadata of every package there is: 0.03 s at each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
-from tradebot.config.loading import SECRETS, environment_secrets, inherited_environment, load, read_file
+from tradebot.config.loading import (
+    SECRETS,
+    environment_secrets,
+    inherited_environment,
+    load,
+    read_file,
+    without_telemetry,
+)
 from tradebot.config.sections import Model, Names, Risk, Section, Trading, Universe
 from tradebot.config.settings import Settings, leaves
 
 __all__ = [
     "SECRETS", "Model", "Names", "Risk", "Section", "Settings", "Trading", "Universe", "environment_secrets",
-    "inherited_environment", "leaves", "load", "read_file",
+    "inherited_environment", "leaves", "load", "read_file", "without_telemetry",
 ]  # fmt: skip

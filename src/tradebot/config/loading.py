@@ -32,6 +32,11 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
+def without_telemetry() -> None:
+    """Call before ONNX Runtime is imported: it would tell its maker of every model, and mark the home folder."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def environment_secrets(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
     """The API key and its secret, empty where they are not set."""
     key, secret = ((os.environ if environ is None else environ).get(name, "") for name in SECRETS)

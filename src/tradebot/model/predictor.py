@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tradebot.analysis.features import schema_hash
 from tradebot.clock import DAY
+from tradebot.config import without_telemetry
 from tradebot.errors import ModelError
 from tradebot.model.shelf import Shelf
 
@@ -178,6 +179,7 @@ def _check_seal(path: str, raw: bytes) -> None:
 
 def session(path: str, raw: bytes) -> Any:
     """An ONNX Runtime session on one thread; `ModelError` where ONNX Runtime will not have the bytes."""
+    without_telemetry()
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

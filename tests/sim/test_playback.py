@@ -173,6 +173,12 @@ def test_volumes_that_pass_64_bits_over_several_files_are_refused(tmp_path: Path
         Playback(tmp_path)
 
 
+def test_finer_rows_than_the_name_of_their_file_tells_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "LTCUSDT-15m.csv", *[line(k) for k in range(24)])
+    with pytest.raises(BadKlines, match=r"LTCUSDT-15m\.csv: a second row of the same 15m bar at 2018-01-10 05:05:00"):
+        Playback(tmp_path)
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadKlines, match="nowhere: no such folder"):
         Playback(tmp_path / "nowhere")

@@ -69,7 +69,7 @@ class Exact:
         """Bars of a coarser interval, each from whatever bars of this series it holds."""
         if not len(self):
             return self
-        opens = _opens(self.data[0], interval)
+        opens = opens_of(self.data[0], interval)
         starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
         data = merged(self.data, starts)
         data[0] = opens[starts]
@@ -92,7 +92,8 @@ def join(parts: Sequence[Exact], scale: Scale) -> Exact:
     return Exact(np.concatenate([part.data for part in parts], axis=1), scale) if parts else Exact.empty(scale)
 
 
-def _opens(times: Times, interval: str) -> Times:
+def opens_of(times: Times, interval: str) -> Times:
+    """When the bars open that hold `times` (UTC ms)."""
     if interval == MONTH:
         return times.astype("datetime64[ms]").astype("datetime64[M]").astype("datetime64[ms]").astype(np.int64)
     step = interval_ms(interval)

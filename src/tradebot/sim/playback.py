@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tradebot.clock import DAY
+from tradebot.clock import DAY, format_time
 from tradebot.errors import BadKlines, MarketError, suggestion
 from tradebot.market.bars import FIELDS, INTERVALS, MONTH, Klines, next_open
 from tradebot.market.figures import LIMIT
 from tradebot.market.venue import Instrument
-from tradebot.sim.exact import Exact, Scale, join, partial, price_within
+from tradebot.sim.exact import Exact, Scale, join, opens_of, partial, price_within
 from tradebot.sim.files import read_klines
 from tradebot.sim.prices import Prices
 
@@ -42,7 +42,7 @@ class Playback(Prices):
         parts: dict[str, dict[str, list[Exact]]] = defaultdict(lambda: defaultdict(list))
         for path, symbol, interval in _kline_files(folder):
             if len(series := read_klines(path)):
-                parts[symbol][interval].append(series)
+                parts[symbol][interval].append(_checked(path, series, interval))
         if not parts:
             raise BadKlines(f"{folder}: no klines in it; put files like ETHBTC-5m.csv there")
         self._series = {symbol: _merged(folder, symbol, parts[symbol]) for symbol in sorted(parts)}
@@ -144,6 +144,15 @@ def _kline_files(folder: Path) -> list[tuple[Path, str, str]]:
     if not found:
         raise BadKlines(f"{folder}: no kline files in it; they are named like ETHBTC-5m.csv")
     return found
+
+
+def _checked(path: Path, series: Exact, interval: str) -> Exact:
+    """The same; finer rows than the file's name tells would be taken for bars that they are not."""
+    twice = np.flatnonzero(np.diff(opens_of(series.data[0], interval)) == 0)
+    if len(twice):
+        when = format_time(int(series.data[0, twice[0] + 1]))
+        raise BadKlines(f"{path}: a second row of the same {interval} bar at {when}; name it after its rows' interval")
+    return series
 
 
 def _merged(folder: Path, symbol: str, parts: Mapping[str, Sequence[Exact]]) -> dict[str, Exact]:

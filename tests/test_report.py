@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tradebot import report
-from tradebot.bench.timeline import Strip
 
 STAGES = {"scan": 1.0, "fetch": 20.0, "analyze": 3.0, "predict": 1.0, "execute": 5.0, "monitor": 2.0}
 ORDER = {
@@ -33,26 +32,6 @@ RUN: dict[str, Any] = {
     "orders": [ORDER], "positions": [POSITION],
     "skipped": [{"symbol": f"S{i:02}USDT", "reason": "a reason that is rather long " * 6} for i in range(20)],
     "warnings": ["1 cycle missed: the one before took too long"],
-}  # fmt: skip
-LOOP = {"total_ms": {"p50": 100.0, "p95": 200.0}, "stages": STAGES, "requests": 90.0, "cpu_s": 0.5}
-BENCH: dict[str, Any] = {
-    "environment": {"python": "3.11", "cpus": 2, "load": 0.1},
-    "workload": {"symbols": 30, "intervals": ["5m"], "bars": 100, "latency_ms": 20.0, "cycles": 5,
-                 "pipelined_cycles": 61, "elapsed_ms": 30_000},
-    "serial": LOOP, "pipelined": {**LOOP, "total_ms": {"p50": 50.0, "p95": 400.0}, "cpu_s": 0.0},
-    "kinds": {"cold": {"serial_ms": 100.0, "pipelined_ms": 10.0}}, "speedup": 2.0,
-    "claims": [{"name": "network time", "expected": "-50 %", "measured": "-90 %", "met": True},
-               {"name": "ML CPU", "expected": "-40 %", "measured": "-10 %", "met": False},
-               {"name": "cold cycle", "expected": "≤ 1.3 s", "measured": "0.2 s", "met": None}],
-    "latency": {"available": {"count": 190, "p50": 51.234, "p95": 80.1, "max": 12_345.678},
-                "sent": {"count": 0, "p50": None, "p95": None, "max": None}},
-    "ideas": [{"without": "persistent worker pool", "text": "a new one", "total_ms": 2000.0, "times": 20.0,
-               "requests": 31.0, "cpu_s": 0.5, "fetch_ms": 1000.0, "predict_ms": 1.0, "idle": 0.5}],
-    "open_klines": [{"klines": "open too", "symbols": 10, "requests": 400, "weight": 800, "share": 0.25}],
-    "scaling": [{"name": "total", "values": {"50": 100.0, "200": 250.0, "2000": 2500.0}, "exponent": 0.9},
-                {"name": "scan", "values": {"50": 0.1, "200": 0.1, "2000": 0.2}, "exponent": None}],
-    "regressions": [{"name": "close: CPU ms a symbol", "before": 1.0, "now": 2.0, "worse": 1.0}],
-    "strips": [Strip("serial cycle", [("fetch", 0.0, 900.0)], [(0.0, 10.0)])],
 }  # fmt: skip
 FOLD = {"name": "fold 1", "rounds": 40, "figures": {
     "signals": 1234, "log_loss": 0.69, "base_log_loss": 0.7, "auc": None, "base_rate": 0.4}}  # fmt: skip
@@ -82,7 +61,6 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "serve": {
         "url": "http://127.0.0.1:1", "symbols": 7, "clock": "real", "now": 0, "state": None, "faults": 0,
         "loopback": False},
-    "bench": BENCH,
     "train": TRAIN,
 }  # fmt: skip
 
@@ -151,15 +129,6 @@ def test_an_order_shows_the_price_at_which_it_waits_if_it_waits(kind: str, stop_
 
 def test_nothing_is_said_to_be_nothing() -> None:
     assert "Orders: none" in printed(report.run({**RUN, "orders": []}))
-
-
-def test_the_bench_says_where_the_pipeline_is_ahead_and_where_it_is_behind() -> None:
-    rows = {line.split("  ")[0]: line for line in printed(report.bench(BENCH)).splitlines()}
-    assert "2.0 times" in rows["total p50, ms"]
-    assert "behind" in rows["total p95, ms"]
-    assert rows["network time"].rstrip().endswith("yes")
-    assert rows["ML CPU"].rstrip().endswith("no")
-    assert rows["cold cycle"].rstrip().endswith("0.2 s"), "no mark where nothing was promised"
 
 
 def test_a_venue_that_others_can_reach_is_warned_of() -> None:

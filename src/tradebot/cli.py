@@ -69,13 +69,13 @@ class Terminal:
 
             print(encode(document), file=self.out, flush=True)
             return
-        from tradebot import fetch_report, report, trade_report
+        from tradebot import bench_report, fetch_report, report, trade_report
 
         if kind == "run":  # in a loop, people need not read the same signals every minute
             document = {**document, "repeated": document["signals"] == self.signals != []}
             self.signals = document["signals"]
         console = report.console(self.out if self.out.isatty() else sys.stderr)
-        renderers = report.RENDERERS | fetch_report.RENDERERS | trade_report.RENDERERS
+        renderers = report.RENDERERS | fetch_report.RENDERERS | trade_report.RENDERERS | bench_report.RENDERERS
         report.show(console, renderers[kind](document))
 
     def tell(self, kind: str, document: "Document") -> None:

@@ -89,7 +89,8 @@ def _time(key: str) -> Callable[[Document], str]:
     return lambda row: format_time(row[key]) if row[key] is not None else ""
 
 
-def _get(key: str) -> Callable[[Document], Any]:
+def get(key: str) -> Callable[[Document], Any]:
+    """What a row has under `key`."""
     return lambda row: row[key]
 
 
@@ -107,24 +108,25 @@ def gain(key: str) -> Callable[[Document], str]:
     return lambda row: money(row[key], "+")
 
 
-def _percent(key: str) -> Callable[[Document], str]:
+def percent(key: str) -> Callable[[Document], str]:
+    """A share as `12.3 %`; nothing for what is not there."""
     return lambda row: "" if row[key] is None else f"{100 * row[key]:.1f} %"
 
 
 SERIES: list[Column] = [
-    ("symbol", _get("symbol")), ("interval", _get("interval")), ("rows", _get("rows")), ("new", _get("new")),
+    ("symbol", get("symbol")), ("interval", get("interval")), ("rows", get("rows")), ("new", get("new")),
     ("first open", _time("first_open")), ("last open", _time("last_open")), ("gaps", lambda row: len(row["gaps"])),
 ]  # fmt: skip
 SIGNALS: list[Column] = [
-    ("symbol", _get("symbol")), ("side", _get("side")), ("bar", _time("bar_time")), ("score", _get("score")),
+    ("symbol", get("symbol")), ("side", get("side")), ("bar", _time("bar_time")), ("score", get("score")),
 ]  # fmt: skip
 PREDICTIONS: list[Column] = [
-    ("symbol", _get("symbol")), ("side", _get("side")), ("bar", _time("bar_time")),
-    ("probability", _percent("probability")),
+    ("symbol", get("symbol")), ("side", get("side")), ("bar", _time("bar_time")),
+    ("probability", percent("probability")),
 ]  # fmt: skip
-JUDGED: list[Column] = [*SIGNALS, ("probability", _percent("probability")), ("what came of it", _get("told"))]
+JUDGED: list[Column] = [*SIGNALS, ("probability", percent("probability")), ("what came of it", get("told"))]
 ORDERS: list[Column] = [
-    ("symbol", _get("symbol")), ("side", _get("side")), ("why", _get("intent")), ("status", _get("status")),
+    ("symbol", get("symbol")), ("side", get("side")), ("why", get("intent")), ("status", get("status")),
     ("at", lambda row: "" if row["type"] == "MARKET" else short(row["stop_price"] or row["price"])),
     ("executed", _amount("executed")), ("average", price("average")), ("fee", lambda row: _fee(row["fee"])),
 ]  # fmt: skip
@@ -138,11 +140,11 @@ def _state(row: Document) -> str:
 
 
 POSITIONS: list[Column] = [
-    ("symbol", _get("symbol")), ("state", _state),
+    ("symbol", get("symbol")), ("state", _state),
     ("quantity", _amount("quantity")), *((name, price(name)) for name in ("entry", "mark", "stop", "target")),
     ("gain", gain("unrealized")),
 ]  # fmt: skip
-SKIPPED: list[Column] = [("symbol", _get("symbol")), ("reason", _get("reason"))]
+SKIPPED: list[Column] = [("symbol", get("symbol")), ("reason", get("reason"))]
 
 
 def _fee(fee: Any) -> str:
@@ -177,7 +179,7 @@ def fetch(document: Document) -> Iterable[Table | Text]:
     )
     if document["errors"]:
         yield table(f"Errors ({len(document['errors'])})", document["errors"], [
-            ("symbol", _get("symbol")), ("interval", _get("interval")), ("error", _get("error"))], shown=8)  # fmt: skip
+            ("symbol", get("symbol")), ("interval", get("interval")), ("error", get("error"))], shown=8)  # fmt: skip
 
 
 def analyze(document: Document) -> Iterable[Table | Text]:
@@ -192,7 +194,7 @@ def explain(document: Document) -> Iterable[Table | Text]:
     yield Text(f"{document['venue']}, {format_time(document['now'])} UTC, strategy {document['strategy']}")
     yield Text(f"{document['symbol']}: {document['reason']}", style="bold")
     columns: list[Column] = [
-        ("feature", _get("name")), ("value", _figure("value")), ("median", _figure("median")), ("place", _place)
+        ("feature", get("name")), ("value", _figure("value")), ("median", _figure("median")), ("place", _place)
     ]  # fmt: skip
     yield table("Features in the universe", document["features"], columns, shown=len(document["features"]))
 
@@ -278,10 +280,10 @@ def summary(document: Document) -> Iterable[Table | Text]:
     counts = (f"{document[each]} {each}" for each in ("missed", "failed", "slow", "orders"))
     yield Text(f"{counted(document['cycles'], 'cycle')}: {', '.join(counts)}", style="bold")
     times = [{"stage": name, **row} for name, row in document["times"].items()]
-    yield table("Times, ms", times, [("stage", _get("stage")), *SPREAD])
+    yield table("Times, ms", times, [("stage", get("stage")), *SPREAD])
     steps = [{"step": name, **row} for name, row in document["latency"].items() if row["count"]]
     if steps:
-        yield table("After the bar's close, ms", steps, [("step", _get("step")), ("signals", _get("count")), *SPREAD])
+        yield table("After the bar's close, ms", steps, [("step", get("step")), ("signals", get("count")), *SPREAD])
 
 
 def _bar_line(bar: Document) -> Text:
@@ -301,10 +303,10 @@ def export_onnx(document: Document) -> Iterable[Table | Text]:
 
 
 FOLDS: list[Column] = [
-    ("part", _get("name")), ("signals", lambda row: row["figures"]["signals"]),
+    ("part", get("name")), ("signals", lambda row: row["figures"]["signals"]),
     *((name, lambda row, key=key: row["figures"][key])
       for name, key in (("log-loss", "log_loss"), ("base rate's", "base_log_loss"), ("AUC", "auc"))),
-    ("succeeded", lambda row: row["figures"]["base_rate"]), ("rounds", _get("rounds")),
+    ("succeeded", lambda row: row["figures"]["base_rate"]), ("rounds", get("rounds")),
 ]  # fmt: skip
 
 
@@ -322,7 +324,7 @@ def train(document: Document) -> Iterable[Table | Text]:
 def strategies(document: Document) -> Iterable[Table | Text]:
     """The registered strategies with their parameters."""
     columns: list[Column] = [
-        ("name", _get("name")), ("from", _get("from")), ("parameters", _get("parameters")), ("kind", _get("text"))
+        ("name", get("name")), ("from", get("from")), ("parameters", get("parameters")), ("kind", get("text"))
     ]  # fmt: skip
     yield table("Strategies", document["strategies"], columns)
 
@@ -341,97 +343,9 @@ def serve(document: Document) -> Iterable[Table | Text]:
         yield Text("warning: anybody who reaches this address can trade here", style="yellow")
 
 
-def _ahead(row: Document) -> str:
-    old, new = row["serial"], row["pipelined"]
-    if not old or not new:
-        return "" if not old else "ahead"
-    return f"{old / new:.1f} times" if old >= new else "behind"
-
-
-def _comparison(document: Document) -> list[Document]:
-    old, new = document["serial"], document["pipelined"]
-    rows = [
-        ("total p50, ms", old["total_ms"]["p50"], new["total_ms"]["p50"]),
-        ("total p95, ms", old["total_ms"]["p95"], new["total_ms"]["p95"]),
-    ]
-    rows += [(f"{stage}, ms", old["stages"][stage], new["stages"][stage]) for stage in old["stages"]]
-    rows += [("requests", old["requests"], new["requests"]), ("CPU, s", old["cpu_s"], new["cpu_s"])]
-    rows += [(f"{kind} cycle, ms", each["serial_ms"], each["pipelined_ms"]) for kind, each in document["kinds"].items()]
-    return [{"what": what, "serial": a, "pipelined": b} for what, a, b in rows]
-
-
-COMPARED: list[Column] = [
-    ("a cycle", _get("what")), ("serial", lambda row: f"{row['serial']:,.2f}"),
-    ("pipelined", lambda row: f"{row['pipelined']:,.2f}"), ("pipelined is", _ahead),
-]  # fmt: skip
-CLAIMS: list[Column] = [
-    ("claim", _get("name")), ("expected", _get("expected")), ("measured", _get("measured")),
-    ("met", lambda row: {True: "yes", False: "no"}.get(row["met"], "")),
-]  # fmt: skip
-
-
-def _at(size: str) -> Callable[[Document], float]:
-    return lambda row: float(row["values"][size])
-
-
-def _drawn(strips: Sequence[Any]) -> Iterable[Text]:
-    """Cycles as rows of characters."""
-    if strips:
-        from tradebot.bench import timeline  # all of the bench is loaded by now; --help has no use for it
-
-        for strip in strips:
-            yield Text("\n".join(["", *timeline.lines(strip)]))
-
-
-WAITS: list[Column] = [
-    ("step", _get("step")), ("signals", _get("count")), ("p50", _get("p50")), ("p95", _get("p95")), ("max", _get("max"))
-]  # fmt: skip
-KEPT: list[Column] = [
-    ("klines", _get("klines")), ("symbols", _get("symbols")), ("requests", _get("requests")),
-    ("weight", _get("weight")), ("of a full refetch", _percent("share")),
-]  # fmt: skip
-WITHOUT: list[Column] = [
-    ("without", _get("without")), ("cycle ms", _get("total_ms")), ("times", _get("times")),
-    ("requests", lambda row: round(row["requests"])), ("CPU s", _get("cpu_s")), ("fetch ms", _get("fetch_ms")),
-    ("predict ms", _get("predict_ms")), ("idle", _percent("idle")),
-]  # fmt: skip
-SLOWER: list[Column] = [
-    ("figure", _get("name")), ("before", _get("before")), ("now", _get("now")), ("worse", _percent("worse"))
-]  # fmt: skip
-
-
-def bench(document: Document) -> Iterable[Table | Text]:
-    """Workload, comparison and claims of `bench`."""
-    work, on = document["workload"], document["environment"]
-    yield Text(
-        f"{work['symbols']} symbols × {', '.join(work['intervals'])} × {work['bars']} bars, {work['latency_ms']:g} ms "
-        f"latency; {work['cycles']} serial and {work['pipelined_cycles']} pipelined cycles"
-    )
-    yield Text(
-        f"Python {on['python']}, {on['cpus']} CPUs, load {on['load']}, {work['elapsed_ms'] / 1e3:.0f} s", style="dim"
-    )
-    yield table("Serial against pipelined", _comparison(document), COMPARED, shown=30)
-    waits = [{"step": step, **row} for step, row in document["latency"].items()]
-    yield table("Bar close to order at 5m closes, ms", waits, WAITS)
-    yield table("Claims", document["claims"], CLAIMS, shown=30)
-    yield table("What each idea is worth: 5m closes without it", document["ideas"], WITHOUT)
-    yield table("Klines of an hour, a look a minute", document["open_klines"], KEPT)
-    if document["scaling"]:
-        sizes = list(document["scaling"][0]["values"])
-        columns: list[Column] = [("5m close", _get("name")), *((size, _at(size)) for size in sizes)]
-        yield table("Growth with the symbols, ms", document["scaling"], [*columns, ("exponent", _get("exponent"))])
-    yield from _drawn(document.get("strips", ()))
-    if document["regressions"]:
-        yield table("Slower than the baseline", document["regressions"], SLOWER)
-    yield Text(
-        f"speed-up {document['speedup']} times; the signals and probabilities of both are the same", style="bold"
-    )
-
-
 RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
     "fetch": fetch, "analyze": analyze, "predict": predict, "run": run,
     "train": train, "export-onnx": export_onnx, "strategies": strategies, "explain": explain, "serve": serve,
-    "bench": bench,
 }  # fmt: skip
 
 

@@ -53,3 +53,11 @@ def test_the_bench_says_where_the_pipeline_is_ahead_and_where_it_is_behind() -> 
     assert rows["network time"].rstrip().endswith("yes")
     assert rows["ML CPU"].rstrip().endswith("no")
     assert rows["cold cycle"].rstrip().endswith("0.2 s"), "no mark where nothing was promised"
+
+
+def test_a_second_workload_is_shown_like_the_first() -> None:
+    second = {**BENCH, "workload": {**BENCH["workload"], "bars": 200}, "strips": []}
+    text = printed(*bench({**BENCH, "also": [second]}))
+    assert "× 100 bars" in text
+    assert "× 200 bars" in text
+    assert text.count("speed-up 2.0 times") == 2

@@ -91,6 +91,8 @@ def bench(document: Document) -> Iterable[Table | Text]:
         sizes = list(document["scaling"][0]["values"])
         columns: list[Column] = [("5m close", get("name")), *((size, _at(size)) for size in sizes)]
         yield table("Growth with the symbols, ms", document["scaling"], [*columns, ("exponent", get("exponent"))])
+    for other in document.get("also", ()):
+        yield from (Text(), *bench(other), Text())
     yield from _drawn(document.get("strips", ()))
     if document["regressions"]:
         yield table("Slower than the baseline", document["regressions"], SLOWER)

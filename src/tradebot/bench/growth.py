@@ -28,7 +28,10 @@ PATIENCE = 30
 async def growth(
     settings: Settings, folder: Path, workload: Workload, sizes: Sequence[int], progress: Progress
 ) -> list[Document]:
-    """Medians over `CLOSES` closes for each size, with the exponent of each figure; the workload's size included."""
+    """Medians over `CLOSES` closes for each size, with the exponent of each figure; the workload's size included.
+
+    A stage counts while it is at work: between its parts, while klines are in the air, it waits for the fetch.
+    """
     every = sorted({workload.symbols, *sizes})
     found: dict[str, list[float]] = {name: [] for name in ("total", *STAGES, "CPU", "requests")}
     for done, symbols in enumerate(every):
@@ -38,11 +41,15 @@ async def growth(
             "total": [each.total_ms for each in samples],
             "CPU": [1000 * each.cpu_s for each in samples],
             "requests": [each.requests for each in samples],
-            **{stage: [each.stages[stage] for each in samples] for stage in STAGES},
+            **{stage: [_at_work(each, stage) for each in samples] for stage in STAGES},
         }
         for name, values in figures.items():
             found[name].append(float(np.median(values)))
     return scaling(every, found)
+
+
+def _at_work(sample: Sample, stage: str) -> float:
+    return sum(end - start for name, start, end in sample.spans if name == stage)
 
 
 async def _closes(settings: Settings, folder: Path, workload: Workload) -> list[Sample]:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,9 +126,10 @@ async def fill(session: Session, store: KlineStore | None = None, bounds: Bounds
         session.feed, session.clock.now(), sorted(session.instruments), market.intervals, market.bars,
         terms=Terms(bounds=bounds),
     )  # fmt: skip
-    async for ready in stream:
-        if ready.error is not None:
-            raise ready.error
+    async with aclosing(stream):
+        async for ready in stream:
+            if ready.error is not None:
+                raise ready.error
 
 
 async def prewarm(session: Session) -> None:

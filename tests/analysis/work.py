@@ -9,8 +9,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tradebot.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from tradebot.analysis.pool import WorkerPool
 
 _loaded: list[str] = []
 
@@ -71,16 +75,22 @@ def parent_of(_: object = None) -> int:
     return os.getppid()
 
 
+async def busy(pool: WorkerPool) -> None:
+    """Tell the ids of the pool's processes when they are at work, so that nobody interrupts what only begins."""
+    server = await pool.call(parent_of)
+    at_work = asyncio.create_task(pool.call(pid, float(sys.argv[1])))
+    await asyncio.sleep(0.1)
+    print(*pool.pids, server, flush=True)
+    await at_work
+
+
 def main() -> None:
-    """Own a pool, tell the ids of its processes, and wait to be ended; Ctrl-C closes the pool."""
+    """Own a pool and wait to be ended; Ctrl-C closes the pool."""
     from tradebot.analysis.pool import WorkerPool
 
     with WorkerPool(2, "always") as pool:
-        server = asyncio.run(pool.call(parent_of))
         try:
-            print(*pool.pids, server, flush=True)
-            asyncio.run(pool.call(pid, float(sys.argv[1])))
-            time.sleep(30)
+            asyncio.run(busy(pool))
         except KeyboardInterrupt:
             print("interrupted", len(multiprocessing.active_children()), flush=True)
 

@@ -88,6 +88,7 @@ def main() -> None:
     """Own a pool and wait to be ended; Ctrl-C closes the pool."""
     from tradebot.analysis.pool import WorkerPool
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells turn off for what they start behind them
     with WorkerPool(2, "always") as pool:
         try:
             asyncio.run(busy(pool))

@@ -188,6 +188,7 @@ async def fetching(url: str, folder: str, symbols: int) -> None:
                         async for ready in stream:
                             series.append(ready)
                             told[type(ready.error).__name__ if ready.error else ""] += 1
+                    await session.store.saved()  # only what is on disk is told: who hears it may kill us
                     if session.store.trouble is not None:
                         raise Regression(str(session.store.trouble))
                     _tell({

@@ -34,9 +34,7 @@ class PaperContracts(PaperAccount):
         while klines and moment <= now:
             past = {symbol: bars.between(0, moment - 1) for symbol, bars in klines.items()}
             self._futures.show(past, moment)
-            self._marked.mark(
-                {symbol: Decimal(repr(float(bars.data[4, -1]))) for symbol, bars in past.items() if len(bars)}
-            )
+            self._marked.mark({symbol: _last_close(bars) for symbol, bars in past.items() if len(bars)})
             self._futures.pass_to(moment)
             moment += PERIOD
         self._marked.mark(marks)

@@ -33,10 +33,7 @@ _GUARDED = frozenset({PositionState.OPEN, PositionState.ENTERING})
 
 
 class Keeper:
-    """Keeps the positions of one account. `warnings` holds what is amiss with whom, by symbol, as of now.
-
-    `bare_ms` is how long positions were without protection, in real ms, while it was changed.
-    """
+    """Keeps the positions of one account. `warnings` holds what is amiss with whom, by symbol, as of now."""
 
     def __init__(
         self,
@@ -47,7 +44,6 @@ class Keeper:
         switch: Switch,
     ) -> None:
         self.warnings: dict[str, str] = {}
-        self.bare_ms = 0.0
         self._placement = placement
         self._journal: Journal = placement.journal
         self._clock = clock
@@ -247,7 +243,7 @@ class Keeper:
             return moved + (await self._guard(held, mark, leave) if self._may_wait(leave) else [])
         placed = await self._protected(held, mark)
         if live:
-            self._count_bare(held, monotonic_ms() - started)
+            self._warn_bare(held, monotonic_ms() - started)
         if left is None and protection.beyond(placed):
             placed += await self._leave(held, Exit(exits.STOP_LOSS, self._now(held).quantity), mark)
         return moved + placed
@@ -281,8 +277,7 @@ class Keeper:
         orders = protection.orders(position, shield, self._venue, self._clock.now())
         return await self._placement.place([Intended(order, (after,)) for order in orders])
 
-    def _count_bare(self, held: Position, ms: float) -> None:
-        """Count how long a position was without protection while it was changed."""
-        self.bare_ms += ms
+    def _warn_bare(self, held: Position, ms: float) -> None:
+        """Warn of a position that was long (real ms) without protection while it was changed."""
         if ms > BARE_MS:
             self.warnings[held.symbol] = f"{held.symbol}: without a stop at the venue for {ms / SECOND:.1f} s"

@@ -114,13 +114,16 @@ class Findings:
             klines = Klines(np.concatenate([stored.between(0, window.first - 1).data, reply.data], axis=1))
             covered = followed(coverage, covered, window.step)
         self._memory.put(window, klines, covered, window.border, replaces=replaces)
-        tally = self.tallies[window.series]
-        tally.new += len(reply) - shared
+        self.tallies[window.series].new += len(reply) - shared
         if len(revised):
-            tally.revised.append(revised)
-        group = self.following.get(window.series)
-        for coarse in group.coarser if group and len(revised) else ():
-            self._withdraw(coarse, 0 if replaces else int(revised[0]))
+            self._amend(window, revised, 0 if replaces else int(revised[0]))
+
+    def _amend(self, window: Window, revised: Times, since: int) -> None:
+        """Tell of the revised bars; what was made of them, from `since` on, is not known any more."""
+        self.tallies[window.series].revised.append(revised)
+        if group := self.following.get(window.series):
+            for coarse in group.coarser:
+                self._withdraw(coarse, since)
 
     def _withdraw(self, window: Window, since: int) -> None:
         """Claim no more to know the bars of a coarse series that hold fine ones from `since` on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -92,7 +93,7 @@ def test_a_file_is_read_again_after_a_change(tmp_path: Path) -> None:
 def test_those_of_a_folder_are_known_by_their_class_names(tmp_path: Path) -> None:
     written(tmp_path, MINE)
     written(tmp_path, FRAMED, "other.py")
-    assert {"mine", "crossing", *STRATEGIES} == set(plugins.catalogue(str(tmp_path)))
+    assert {"mine", "crossing", *STRATEGIES} == set(plugins.catalogue(str(tmp_path)).kinds)
     assert plugins.make("crossing", {}, str(tmp_path), INTERVALS).text == "crosses two means"
     rows = {row["name"]: row for row in plugins.described(str(tmp_path))}
     assert rows["mine"] == {"name": "mine", "text": "Follows the RSI.", "parameters": "gain=0.5", "from": "my"}
@@ -110,10 +111,74 @@ def test_a_package_offers_one_by_an_entry_point(tmp_path: Path, monkeypatch: pyt
     assert any(row["name"] == "wonder" for row in plugins.described(""))
 
 
-def test_a_name_used_twice_is_refused_with_the_place(tmp_path: Path) -> None:
+def test_a_name_of_ours_stays_ours(tmp_path: Path) -> None:
     written(tmp_path, MINE.replace("Mine", "Trend"), "again.py")
-    with pytest.raises(StrategyError, match=r"strategy 'trend' of .*again\.py has the name of another one"):
-        plugins.catalogue(str(tmp_path))
+    known = plugins.catalogue(str(tmp_path))
+    assert known.kinds["trend"] is STRATEGIES["trend"]
+    assert "again.py has the name of another one; rename its class" in known.broken["trend"]
+
+
+def test_of_a_name_that_two_files_use_none_is_taken(tmp_path: Path) -> None:
+    written(tmp_path, MINE, "one.py")
+    written(tmp_path, MINE, "two.py")
+    with pytest.raises(StrategyError, match=r"strategy 'mine' of .*two\.py has the name of another one"):
+        plugins.make("mine", {}, str(tmp_path), INTERVALS)
+
+
+BROKEN = {
+    "syntax.py": ("class Torn(\n", "torn", r"syntax\.py, line 5: SyntaxError: '\(' was never closed; mend the file"),
+    "lost.py": ("import none_such\nclass Lost: ...", "lost", r"lost\.py, line 5: ModuleNotFoundError: No module named"),
+    "loose.py": (
+        MINE.replace("(frozen=True)", "").replace("Mine", "Loose"),
+        "loose",
+        "Loose is not a frozen dataclass",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_file_that_breaks_takes_only_its_own_strategies_away(
+    tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, name, reason = BROKEN[file]
+    written(tmp_path, MINE)
+    (tmp_path / file).write_text(HEAD + code)
+    assert plugins.make("mine", {}, str(tmp_path), INTERVALS).text == "Follows the RSI."
+    assert "mine" in {row["name"] for row in plugins.described(str(tmp_path))}
+    assert len(caplog.records) == 1  # once, however often the folder is read
+    assert re.search(reason, caplog.text)
+    with pytest.raises(StrategyError, match=reason):
+        plugins.make(name, {}, str(tmp_path), INTERVALS)
+
+
+def test_whoever_asks_for_one_of_a_broken_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "torn.py").write_text("class Torn(")
+    with pytest.raises(StrategyError, match=r"torn\.py, line 1"):
+        plugins.make("torn", {}, str(tmp_path), INTERVALS)
+    assert not caplog.records
+
+
+def test_an_unknown_name_may_stand_in_a_file_that_breaks_which_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "helper.py").write_text("1 / 0")
+    with pytest.raises(UnknownName, match="unknown strategy 'torn'"):
+        plugins.make("torn", {}, str(tmp_path), INTERVALS)
+    assert "helper.py, line 1: ZeroDivisionError" in caplog.text
+
+
+def test_a_package_that_breaks_takes_only_its_own_strategy_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = tmp_path / "blunder_bot-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: blunder-bot\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tradebot.strategies]\nblunder = blunder_bot:Mine\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert {row["name"] for row in plugins.described("")} >= set(STRATEGIES)
+    assert "package blunder-bot: strategy 'blunder': raises ModuleNotFoundError" in caplog.text
+    with pytest.raises(StrategyError, match="uninstall the package"):
+        plugins.make("blunder", {}, "", INTERVALS)
 
 
 def test_unknown_names_are_answered_with_the_nearest(tmp_path: Path) -> None:
@@ -134,12 +199,21 @@ def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_run_is_refused_with_the_line(tmp_path: Path) -> None:
-    with pytest.raises(StrategyError, match=r"strategy 'my\.py': raises ZeroDivisionError: .*\(my\.py, line 6\)"):
-        made(written(tmp_path, "\n1 / 0"), "Mine")
-    with pytest.raises(StrategyError, match=r"strategy 'my\.py': raises SyntaxError"):
-        made(written(tmp_path, "\nclass"), "Mine")
-    with pytest.raises(StrategyError, match=r"strategy 'my\.py': raises SystemExit: 3"):
-        made(written(tmp_path, "\nraise SystemExit(3)"), "Mine")
+    with pytest.raises(StrategyError, match=r"my\.py, line 6: ZeroDivisionError: division by zero; mend the file"):
+        made(written(tmp_path, "\n1 / 0", "my.py"), "Mine")
+    with pytest.raises(StrategyError, match=r"torn\.py, line 6: SyntaxError: "):
+        made(written(tmp_path, "\nclass", "torn.py"), "Mine")
+    with pytest.raises(StrategyError, match=r"ends\.py, line 6: SystemExit: 3"):
+        made(written(tmp_path, "\nraise SystemExit(3)", "ends.py"), "Mine")
+
+
+def test_a_file_that_breaks_in_another_is_refused_with_both_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "of_the_users.py").write_text("\n\n1 / 0")
+    with pytest.raises(StrategyError, match=r"my\.py, line 5: ZeroDiv.* zero \(of_the_users\.py, line 3\); mend"):
+        made(written(tmp_path, "import of_the_users"), "Mine")
 
 
 def test_a_class_that_is_no_dataclass_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ lower case; a package offers classes under the entry point group `tradebot.strat
 frozen dataclass with `score` (see `strategies.Strategy`) or `frame` (see `frames.FrameStrategy`).
 
 Whatever comes from outside is tried on invented bars before it may trade (see `promises`), and everything that
-it raises later becomes a `StrategyError` with its name.
+it raises later becomes a `StrategyError` with its name. A file or package that cannot be read takes only its own
+strategies away: that is a warning, and an error only for whoever asks for one of them.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
+import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +35,8 @@ from tradebot.analysis.strategies import STRATEGIES, Strategy, filled_in
 from tradebot.errors import StrategyError, UnknownName, suggestion
 from tradebot.market.bars import Floats, Panel
 
+log = logging.getLogger(__name__)
+
 GROUP = "tradebot.strategies"
 _OURS = Path(__file__).parents[1]
 
@@ -50,8 +55,12 @@ def _blamed(name: str) -> Iterator[None]:
 def _place(error: BaseException) -> str:
     """The innermost line of an error that is not ours, in brackets; empty where the error names its own."""
     lines = [] if isinstance(error, SyntaxError) else inspect.getinnerframes(error.__traceback__)  # type: ignore[arg-type]
-    theirs = [line for line in lines if not Path(line.filename).is_relative_to(_OURS)]
+    theirs = [line for line in lines if _is_file_of_theirs(line.filename)]
     return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+
+
+def _is_file_of_theirs(name: str) -> bool:
+    return not name.startswith("<") and not Path(name).is_relative_to(_OURS)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,8 @@ def make(name: str, parameters: Mapping[str, float], folder: str, intervals: Seq
     if name in STRATEGIES:
         return filled_in(name, STRATEGIES[name], parameters)
     guarded = _guarded(name, folder, parameters)
+    if ":" not in name:  # one of many, by name
+        catalogue(folder).warn()
     if reason := broken(guarded, intervals):
         raise StrategyError(f"strategy '{name}': {reason}")
     return guarded
@@ -177,47 +188,97 @@ def _foreign(name: str, folder: str) -> type[Any]:
             raise UnknownName(f"{path} has no strategy '{kind}'{suggestion(kind, found)}")
         return found[kind]
     known = catalogue(folder)
-    if name not in known:
-        raise UnknownName(f"unknown strategy '{name}'{suggestion(name, known)}")
-    return known[name]
+    if name in known.kinds:
+        return known.kinds[name]
+    if name in known.broken:
+        raise StrategyError(known.broken[name])
+    known.warn()  # what was meant may stand in one of those
+    raise UnknownName(f"unknown strategy '{name}'{suggestion(name, known.kinds)}")
 
 
-def catalogue(folder: str) -> dict[str, type[Any]]:
-    """All strategies by name: ours, the folder's, those of packages. `StrategyError` for a name used twice."""
-    found: dict[str, type[Any]] = dict(STRATEGIES)
-    for name, kind, place in [*_of_folder(folder), *_of_packages()]:
-        if name in found:
-            raise StrategyError(f"strategy '{name}' of {place} has the name of another one; rename its class")
-        found[name] = kind
-    return found
+@dataclass(frozen=True)
+class Catalogue:
+    """All strategies by name, and of the names that cannot be used why: an error's line."""
+
+    kinds: Mapping[str, type[Any]]
+    broken: Mapping[str, str]
+
+    def warn(self) -> None:
+        """Log what cannot be used, each cause once a process however often it is read."""
+        for cause in dict.fromkeys(self.broken.values()):
+            _warn(cause)
 
 
-def _of_folder(folder: str) -> Iterator[tuple[str, type[Any], str]]:
+@lru_cache(maxsize=256)
+def _warn(cause: str) -> None:
+    log.warning("%s", cause)
+
+
+def catalogue(folder: str) -> Catalogue:
+    """Ours, the folder's, those of packages. `StrategyError` for a folder that is not there.
+
+    Of a name used twice the one that is ours stays; otherwise none can be used.
+    """
+    kinds: dict[str, type[Any]] = dict(STRATEGIES)
+    broken: dict[str, str] = {}
+    for name, found, place in [*_of_folder(folder), *_of_packages()]:
+        if isinstance(found, str):
+            broken[name] = found
+        elif name in kinds or name in broken:
+            broken[name] = f"strategy '{name}' of {place} has the name of another one; rename its class"
+        else:
+            kinds[name] = found
+    return Catalogue({name: kinds[name] for name in kinds if name in STRATEGIES or name not in broken}, broken)
+
+
+_Found: TypeAlias = tuple[str, type[Any] | str, str]
+"""A name, its class or why there is none, and where it stands."""
+
+
+def _of_folder(folder: str) -> Iterator[_Found]:
     if not folder:
         return
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise StrategyError(f"strategy.folder = {folder}: no such folder")
     for file in sorted(path.glob("*.py")):
-        for name, kind in _classes(file).items():
-            yield name.lower(), kind, str(file)
+        try:
+            yield from ((name.lower(), kind, str(file)) for name, kind in _classes(file).items())
+        except StrategyError as error:
+            yield from ((name, str(error), str(file)) for name in _names_in(file) or [str(file)])
 
 
-def _of_packages() -> Iterator[tuple[str, type[Any], str]]:
+def _names_in(file: Path) -> list[str]:
+    """The names of a file's classes as far as its text tells: it cannot be run."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return [name.lower() for name in re.findall(r"^class\s+(\w+)", text, re.MULTILINE)]
+
+
+def _of_packages() -> Iterator[_Found]:
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP):
-        with _blamed(point.name):
-            yield point.name, point.load(), f"package {point.dist.name if point.dist else point.value}"
+        place = f"package {point.dist.name if point.dist else point.value}"
+        try:
+            with _blamed(point.name):
+                kind = point.load()
+            yield point.name, kind, place
+        except StrategyError as error:
+            yield point.name, f"{place}: {error}; mend it, or uninstall the package", place
 
 
 def _classes(file: Path) -> dict[str, type[Any]]:
-    """The strategies that a file defines, by class name."""
+    """The strategies that a file defines, by class name; `StrategyError` with file and line."""
     try:
         state = file.stat()
     except OSError as error:
         raise StrategyError(f"{file}: {error.strerror}") from None
     module = _module(str(file.resolve()), state.st_mtime_ns)
+    if isinstance(module, str):
+        raise StrategyError(f"{file}{module}; mend the file, or move it away")
     kinds = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
     found = {each.__name__: each for each in kinds if hasattr(each, "score") or hasattr(each, "frame")}
     for name, kind in found.items():
@@ -227,17 +288,30 @@ def _classes(file: Path) -> dict[str, type[Any]]:
 
 
 @lru_cache(maxsize=32)
-def _module(file: str, _mtime_ns: int) -> ModuleType:
-    """The file as a module, run once for each state of it."""
+def _module(file: str, _mtime_ns: int) -> ModuleType | str:
+    """The file as a module, run once for each state of it; of one that breaks, in which line and how."""
     name = f"tradebot_strategy_{Path(file).stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise StrategyError(f"{file}: not a Python file")
+        return ": not a Python file"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
-    with _blamed(Path(file).name):
+    try:
         spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        return _breakage(error, file)
     return module
+
+
+def _breakage(error: BaseException, file: str) -> str:
+    """What follows a file's name: its line that was not got over, the kind of error and its words."""
+    if isinstance(error, SyntaxError) and error.filename == file:
+        line, words = error.lineno, error.msg
+    else:
+        frames = inspect.getinnerframes(error.__traceback__)  # type: ignore[arg-type]
+        line = next((frame.lineno for frame in frames if frame.filename == file), None)
+        words = f"{error}{_place(error)}" if frames[-1].filename != file else str(error)
+    return f"{f', line {line}' if line else ''}: {type(error).__name__}: {words}"
 
 
 def _text(kind: type[Any]) -> str:
@@ -247,6 +321,8 @@ def _text(kind: type[Any]) -> str:
 
 def described(folder: str) -> list[dict[str, str]]:
     """Every strategy with what it does, its parameters and whether it is ours."""
+    known = catalogue(folder)
+    known.warn()
     return [
         {
             "name": name,
@@ -256,5 +332,5 @@ def described(folder: str) -> list[dict[str, str]]:
             ),
             "from": "tradebot" if name in STRATEGIES else kind.__module__.removeprefix("tradebot_strategy_"),
         }
-        for name, kind in sorted(catalogue(folder).items())
+        for name, kind in sorted(known.kinds.items())
     ]

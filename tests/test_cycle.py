@@ -12,6 +12,7 @@ from tradebot.pipeline import Watch
 def test_the_first_error_counts_and_no_warning_is_told_twice() -> None:
     cycle, first = Cycle(1, 0, Watch(), 0, 0), MarketError("down")
     cycle.fail(first)
+    cycle.fail(MarketError("down"))
     cycle.guarded(Seen(warnings=["down", "a doubt"], error=ModelError("gone")))
     assert cycle.error is first
     assert cycle.warnings == ["down", "a doubt"]

@@ -44,7 +44,9 @@ class Rationed:
         allowed = self.allowed.pop(0)
         for number, symbol in enumerate(symbols):
             for interval in intervals:
-                busy = VenueBusy("its limit allows no request for 40 s", wait_ms=self.wait_ms, status=429)
+                busy = VenueBusy(
+                    "its limit allows no request until 2018-01-20 00:00:40 UTC", wait_ms=self.wait_ms, status=429
+                )
                 through = number < allowed or (number == allowed and interval == intervals[0])
                 error = MarketError("delisted") if symbol == "BAD" else None if through else busy
                 yield Ready(symbol, interval, Klines.empty(), new=200, error=error)

@@ -79,7 +79,8 @@ class Cycle:
     def fail(self, error: TradebotError) -> None:
         """Note what kept the cycle from doing all of its work; the first cause counts."""
         self.error = self.error or error
-        self.warnings.append(str(error))
+        if str(error) not in self.warnings:
+            self.warnings.append(str(error))
 
     def guarded(self, seen: Seen) -> None:
         """Take over what a pass over the positions has found and done."""

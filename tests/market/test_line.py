@@ -100,3 +100,38 @@ async def test_a_simulated_venues_own_endpoints_are_asked_in_a_ban_too() -> None
     with pytest.raises(VenueBusy):
         await send(to, "time")
     assert [request.url.path for request in transport.asked] == ["/sim/clock"]
+
+
+class Banned(httpx.AsyncBaseTransport):
+    """Bans for two minutes, and has forgotten it when it is asked again."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.asked == 1:
+            return httpx.Response(418, headers={"Retry-After": "120"})
+        return httpx.Response(200, content=b"{}")
+
+
+async def test_of_a_ban_beginning_and_end_are_logged_and_its_words_stay_the_same_meanwhile(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = SteppedClock(T0)
+    to = line(Banned(), clock)
+    told = set()
+    for passed in range(0, 120, 10):
+        clock.advance(T0 + passed * 1_000)
+        with pytest.raises(VenueBusy) as busy:
+            await send(to, "time")
+        told.add(str(busy.value))
+    assert len(told) == 2  # the venue's own words, and then ours
+    assert "binance at venue.test: its limit allows no request until 2018-01-20 00:02:00 UTC" in told
+    clock.advance(T0 + 2 * MINUTE)
+    for _ in range(3):
+        await send(to, "time")
+    assert [record.getMessage() for record in caplog.records] == [
+        "binance at venue.test: HTTP 418; asks for silence for 120 s",
+        "binance at venue.test: answers again after 120 s",
+    ]

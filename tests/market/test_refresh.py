@@ -196,7 +196,7 @@ async def test_a_page_that_was_cut_short_is_followed_by_the_next_one(desk: Desk)
 
 async def test_who_is_told_to_wait_asks_nothing_more_and_says_how_long(desk: Desk) -> None:
     await desk.refresh("C")
-    busy = VenueBusy("its limit allows no request for 47 s", wait_ms=47_000, status=429)
+    busy = VenueBusy("its limit allows no request until 2018-01-20 00:00:47 UTC", wait_ms=47_000, status=429)
     desk.venue.faults["B"] = busy
     ready = {one.symbol: one for one in await desk.refresh("ABCDEFGH", connections=1)}
     assert [symbol for symbol, *_ in desk.venue.asked] == ["A", "B"]

@@ -21,6 +21,7 @@ from tradebot.clock import SECOND, Clock, monotonic_ms
 from tradebot.errors import BadReply, ConfigError, MarketError, UnknownName, VenueBusy, suggestion
 from tradebot.market import ccxt_wire
 from tradebot.market.bars import Klines, last_closed, merge, next_open, open_of
+from tradebot.market.failures import not_before
 from tradebot.market.limits import retry_delay_ms
 from tradebot.market.memo import Memo
 from tradebot.market.profiles import PREFIX
@@ -199,9 +200,9 @@ class CcxtFeed(Feed):
 
     async def _once(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The only place that calls ccxt and that translates its errors."""
-        if (wait := self._silent_until - self._clock.now()) > 0:
-            seconds = -(-wait // SECOND)
-            raise VenueBusy(f"{self.where}: asked for silence for {seconds} s more", wait_ms=wait, status=429)
+        now = self._clock.now()
+        if (wait := self._silent_until - now) > 0:
+            raise not_before(now, wait, self.where)
         self.requests += 1
         started = monotonic_ms()
         try:

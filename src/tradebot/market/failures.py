@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tradebot.clock import MINUTE, SECOND
+from tradebot.clock import MINUTE, SECOND, format_time
 from tradebot.errors import (
     BadReply,
     MarketError,
@@ -100,6 +100,12 @@ def refused(status: int, headers: Mapping[str, str], reply: Any, where: str, now
         return BadReply(f"{said}; {'redirected' if status < 400 else 'not in the words of the protocol'}")
     remedy = REMEDY.get(status)
     return VenueRejected(said + (f"; {remedy}" if remedy else ""), code=code, status=status)
+
+
+def not_before(now: int, wait_ms: int, where: str) -> VenueBusy:
+    """What is raised instead of asking; its words stay the same until the wait is over, so that they are said once."""
+    until = format_time(now + wait_ms + SECOND // 2)
+    return VenueBusy(f"{where}: its limit allows no request until {until} UTC", wait_ms=wait_ms, status=429)
 
 
 def silence(error: MarketError) -> tuple[int, Traffic] | None:

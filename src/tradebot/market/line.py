@@ -11,7 +11,7 @@ from typing import TypeAlias
 import httpx
 
 from tradebot.clock import SECOND, Clock, monotonic_ms
-from tradebot.errors import BadReply, ConfigError, MarketError, VenueBusy
+from tradebot.errors import BadReply, ConfigError, MarketError
 from tradebot.market import failures, wire
 from tradebot.market.limits import CEILING, Budget
 from tradebot.market.profiles import Endpoint, Profile
@@ -62,6 +62,7 @@ class Line:
         self.rtt_ms = 0.0
         self.spans: Spans = deque(maxlen=0)
         self.sim_clock = ""
+        self._silent_since = 0
         self._tally = tally or Tally()
         self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
         self._base = str(url).rstrip("/")
@@ -102,6 +103,7 @@ class Line:
             self.budget.answered(cost, told, sent)
         if not response.is_success:
             raise self._refused(response)
+        self._heard_again()
         return response.content
 
     def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> httpx.Request:
@@ -153,9 +155,7 @@ class Line:
             if wait <= PATIENCE_MS and cost.traffic is not Traffic.ORDER:
                 await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)
             if self._clock.now() == before:  # too long, or a clock that stands while we work
-                seconds = -(-wait // SECOND)
-                message = f"{self.where}: its limit allows no request for {seconds} s"
-                raise VenueBusy(message, wait_ms=wait, status=429)
+                raise failures.not_before(before, wait, self.where)
 
     def _refused(self, response: httpx.Response) -> MarketError:
         """The error of a reply, and silence where it asks for that."""
@@ -164,7 +164,15 @@ class Line:
             if not self.budget.silent_ms(silence[1]):
                 log.warning("%s", error)
             self.budget.silence(*silence)
+            if silence[1] is Traffic.READ:
+                self._silent_since = self._silent_since or self._clock.now()
         return error
+
+    def _heard_again(self) -> None:
+        """Log that a silence has ended, once; a reply to what was sent before it does not end it."""
+        if self._silent_since and not self.budget.silent_ms():
+            log.warning("%s: answers again after %d s", self.where, (self._clock.now() - self._silent_since) // SECOND)
+            self._silent_since = 0
 
     def _error(self, response: httpx.Response) -> MarketError:
         try:

@@ -102,6 +102,26 @@ def test_bad_input_gets_one_line_and_the_right_code(
     assert (out, err.count("\n"), err.startswith("tradebot: ")) == ("", 1, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[venue]\nname = 'binanse'", "wrong.toml: venue.name: unknown venue 'binanse'; did you mean 'binance'?"),
+        ("[market]\nintervals = ['5m', '15m', '1hh']", "wrong.toml: market.intervals: unknown interval '1hh'; did you"),
+        ("[market]\nintervals = ['5m', '1h']", "wrong.toml: market.intervals: 5m,1h: must be three intervals"),
+        ("[strategy]\nname = 'trand'", "wrong.toml: strategy.name: unknown strategy 'trand'; did you mean 'trend'?"),
+        ("[strategy.parameters]\nstrenth = 2", "wrong.toml: strategy.parameters: strategy 'trend' has no parameter"),
+    ],
+)
+def test_a_wrong_name_in_the_configuration_file_is_told_with_file_and_key(
+    tradebot: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.toml").write_text(text)
+    code, _, err = tradebot("analyze", "--config", "wrong.toml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert said in err
+
+
 def test_a_corrupt_model_is_named_and_leaves_no_order(tradebot: Run, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")

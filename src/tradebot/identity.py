@@ -28,7 +28,8 @@ def venue_key(settings: Settings) -> str:
     """
     name, host = settings.venue.name, urlsplit(address(settings)).netloc
     if name not in {SIM, *VENUES} and not name.startswith(PREFIX):
-        raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}; or ccxt:NAME for others")
+        with settings.blaming("venue.name"):
+            raise UnknownName(f"unknown venue '{name}'{suggestion(name, [SIM, *VENUES])}; or ccxt:NAME for others")
     if name == SIM:
         return sim.identity(settings)
     return f"{name}@{host}" if host else name

@@ -134,7 +134,7 @@ class Played:
 @contextmanager
 def open_source(settings: Settings, folder: Path | None) -> Iterator[Source]:
     """A folder of kline files, the simulated exchange's prices, or the store of any other venue."""
-    intervals = fine_to_coarse(settings.market.intervals)
+    intervals = fine_to_coarse(settings)
     if folder is not None:
         yield Played(Playback(folder), f"the files in {folder}", intervals[0], END)
     elif settings.venue.name == SIM:

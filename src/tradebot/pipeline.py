@@ -23,7 +23,7 @@ from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import SECOND, Moments, monotonic_ms
 from tradebot.config import Settings
-from tradebot.errors import ConfigError, MarketError, TradebotError, VenueRejected
+from tradebot.errors import ConfigError, MarketError, TradebotError, UnknownName, VenueRejected
 from tradebot.intake import fetch, revisions, ttl_bounds
 from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
 from tradebot.market.store import Ready
@@ -168,7 +168,7 @@ class Pipeline:
         self.session, self.pool = session, pool
         self.settings: Settings = session.settings
         self.progress = progress
-        self.intervals = fine_to_coarse(self.settings.market.intervals)
+        self.intervals = fine_to_coarse(self.settings)
         self._trouble: MarketError | None = None
         self._last: tuple[Universe | None, Analysis | None, dict[str, str]] = None, None, {}
         self.strategy: Strategy = strategy_of(self.settings)
@@ -331,8 +331,9 @@ class Pipeline:
 
 def strategy_of(settings: Settings) -> Strategy:
     """The strategy of the settings; one of the user's is checked first. Raises `UsageError`s."""
-    wanted = settings.strategy
-    return plugins.make(wanted.name, wanted.parameters, wanted.folder, fine_to_coarse(settings.market.intervals))
+    wanted, intervals = settings.strategy, fine_to_coarse(settings)
+    with settings.blaming("strategy.name", UnknownName), settings.blaming("strategy.parameters", ConfigError):
+        return plugins.make(wanted.name, wanted.parameters, wanted.folder, intervals)
 
 
 def threshold_of(settings: Settings, card: predictor.Card) -> float:
@@ -350,12 +351,14 @@ def model_path(settings: Settings) -> str:
     return path
 
 
-def fine_to_coarse(intervals: Sequence[str]) -> tuple[str, ...]:
-    """The three intervals of the features; `ConfigError` if they are not three or not in order."""
-    lengths = [interval_ms(interval) for interval in intervals]
-    if len(lengths) != 3 or lengths != sorted(set(lengths)):
-        raise ConfigError(f"market.intervals = {','.join(intervals)}: must be three, from fine to coarse, as 5m,15m,1h")
-    return tuple(intervals)
+def fine_to_coarse(settings: Settings) -> tuple[str, ...]:
+    """The three intervals of the features; `ConfigError` if they are unknown, not three or not in order."""
+    intervals = settings.market.intervals
+    with settings.blaming("market.intervals"):
+        lengths = [interval_ms(interval) for interval in intervals]
+        if len(lengths) != 3 or lengths != sorted(set(lengths)):
+            raise ConfigError(f"{','.join(intervals)}: must be three intervals, from fine to coarse, as 5m,15m,1h")
+    return intervals
 
 
 def joined(panels: Sequence[Panel], symbols: Sequence[str]) -> Panel:

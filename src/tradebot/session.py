@@ -210,7 +210,8 @@ async def _feed(settings: Settings, stack: AsyncExitStack, memory: Memo) -> tupl
     if not venue.name.startswith(PREFIX):
         clock = await _venue_clock(settings, stack)
         return await stack.enter_async_context(_over_network(settings, clock)), clock
-    exchange = ccxt_feed.make_exchange(venue.name.removeprefix(PREFIX), venue.base_url, venue.timeout_s)
+    with settings.blaming("venue.name"):
+        exchange = ccxt_feed.make_exchange(venue.name.removeprefix(PREFIX), venue.base_url, venue.timeout_s)
     clock = RealClock()
     feed = await stack.enter_async_context(
         ccxt_feed.CcxtFeed(exchange, clock=clock, memory=memory, connections=venue.connections, retries=venue.retries)
@@ -285,8 +286,9 @@ async def open_session(
     does not answer.
     """
     venue_key(settings)
-    for interval in settings.market.intervals:
-        interval_ms(interval)
+    with settings.blaming("market.intervals"):
+        for interval in settings.market.intervals:
+            interval_ms(interval)
     async with AsyncExitStack() as stack:
         opener = _open_sim if settings.venue.name == SIM else _open_remote
         yield await opener(settings, stack, trading, wrap, credentials)

@@ -75,7 +75,7 @@ def recipe_of(settings: Settings, symbols: Sequence[str], since: int, until: int
         )
     parameters = strategy.parameters if isinstance(strategy, Guarded) else asdict(strategy)
     return Recipe(
-        tuple(symbols), fine_to_coarse(market.intervals), since, until, settings.strategy.name, strategy, parameters,
+        tuple(symbols), fine_to_coarse(settings), since, until, settings.strategy.name, strategy, parameters,
         settings.strategy.min_score, Barrier.of(settings), market.max_filled, market.bars,
     )  # fmt: skip
 

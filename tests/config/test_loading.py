@@ -12,7 +12,7 @@ import pytest
 from tradebot.clock import parse_time
 from tradebot.config import Settings, inherited_environment, leaves, load
 from tradebot.config.loading import RENAMED, find_file, merge, nest
-from tradebot.errors import ConfigError
+from tradebot.errors import ConfigError, UnknownName, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +180,26 @@ def test_another_process_can_be_given_an_environment_without_ours(monkeypatch: p
     monkeypatch.setenv("OTHER", "kept")
     assert inherited_environment()["OTHER"] == "kept"
     assert "TRADEBOT_SIM__SEED" not in inherited_environment()
+
+
+def blamed(found: Settings, key: str) -> str:
+    with pytest.raises(UnknownName) as caught, found.blaming(key):
+        raise UnknownName("unknown thing 'x'")
+    return str(caught.value)
+
+
+def test_what_others_find_wrong_is_told_with_key_and_source() -> None:
+    text = "[venue]\nname = 'x'\n[strategy.parameters]\nstrength = 2"
+    options = {"strategy.name": ("--strategy", "x"), "market.intervals": ("--intervals", None)}
+    found = settings(text, options, {"TRADEBOT_UNIVERSE__QUOTE": "x"})
+    assert blamed(found, "venue.name") == "config.toml: venue.name: unknown thing 'x'"
+    assert blamed(found, "strategy.parameters") == "config.toml: strategy.parameters: unknown thing 'x'"
+    assert blamed(found, "strategy.name") == "--strategy: strategy.name: unknown thing 'x'"
+    assert blamed(found, "universe.quote") == "$TRADEBOT_UNIVERSE__QUOTE: universe.quote: unknown thing 'x'"
+    assert blamed(found, "market.intervals") == "unknown thing 'x'", "a default is nobody's mistake"
+
+
+def test_only_the_asked_for_kind_of_error_is_told_so() -> None:
+    found = settings("[venue]\nname = 'x'")
+    with pytest.raises(UsageError, match=r"^else$"), found.blaming("venue.name", UnknownName):
+        raise UsageError("else")

@@ -107,6 +107,14 @@ def merge(base: Tree, over: Tree) -> Tree:
     return {**base, **over, **both}
 
 
+def _given(tree: Tree, prefix: str = "") -> Iterator[str]:
+    """The dotted keys and tables of a tree."""
+    for name, value in tree.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _given(value, f"{prefix}{name}.")
+
+
 def _source(layers: Sequence[Layer], loc: Sequence[str | int]) -> str:
     """The last layer that holds the value at `loc`."""
     for source, tree in reversed(layers):
@@ -165,6 +173,6 @@ def load(
     for _, layer in layers:
         tree = merge(tree, layer)
     try:
-        return Settings.model_validate(tree)
+        return Settings.model_validate(tree, context={key: source for source, layer in layers for key in _given(layer)})
     except ValidationError as error:
         raise _explain(error, layers) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from tradebot.config.sections import (
     Keys,
@@ -24,7 +25,7 @@ from tradebot.config.sections import (
     Universe,
     Venue,
 )  # fmt: skip
-from tradebot.errors import ConfigError
+from tradebot.errors import ConfigError, UsageError
 
 
 class Settings(Section):
@@ -45,6 +46,21 @@ class Settings(Section):
     risk: Risk = Risk()
     paper: Paper = Paper()
     run: Run = Run()
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, places: Any) -> None:
+        """Keep where each key was given, as `load` tells it."""
+        self._places = places or {}
+
+    @contextmanager
+    def blaming(self, key: str, kind: type[UsageError] = UsageError) -> Iterator[None]:
+        """For what only others can judge: such an error within is told with `key` and where its value came from."""
+        try:
+            yield
+        except kind as error:
+            if place := self._places.get(key):
+                raise type(error)(f"{place}: {key}: {error}") from None
+            raise
 
     @property
     def models(self) -> Path:

@@ -30,7 +30,7 @@ async def fetch(
 ) -> AsyncGenerator[Ready, None]:
     """Every series of `symbols` with its bars closed at `now`, as soon as it is ready; see `KlineStore.refresh`.
 
-    Who has a deadline is in a hurry: what is new is then stored beside what follows (`KlineStore.saved`).
+    Who has a deadline is in a hurry: what is new is then stored when that is over (`KlineStore.saved`).
     """
     market, done = session.settings.market, 0
     terms = Terms(
@@ -38,7 +38,7 @@ async def fetch(
         deadline_s=deadline_s,
         patience_s=0.0 if session.stands_still else PATIENCE_S,  # nothing comes late while time stands
         bounds=ttl_bounds(session.settings),
-        beside=deadline_s is not None,
+        later=deadline_s is not None,
     )
     stream = session.store.refresh(session.feed, now, symbols, market.intervals, market.bars, terms=terms)
     async with aclosing(stream):

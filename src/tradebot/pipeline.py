@@ -204,7 +204,7 @@ class Pipeline:
         """Scan, fetch and analyze. `MarketError` if not one series could be had.
 
         `early` gets parts of the look, with their predictions, as they are done; see `_early`. New klines are
-        in memory when it returns; `stored` waits until they are on disk.
+        in memory when it returns; `stored` brings them to disk.
         """
         watch = watch or Watch()
         with watch("scan"):
@@ -274,7 +274,7 @@ class Pipeline:
         return await self.predict(part)
 
     async def stored(self) -> list[str]:
-        """Wait until the klines of the last look are stored; that they cannot be is told once."""
+        """Store the klines of the last look; that they cannot be is told once."""
         await self.session.store.saved()
         before, self._trouble = self._trouble, self.session.store.trouble
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]

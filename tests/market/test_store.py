@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from supply import BARS, STEP, T0, Desk, same
 
 from tradebot.clock import MINUTE, SteppedClock, wall_ms
-from tradebot.errors import BadReply, KlinesLate, VenueUnreachable
+from tradebot.errors import BadReply, KlinesLate, MarketError, VenueUnreachable
 from tradebot.market.bars import Klines, gaps
 from tradebot.market.chunks import CHUNK, Change, Chunks
 from tradebot.market.store import KlineStore, Stretch, Terms
@@ -231,9 +231,10 @@ class Slow:
     """Chunks on a disk that does not write before it is let."""
 
     def __init__(self, inner: Chunks) -> None:
-        self.inner, self.let = inner, threading.Event()
+        self.inner, self.let, self.asked = inner, threading.Event(), threading.Event()
 
     def commit(self, changes: Iterable[Change], *longest: float) -> None:
+        self.asked.set()
         self.let.wait(20)
         self.inner.commit(changes, *longest)
 
@@ -243,8 +244,8 @@ class Slow:
 
 async def test_who_is_in_a_hurry_has_the_klines_before_they_are_stored(desk: Desk) -> None:
     disk = desk.store._memory._chunks = Slow(desk.store._chunks)  # type: ignore[assignment]
-    assert [one.error for one in await desk.refresh("AB", beside=True)] == [None, None]
-    assert desk.store.stored() == []
+    assert [one.error for one in await desk.refresh("AB", later=True)] == [None, None]
+    assert not disk.asked.wait(0.01), "the disk would keep the caller from its work"
     assert desk.store.next_due(desk.clock.now(), "AB", ["5m"], BARS) > desk.clock.now(), "nothing is asked for again"
     saving = asyncio.create_task(desk.store.saved())
     await asyncio.sleep(0)
@@ -254,12 +255,36 @@ async def test_who_is_in_a_hurry_has_the_klines_before_they_are_stored(desk: Des
     assert desk.store.stored() == [("A", "5m"), ("B", "5m")]
 
 
-async def test_closing_finishes_what_is_being_stored(desk: Desk) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+async def test_closing_stores_what_is_not_stored_yet(desk: Desk, begun: bool) -> None:
     disk = desk.store._memory._chunks = Slow(desk.store._chunks)  # type: ignore[assignment]
-    await desk.refresh("AB", beside=True)
+    await desk.refresh("AB", later=True)
+    saving = asyncio.create_task(desk.store.saved() if begun else asyncio.sleep(0))
+    await asyncio.sleep(0)
     threading.Timer(0.01, disk.let.set).start()
     desk.reopen()
     assert desk.store.stored() == [("A", "5m"), ("B", "5m")]
+    await saving
+
+
+async def test_what_cannot_be_stored_at_the_end_is_told_and_keeps_nobody_from_closing(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Slow):
+        def commit(self, changes: Iterable[Change], *longest: float) -> None:
+            raise MarketError("the disk is full")
+
+    desk.store._memory._chunks = Full(desk.store._chunks)  # type: ignore[assignment]
+    await desk.refresh("AB", later=True)
+    desk.reopen()
+    assert desk.store.stored() == []
+    assert caplog.messages == ["the disk is full; what is new is fetched again"]
+
+
+async def test_what_was_put_off_is_stored_by_the_next_refresh(desk: Desk) -> None:
+    await desk.refresh("AB", later=True)
+    await desk.refresh("C")
+    assert desk.store.stored() == [("A", "5m"), ("B", "5m"), ("C", "5m")]
 
 
 async def test_cancelling_leaves_no_task_behind(desk: Desk) -> None:

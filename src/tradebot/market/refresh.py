@@ -32,14 +32,14 @@ class Terms:
     """How a refresh goes about it: with how many requests at once, and until when in real seconds.
 
     A series that is late is asked again for `patience_s`. With `bounds` the open bar is wanted too,
-    anew whenever its time to live has passed. `beside`: what is new is stored while the caller goes on.
+    anew whenever its time to live has passed. `later`: what is new is stored when the caller says so.
     """
 
     connections: int = 50
     deadline_s: float | None = None
     patience_s: float = PATIENCE_S
     bounds: Bounds | None = None
-    beside: bool = False
+    later: bool = False
 
 
 class Refresh:

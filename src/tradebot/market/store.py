@@ -76,6 +76,7 @@ class KlineStore:
         # One thread for all writing: each SQLite connection stays in the thread that made it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="klines")
         self._saving: asyncio.Task[None] | None = None
+        self._put_off = False
 
     def __enter__(self) -> KlineStore:
         return self
@@ -86,7 +87,12 @@ class KlineStore:
         self.close()
 
     def close(self) -> None:
-        """Finish writing and close all files."""
+        """Write what is left to be written and close all files."""
+        if self._put_off:
+            try:
+                self._writer.submit(self._memory.save, BRIEF_S).result()
+            except MarketError as error:
+                log.warning("%s; what is new is fetched again", error)
         self._writer.submit(self._chunks.close).result()
         self._writer.shutdown()
         self._chunks.close()
@@ -179,8 +185,8 @@ class KlineStore:
         fails, or is not there by the deadline of the `terms`, comes with its error. Everything new is
         stored in one transaction after the last series, or when the iteration is closed
         (`contextlib.aclosing`); if that fails, `trouble` says why, what is new stays in memory, and the
-        next refresh stores it. With `terms.beside` that goes on after the iteration: see `saved`. One
-        refresh at a time.
+        next refresh stores it. With `terms.later` it is put off until `saved`, the next refresh or `close`.
+        One refresh at a time.
         """
         await self.saved()
         wanted = groups(symbols, intervals, bars, now)
@@ -197,15 +203,20 @@ class KlineStore:
                 yield ready
         finally:
             await run.stop()
-            if self._memory.unsaved:
-                longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much
-                saving = asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save, longest_s)
-                self._saving = asyncio.create_task(self._judged(saving))
-                if not terms.beside:
-                    await self.saved()
+            self._put_off = bool(self._memory.unsaved)
+            if not terms.later:
+                await self.saved()
 
     async def saved(self) -> None:
-        """Return when all that refreshes have brought is stored, or `trouble` says why not."""
+        """Have all that refreshes have brought stored; return when it is, or `trouble` says why not.
+
+        It is done by a thread, and whoever works meanwhile is slowed down by that.
+        """
+        if self._put_off:
+            self._put_off = False
+            longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much
+            saving = asyncio.get_running_loop().run_in_executor(self._writer, self._memory.save, longest_s)
+            self._saving = asyncio.create_task(self._judged(saving))
         if self._saving is not None:
             await asyncio.shield(self._saving)
 

@@ -97,6 +97,21 @@ def test_one_is_no_plural() -> None:
     assert "1 request of weight 6" in printed("history", requests=1)
 
 
+def test_a_file_with_nothing_in_it_is_named() -> None:
+    read = SAMPLES["import"]["files"][0]
+    empty = {**read, "rows": 0, "new": 0, "first_open": None, "last_open": None}
+    text = printed("import", files=[read, {**empty, "path": "z.csv"}])
+    assert "Imported (1 file)" in text
+    assert "nothing to import in z.csv" in text
+    text = printed("import", files=[{**empty, "path": f"{number}.csv"} for number in range(7)])
+    assert "nothing to import in 0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more" in text
+    assert "Imported" not in text
+
+
+def test_what_is_wrong_with_a_file_is_told_with_its_path_once() -> None:
+    assert printed("import").count("y.csv") == 1
+
+
 def test_a_check_that_finds_nothing_says_so() -> None:
     assert "all as at the venue" in printed("verify", series=[], remaining=0)
     assert "3 differences, 3 remain" in printed("verify")

@@ -131,7 +131,8 @@ def _work(document: Document, what: str) -> Text:
 
 def _errors(document: Document) -> Iterator[Table]:
     if document["errors"]:
-        columns: list[Column] = [(name, itemgetter(name)) for name in document["errors"][0]]
+        # What is wrong with a file is told with its path anyway.
+        columns: list[Column] = [(name, itemgetter(name)) for name in document["errors"][0] if name != "path"]
         yield table(f"Errors ({len(document['errors'])})", document["errors"], columns, shown=8)
 
 
@@ -227,11 +228,16 @@ def export(document: Document) -> Iterable[Table | Text]:
 
 def imported(document: Document) -> Iterable[Table | Text]:
     """The files that were read; what they say otherwise than the store is a conflict, in which the store wins."""
-    rows = document["files"]
-    yield table(f"Imported ({counted(len(rows), 'file')})", rows, [
-        *NAMED, *((name, itemgetter(name)) for name in ("rows", "new", "conflicts")),
-        ("off grid", itemgetter("off_grid")), *FROM_TO,
-    ])  # fmt: skip
+    rows = [row for row in document["files"] if row["rows"]]
+    empty = [row["path"] for row in document["files"] if not row["rows"]]
+    if rows:
+        yield table(f"Imported ({counted(len(rows), 'file')})", rows, [
+            *NAMED, *((name, itemgetter(name)) for name in ("rows", "new", "conflicts")),
+            ("off grid", itemgetter("off_grid")), *FROM_TO,
+        ])  # fmt: skip
+    if empty:
+        names = ", ".join(empty[:5]) + (f" and {len(empty) - 5:,} more" if len(empty) > 5 else "")
+        yield Text(f"warning: nothing to import in {names}: no kline that has closed", style="yellow")
     if conflicts := sum(row["conflicts"] for row in rows):
         yield Text(f"{counted(conflicts, 'kline')} other than what is stored; what is stored stays", style="yellow")
     yield from _errors(document)

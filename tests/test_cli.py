@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,3 +208,20 @@ def test_a_data_folder_that_cannot_be_made_is_named(tradebot: Run, tmp_path: Pat
     code, _, err = tradebot("fetch", "--data-dir", str(tmp_path / "file" / "inside"))
     assert code == 2
     assert "name another with --data-dir" in err
+
+
+PROCESS = """
+import atexit, gc, os, sys
+from tradebot.cli import main
+def told():
+    threads = os.listdir("/proc/self/task") if sys.platform == "linux" else [0]
+    print("numpy" in sys.modules, len(threads), gc.get_freeze_count() > 0, file=sys.stderr)
+atexit.register(told)
+main(sys.argv[1:])
+"""
+
+
+def test_a_process_starts_no_threads_for_large_matrices_and_does_not_tidy_up_before_it_goes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROCESS, "fetch", "--status", "--json", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.split() == ["True", "1", "True"]

@@ -14,6 +14,7 @@ from tradebot.config.loading import (
     inherited_environment,
     load,
     read_file,
+    without_algebra_threads,
     without_telemetry,
 )
 from tradebot.config.sections import Model, Names, Risk, Section, Trading, Universe
@@ -21,5 +22,5 @@ from tradebot.config.settings import Settings, leaves
 
 __all__ = [
     "SECRETS", "Model", "Names", "Risk", "Section", "Settings", "Trading", "Universe", "environment_secrets",
-    "inherited_environment", "leaves", "load", "read_file", "without_telemetry",
+    "inherited_environment", "leaves", "load", "read_file", "without_algebra_threads", "without_telemetry",
 ]  # fmt: skip

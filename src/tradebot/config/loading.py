@@ -37,6 +37,14 @@ def without_telemetry() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
+def without_algebra_threads() -> None:
+    """Call before numpy is imported, which would start a thread a CPU for large matrices, at 0.05 s of CPU and more.
+
+    Nothing here has such; who has them in a strategy sets the variable.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def environment_secrets(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
     """The API key and its secret, empty where they are not set."""
     key, secret = ((os.environ if environ is None else environ).get(name, "") for name in SECRETS)

@@ -5,7 +5,7 @@ import pytest
 
 from tradebot.sim import path
 from tradebot.sim.coins import Coin, coins
-from tradebot.sim.days import TILE, Days, grouped_bars, grouped_block
+from tradebot.sim.days import SHARE, TILE, Days, grouped_bars, grouped_block
 from tradebot.sim.path import MINUTES
 
 COINS = coins(80)
@@ -55,14 +55,14 @@ def test_any_minutes_are_a_cut_of_the_days(memory: int) -> None:
 def test_a_day_is_computed_once_and_its_neighbours_with_it() -> None:
     days = Counting()
     whole(days, COINS[0], FIRST)
-    assert days.rows == TILE
-    for coin in COINS[:TILE]:
+    assert days.rows == SHARE
+    for coin in COINS[:SHARE]:
         assert whole(days, coin, FIRST).tolist() == direct(coin, FIRST, FIRST).tolist()
-    assert days.rows == TILE
-    whole(days, COINS[TILE], FIRST)
-    assert days.rows == 2 * TILE, "who has come so far goes on"
+    assert days.rows == SHARE
+    whole(days, COINS[SHARE], FIRST)
+    assert days.rows == 2 * SHARE, "who has come so far goes on"
     whole(days, COINS[-1], FIRST)
-    assert days.rows == 2 * TILE + 1, "who asks for one somewhere else does not"
+    assert days.rows == 2 * SHARE + 1, "who asks for one somewhere else does not"
 
 
 def test_who_asks_for_parts_of_a_day_again_and_again_has_all_of_it() -> None:

@@ -13,7 +13,7 @@ from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import INTERVALS, MONTH, aggregate, next_open, open_of
 from tradebot.sim.coins import LISTED
-from tradebot.sim.prices import Marked, Running, Synthetic
+from tradebot.sim.prices import Marked, Range, Running, Synthetic
 
 ALL = [interval for interval in (*INTERVALS, MONTH) if interval != "1s"]
 PRICES = Synthetic(1, 5)
@@ -65,6 +65,23 @@ def test_any_range_is_the_same_cut_of_the_whole(interval: str, back: int, length
     whole = PRICES.exact("ETHUSDT", interval, NOW - 45 * DAY, NOW, NOW)
     part = PRICES.exact("ETHUSDT", interval, start, start + length, NOW)
     assert part.data.tolist() == whole.between(start, start + length).data.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(PRICES.instruments())), st.sampled_from(["1m", "3m", "5m", "30m", "1h", "1d", "1w"]),
+            st.integers(0, 40 * DAY), st.integers(-HOUR, 2 * DAY),
+        ),
+        max_size=9,
+    )
+)  # fmt: skip
+def test_ranges_are_the_same_together_as_one_by_one(asked: list[tuple[str, str, int, int]]) -> None:
+    ranges = [Range(symbol, each, NOW - back, NOW - back + length, NOW) for symbol, each, back, length in asked]
+    for each, found in zip(ranges, PRICES.ranges(ranges), strict=True):
+        assert found.data.tolist() == PRICES.exact(*each).data.tolist()
+        assert found.scale == PRICES.exact(*each).scale
 
 
 def test_the_running_bar_is_partial_and_ends_at_the_last_price() -> None:

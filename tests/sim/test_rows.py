@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tradebot.clock import HOUR, MINUTE
 from tradebot.market.bars import MONTH
+from tradebot.sim.exact import Exact, Scale
 from tradebot.sim.rows import Closed, Rows, length
 
 BARS = sorted({*range(0, 60, 3), *range(1, 60, 7), 30, 31, 32, 33, 34})  # a series with holes, in minutes
@@ -99,6 +101,21 @@ def test_what_is_asked_for_knows_when_its_last_bar_closes_and_where_to_look() ->
     page = Closed("ETHBTC", "1h", None, 5 * HOUR - 1, 2)
     assert page.moment == 5 * HOUR
     assert page.series == ("ETHBTC", "1h")
-    assert page.reach(0) == (3 * HOUR - 1, 5 * HOUR - 1)
-    assert page._replace(start=90 * MINUTE).reach(0) == (90 * MINUTE, 210 * MINUTE)
-    assert page._replace(start=0).reach(3 * HOUR + 5) == (3 * HOUR, 5 * HOUR - 1), "none is before the listing"
+    assert page.reach == 2 * HOUR
+    assert page.within(0) == (3 * HOUR - 1, 5 * HOUR - 1)
+    assert page.within(0, HOUR) == (4 * HOUR - 1, 5 * HOUR - 1)
+    assert page._replace(start=90 * MINUTE).within(0) == (90 * MINUTE, 210 * MINUTE)
+    for start in (None, 0):
+        assert page._replace(start=start).within(3 * HOUR + 5, 9 * HOUR) == (3 * HOUR, 5 * HOUR - 1), (
+            "not before listing"
+        )
+
+
+@pytest.mark.parametrize(("start", "kept"), [(None, [3, 4]), (0, [1, 2])])
+def test_of_more_bars_than_are_wanted_the_newest_stay_or_from_a_start_the_oldest(
+    start: int | None, kept: list[int]
+) -> None:
+    found = Exact(np.tile(np.arange(1, 5), (10, 1)), Scale(2, 3, 5))
+    page = Closed("ETHBTC", "1h", start, 5 * HOUR - 1, 2)
+    assert page.of(found).data[0].tolist() == kept
+    assert len(page._replace(wanted=9).of(found)) == 4

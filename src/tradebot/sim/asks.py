@@ -88,7 +88,7 @@ class Asks:
         batch: list[Need] = []
         while self._waiting and len(batch) < self._size:
             left = self._waiting.popleft()
-            for _ in range(min(self._share, len(left))):
+            for _ in range(min(self._share, len(left), self._size - len(batch))):
                 need = left.popleft()
                 if self._pending.get((need.place, need.day)) is need:
                     del self._pending[need.place, need.day]

@@ -11,9 +11,10 @@ from tradebot.market.bars import open_of
 from tradebot.sim import replies
 from tradebot.sim.cache import Cache
 from tradebot.sim.exact import Exact, Scale
-from tradebot.sim.prices import Prices, Running
-from tradebot.sim.rows import Closed, Rows, length
+from tradebot.sim.prices import Prices, Range, Running
+from tradebot.sim.rows import Closed, Rows
 
+_EVER = 1 << 62  # ms
 _SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew each time
 _AT_ONCE = 3200  # rows to write in one go
 _OVERHEAD = 400  # bytes that a cache entry takes besides its rows
@@ -48,6 +49,7 @@ class Candles:
         self._kept: Cache[Rows] = Cache(memory)  # by `Closed`, or the newest ones by symbol and interval
         self._open: Cache[tuple[int, Written]] = Cache(min(memory, _OPEN))  # by these too, with the instant
         self._due: dict[Closed | Running, None] = {}
+        self._underway = 0  # pages whose bars are being made
 
     def steps(self, page: Page, now: int) -> Iterator[None]:
         """Do what `body` takes long for, bit by bit, together with what others ask for at the same time."""
@@ -55,12 +57,17 @@ class Candles:
         if not due:
             return
         listed = self.prices.listed(page.symbol)
-        reaches = [(each.opened, now) if isinstance(each, Running) else each.reach(listed) for each in due]
+        reaches = [(each.opened, now) if isinstance(each, Running) else each.within(listed) for each in due]
         start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
-        yield from self.prices.steps(page.symbol, page.interval, start, end, now)
+        self._underway += 1
+        try:
+            yield from self.prices.steps(page.symbol, page.interval, start, end, now)
+        finally:
+            self._underway -= 1
         if self.prices.settled:
             self._due |= dict.fromkeys(due)
-            yield
+            if self._underway:
+                yield  # the others may be as far in a moment
             while any(each in self._due for each in due):
                 self._write_due()
 
@@ -71,7 +78,7 @@ class Candles:
         known = self._known(asked)
         if known is None:
             due.append(lacking := self._lacking(asked))
-            reached = lacking.reach(self.prices.listed(page.symbol))[1] == asked.end
+            reached = lacking.within(self.prices.listed(page.symbol))[1] == asked.end
         else:
             reached = page.start is None or known[1] < page.limit
         if reached and self._known_open(page, now) is None:
@@ -138,7 +145,8 @@ class Candles:
     def _write(self, asked: Sequence[Closed | Running]) -> list[Written]:
         """Rows as they go out; they are kept as long as nothing can change them."""
         running = iter(self.prices.running([each for each in asked if isinstance(each, Running)]))
-        found = [next(running) if isinstance(each, Running) else _found(self.prices, each) for each in asked]
+        closed = iter(_found(self.prices, [each for each in asked if isinstance(each, Closed)]))
+        found = [next(running) if isinstance(each, Running) else next(closed) for each in asked]
         texts = replies.kline_pages([(bars, each.interval) for bars, each in zip(found, asked, strict=True)])
         written = [(text, len(bars)) for text, bars in zip(texts, found, strict=True)]
         if self.prices.settled:
@@ -179,35 +187,21 @@ def _closed(page: Page, now: int, running: int) -> Closed:
     return Closed(page.symbol, page.interval, None, end, page.limit - running, end == last)
 
 
-def _found(prices: Prices, asked: Closed) -> Exact:
-    """The bars; the range in which they are looked for widens over holes."""
-    return (_newest if asked.start is None else _oldest)(prices, asked)
+def _found(prices: Prices, asked: Sequence[Closed]) -> list[Exact]:
+    """The bars, most of them in one go."""
+    listed = [prices.listed(each.symbol) for each in asked]
+    looks = zip(asked, listed, strict=True)
+    found = prices.ranges([Range(*each.series, *each.within(began), each.moment) for each, began in looks])
+    return [
+        each.of(_widened(prices, each, bars, began)) for each, bars, began in zip(asked, found, listed, strict=True)
+    ]
 
 
-def _reaches(prices: Prices, asked: Closed) -> Iterator[int]:
-    """Wider and wider ranges (ms) to look for the bars in: without end only where looking costs little."""
-    reach = asked.wanted * length(asked.interval)
-    yield reach
-    while prices.settled or reach < _SEARCHED:
-        reach = reach * 4 if prices.settled else min(reach * 4, _SEARCHED)
-        yield reach
-
-
-def _oldest(prices: Prices, asked: Closed) -> Exact:
-    start, _ = asked.reach(prices.listed(asked.symbol))
-    found = _NONE
-    for reach in _reaches(prices, asked):
-        found = prices.exact(asked.symbol, asked.interval, start, min(start + reach, asked.end), asked.moment)
-        if len(found) >= asked.wanted or start + reach >= asked.end:
-            break
-    return Exact(found.data[:, : asked.wanted], found.scale)
-
-
-def _newest(prices: Prices, asked: Closed) -> Exact:
-    first, end = open_of(asked.interval, prices.listed(asked.symbol)), asked.end
-    found = _NONE
-    for reach in _reaches(prices, asked):
-        found = prices.exact(asked.symbol, asked.interval, max(end - reach, first), end, asked.moment)
-        if len(found) >= asked.wanted or end - reach <= first:
-            break
-    return Exact(found.data[:, max(len(found) - asked.wanted, 0) :], found.scale)
+def _widened(prices: Prices, asked: Closed, found: Exact, listed: int) -> Exact:
+    """What is found in wider and wider ranges where there are holes: without end only where looking costs little."""
+    reach, widest = asked.reach, asked.within(listed, _EVER)
+    searched = _EVER if prices.settled else _SEARCHED
+    while len(found) < asked.wanted and reach < searched and asked.within(listed, reach) != widest:
+        reach = min(reach * 4, searched)
+        found = prices.exact(*asked.series, *asked.within(listed, reach), asked.moment)
+    return found

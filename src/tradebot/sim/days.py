@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from tradebot.sim.exact import merged
 from tradebot.sim.path import MINUTES, Block
 
 # Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
-TILE = 16
+TILE = 32
+SHARE = 16  # rows that one who asks gets at a time
 _NEAR = 48  # places in the list
 _BATCH = 64  # rows of which everything but the minutes is computed at once
 _FAR = 500  # days of which what is lacking is looked up at once
@@ -45,7 +46,7 @@ class Days:
         # Of everyone's days the nodes and trails of each batch.
         self._trails: Cache[list[tuple[path.Nodes, path.Sums]]] = Cache(2)
         self._table = path.Table.of(seed, coins)
-        self._asks = Asks(_BATCH, TILE, self._work)
+        self._asks = Asks(_BATCH, SHARE, self._work)
         # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
         # freed one large block, which is never touched, it keeps that much.
         np.empty(_WORKSPACE, np.uint8)
@@ -62,6 +63,17 @@ class Days:
             begin, block = found[day] or _NONE
             parts.append(block[:, start - begin : end - begin])
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def bars(self, asked: Sequence[tuple[Coin, int, int, int]]) -> list[Times]:
+        """Of each coin from a first minute up to before another one bars `(10, n)` of so many minutes."""
+        blocks = [self.minutes(coin, first, until) for coin, first, until, _ in asked]
+        ends = list(accumulate((block.shape[1] for block in blocks), initial=0))
+        starts = [np.arange(begin, end, each[3]) for each, (begin, end) in zip(asked, pairwise(ends), strict=True)]
+        made = grouped(np.concatenate(blocks, axis=1), np.concatenate(starts))
+        made[0] = np.concatenate([np.arange(first, until, size) for _, first, until, size in asked])
+        made[0] *= MINUTE
+        cuts = list(accumulate((len(each) for each in starts), initial=0))
+        return [made[:, begin:end] for begin, end in pairwise(cuts)]
 
     def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
         """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
@@ -120,7 +132,7 @@ class Days:
         return needs
 
     def _company(self, needs: Sequence[Need]) -> list[Need]:
-        """The same of the coins that follow in the list and lack it too, as many as one tile holds.
+        """The same of the coins that follow in the list and lack it too.
 
         Only for who goes through the list: the last coin that was missed is not far away.
         """
@@ -129,7 +141,7 @@ class Days:
         self._missed = place
         if far:
             return []
-        after = range(place + 1, min(place + TILE // len(needs), len(self._coins)))
+        after = range(place + 1, min(place + SHARE // len(needs), len(self._coins)))
         return [
             Need(other, need.day, need.first, need.last, set(need.bars))
             for other in after
@@ -271,21 +283,26 @@ def grouped_block(block: Block, size: int, first: int | Times) -> Times:
 
     `first` is the first minute since 1970, of all rows or `(rows, 1)` of each.
     """
-    rows, starts = block.shape[1], np.arange(0, block.shape[1] * block.shape[2], size)
-    opened, high, low, close, volume, trades, taken = (row.reshape(-1) for row in block)
+    whole = block.reshape(len(block), -1)
+    bars = grouped(whole, np.arange(0, whole.shape[1], size)).reshape(10, block.shape[1], -1)
+    bars[0] = (first + np.arange(0, block.shape[2], size)) * MINUTE
+    return bars
+
+
+def grouped(block: Block, starts: Times) -> Times:
+    """Neighbours of a block `(7, minutes)` made one bar, from each of `starts` on; `(10, bars)` without open times."""
+    opened, high, low, close, volume, trades, taken = block
     typical = _typical(opened, high, low, close)
     out = np.empty((10, len(starts)), np.int64)
-    out[1], out[4] = opened[::size], close[size - 1 :: size]
+    out[1], out[4, :-1], out[4, -1] = opened[starts], close[starts[1:] - 1], close[-1]
     out[2], out[3] = np.maximum.reduceat(high, starts), np.minimum.reduceat(low, starts)
     for place, amounts in ((5, volume), (8, taken)):
         wide = amounts.astype(np.int64)
         np.add.reduceat(wide, starts, out=out[place])
         wide *= typical
         np.add.reduceat(wide, starts, out=out[place + 1])
-    np.add.reduceat(trades.astype(np.int64), starts, out=out[7])
-    bars = out.reshape(10, rows, -1)
-    bars[0] = (first + np.arange(0, block.shape[2], size)) * MINUTE
-    return bars
+    np.add.reduceat(trades, starts, out=out[7], dtype=np.int64)
+    return out
 
 
 def _typical(opened: Block, high: Block, low: Block, close: Block) -> Times:

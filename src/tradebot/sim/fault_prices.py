@@ -14,7 +14,7 @@ from tradebot.sim.exact import Exact, join
 from tradebot.sim.fault_market import LateKlines, Losing, OffGrid, RevisedKline, Standing, SymbolFault
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import MarketFault
-from tradebot.sim.prices import Day, Prices, Running
+from tradebot.sim.prices import Day, Prices, Range, Running
 from tradebot.sim.remains import Remains
 
 _FAR = 2**62
@@ -88,6 +88,10 @@ class FaultyPrices(Prices):
         """Only of the source: what is changed is made anew each time."""
         return self.source.expecting(now)
 
+    def turnover(self, symbol: str) -> Decimal:
+        """The source's: faults take klines away, not trade."""
+        return self.source.turnover(symbol)
+
     def day(self, symbol: str, now: int) -> Day:
         """24 hours of what the faults leave."""
         return super().day(symbol, now) if self._about(symbol) else self.source.day(symbol, now)
@@ -119,6 +123,10 @@ class FaultyPrices(Prices):
             elif isinstance(fault, LateKlines):
                 bars = _without_late(fault, bars, interval, present)
         return _beside_grid(moving, bars, interval).between(start, min(end, now)) if moving else bars
+
+    def ranges(self, asked: Sequence[Range]) -> list[Exact]:
+        """Those of the source, or changed one by one."""
+        return super().ranges(asked) if self._market else self.source.ranges(asked)
 
     def running(self, asked: Sequence[Running]) -> list[Exact]:
         """Those of the source, or changed one by one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -28,7 +28,14 @@ LAST_MOMENT = 253_402_300_799_999  # the end of the year 9999, UTC ms
 E = TypeVar("E", bound=StrEnum)
 
 
-class Params(Mapping[str, str]):
+def _pairs(text: str) -> list[tuple[str, str]]:
+    if "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    # The same of what holds nothing to decode, at a fifth of the cost.
+    return [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
+
+
+class Params(dict[str, str]):
     """Query string and form body as one mapping; in both, the query string wins.
 
     Methods raise `Refused` with the venue's code for what is missing, malformed or out of range,
@@ -37,27 +44,18 @@ class Params(Mapping[str, str]):
     """
 
     def __init__(self, query: bytes, body: bytes = b"") -> None:
+        super().__init__()
         self.key = ""
-        self._values: dict[str, str] = {}
         for part in (body, query):
-            pairs = parse_qsl(part.decode("utf-8", "replace"), keep_blank_values=True)
+            pairs = _pairs(part.decode("utf-8", "replace"))
             if len(dict(pairs)) < len(pairs):
                 raise Refused(-1101, "Duplicate values for a parameter detected.")
-            self._values.update(pairs)
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
+            self.update(pairs)
 
     def only(self, known: Collection[str]) -> None:
         """Refuse parameters that the endpoint does not know."""
-        if self._values.keys() - known:
-            read = len(self._values.keys() & set(known))
+        if self.keys() - known:
+            read = len(self.keys() & set(known))
             text = f"read '{read}' parameter(s) but was sent '{len(self)}'."
             raise Refused(-1104, f"Not all sent parameters were read; {text}")
 

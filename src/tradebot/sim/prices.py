@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -86,6 +86,16 @@ class Running(NamedTuple):
         return self[:2]
 
 
+class Range(NamedTuple):
+    """Bars of a series with `start <= open time <= end`, as they stood at `now` (UTC ms)."""
+
+    symbol: str
+    interval: str
+    start: int
+    end: int
+    now: int
+
+
 class Prices(Protocol):
     """A source of klines and last prices; `now` is always the venue's time, UTC ms."""
 
@@ -111,6 +121,10 @@ class Prices(Protocol):
         An interval finer than the source has none. `KeyError` for an unknown symbol.
         """
 
+    def ranges(self, asked: Sequence[Range]) -> list[Exact]:
+        """`exact` of several ranges."""
+        return [self.exact(*each) for each in asked]
+
     def running(self, asked: Sequence[Running]) -> list[Exact]:
         """The bar that holds an instant, of several series; empty where there is none."""
         return [self.exact(each.symbol, each.interval, each.opened, each.now, each.now) for each in asked]
@@ -124,6 +138,10 @@ class Prices(Protocol):
 
     def price(self, symbol: str, now: int) -> Decimal:
         """Last traded price at this instant, on the tick; `MarketError` before the first trade."""
+
+    def turnover(self, symbol: str) -> Decimal:
+        """What is traded on a usual day, in the quote coin; zero where only klines tell."""
+        return Decimal(0)
 
     def day(self, symbol: str, now: int) -> Day:
         """24 hours up to this instant; `MarketError` before the first trade."""
@@ -164,20 +182,22 @@ class Synthetic(Prices):
 
     def exact(self, symbol: str, interval: str, start: int, end: int, now: int) -> Exact:
         """Any range at once, without gaps; there are no seconds."""
-        coin = self._coins[symbol]
-        scale = _scale(coin)
-        span = _span(coin, interval, start, end, now)
-        if span is None:
-            return Exact.empty(scale)
-        first, last = span
-        grown = next_open(interval, last) > now
-        closed = last if grown else next_open(interval, last)
-        if closed <= first:
-            return Exact(self._open(coin, interval, last, now), scale)
-        bars = self._closed(coin, interval, first, closed)
-        if grown:
-            bars = np.concatenate([bars, self._open(coin, interval, last, now)], axis=1)
-        return Exact(bars, scale)
+        return self.ranges([Range(symbol, interval, start, end, now)])[0]
+
+    def ranges(self, asked: Sequence[Range]) -> list[Exact]:
+        """Closed bars of less than an hour are made in one go."""
+        coins = [self._coins[each.symbol] for each in asked]
+        spans = [_span(coin, *each[1:]) for coin, each in zip(coins, asked, strict=True)]
+        closed = self._closed(
+            [(coin, each.interval, *span[:2]) for coin, each, span in zip(coins, asked, spans, strict=True)]
+        )
+        return [
+            Exact(
+                bars if opened is None else np.concatenate([bars, self._open(coin, opened, each.now)], axis=1),
+                _scale(coin),
+            )
+            for coin, each, (_, _, opened), bars in zip(coins, asked, spans, closed, strict=True)
+        ]
 
     def running(self, asked: Sequence[Running]) -> list[Exact]:
         """Those of one instant that began today are made in one go."""
@@ -205,7 +225,7 @@ class Synthetic(Prices):
         """A tile of days at a step, together with those that others ask for."""
         coin = self._coins[symbol]
         span = _span(coin, interval, start, end, now)
-        return iter(()) if span is None else self._days.steps(coin, list(_wanted(coin, interval, *span, now)))
+        return self._days.steps(coin, list(_wanted(coin, interval, span, now)))
 
     def price(self, symbol: str, now: int) -> Decimal:
         """The price on the path of the running minute; `MarketError` before the listing."""
@@ -218,6 +238,10 @@ class Synthetic(Prices):
         minute = path.expand(self._days.minutes(coin, place, place + 1), place)
         return Decimal(price_within(minute[:, 0], MINUTE, now % MINUTE)).scaleb(-coin.price_places)
 
+    def turnover(self, symbol: str) -> Decimal:
+        """The coin's own."""
+        return Decimal(self._coins[symbol].turnover)
+
     def day(self, symbol: str, now: int) -> Day:
         """24 hours up to this instant; `MarketError` before the listing."""
         told = self._board.day(symbol, now)
@@ -227,23 +251,31 @@ class Synthetic(Prices):
         """A tile of symbols at a step."""
         return self._board.steps(now)
 
-    def _closed(self, coin: Coin, interval: str, first: int, until: int) -> Times:
-        """Whole bars from open time `first` up to before the moment `until`."""
-        minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
-        start = max(first, coin.listed)
+    def _closed(self, asked: Sequence[tuple[Coin, str, int, int]]) -> Iterator[Times]:
+        """Whole bars of coins and intervals, from the open time of the first up to before a moment."""
+        fine = [
+            (coin, max(first, coin.listed) // MINUTE, until // MINUTE, _minutes(interval))
+            for coin, interval, first, until in asked
+            if first < until and _bars(interval) == MINUTES
+        ]
+        made = iter(self._days.bars(fine) if fine else ())
+        for coin, interval, first, until in asked:
+            if first == until:
+                yield _NO_BARS
+            else:
+                yield next(made) if _bars(interval) == MINUTES else self._coarse(coin, interval, first, until)
+
+    def _coarse(self, coin: Coin, interval: str, first: int, until: int) -> Times:
+        minutes, bars = _minutes(interval), _bars(interval)
+        start, length = max(first, coin.listed), DAY // bars
         day = start // DAY
-        if minutes < 60:
-            block = self._days.minutes(coin, start // MINUTE, until // MINUTE)
-            return grouped_bars(path.expand(block, start // MINUTE), minutes)
-        bars = _bars(interval)
-        length = DAY // bars
         whole = self._days.coarse(coin, day, (until - 1) // DAY, bars)
         part = whole[:, (start - day * DAY) // length : (until - day * DAY) // length]
         if minutes < MINUTES:
             return grouped_bars(part, minutes // 60)
         return part if minutes == MINUTES else Exact(part, _PLAIN).aggregate(interval).data
 
-    def _open(self, coin: Coin, interval: str, opened: int, now: int) -> Times:
+    def _open(self, coin: Coin, opened: int, now: int) -> Times:
         """The bar that holds `now`, from the minutes that have passed and the one that runs."""
         parts = []
         begin, today = max(opened, coin.listed), now - now % DAY
@@ -260,6 +292,9 @@ class Synthetic(Prices):
 
 
 _PLAIN = Scale(0, 0, 0)
+_NO_BARS = Exact.empty(_PLAIN).data
+_Span: TypeAlias = tuple[int, int, int | None]
+_NO_SPAN: _Span = (0, 0, None)
 _WIDE = Context(prec=60)
 
 
@@ -267,31 +302,37 @@ def _scale(coin: Coin) -> Scale:
     return Scale(coin.price_places, coin.amount_places, coin.price_places + coin.amount_places)
 
 
-def _span(coin: Coin, interval: str, start: int, end: int, now: int) -> tuple[int, int] | None:
-    """Open times of the first and the last bar of a range; None if there is none."""
+def _span(coin: Coin, interval: str, start: int, end: int, now: int) -> _Span:
+    """Of a range the closed bars: open time of the first, end of the last; and the open time of the one that runs."""
     if interval == "1s" or now < coin.listed:
-        return None
+        return _NO_SPAN
     # The bar in which a coin was listed opens before it, and holds what there is.
     first = _first_at_or_after(interval, max(start, open_of(interval, coin.listed)))
     last = open_of(interval, min(end, now))
-    return (first, last) if first <= last else None
+    if first > last:
+        return _NO_SPAN
+    close = next_open(interval, last)
+    return (first, last, last) if close > now else (first, close, None)
+
+
+def _minutes(interval: str) -> int:
+    """At least so many minutes are in a bar."""
+    return INTERVALS.get(interval, 28 * DAY) // MINUTE
 
 
 def _bars(interval: str) -> int:
     """Of how many bars a day is from which the bars of an interval are made."""
-    minutes = INTERVALS.get(interval, 28 * DAY) // MINUTE
+    minutes = _minutes(interval)
     return MINUTES if minutes < 60 else 24 if minutes < MINUTES else 1
 
 
-def _wanted(coin: Coin, interval: str, first: int, last: int, now: int) -> Iterator[tuple[int, int, int]]:
-    """What bars from open time `first` to `last` are made of: bars a day, first minute, until minute."""
-    first = max(first, coin.listed)
-    grown = next_open(interval, last) > now
-    closed = last if grown else next_open(interval, last)
-    if first < closed:
-        yield _bars(interval), first // MINUTE, closed // MINUTE
-    if grown:
-        opened, today = max(last, coin.listed), now - now % DAY
+def _wanted(coin: Coin, interval: str, span: _Span, now: int) -> Iterator[tuple[int, int, int]]:
+    """What the bars of a `_span` are made of: bars a day, first minute, until minute."""
+    first, until, opened = max(span[0], coin.listed), *span[1:]
+    if first < until:
+        yield _bars(interval), first // MINUTE, until // MINUTE
+    if opened is not None:
+        opened, today = max(opened, coin.listed), now - now % DAY
         if opened < today:
             yield 1, opened // MINUTE, today // MINUTE
         yield MINUTES, max(opened, today) // MINUTE, now // MINUTE + 1

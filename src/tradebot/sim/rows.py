@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tradebot.clock import DAY
 from tradebot.market.bars import INTERVALS, MONTH, next_open, open_of
+from tradebot.sim.exact import Exact
 
 _END = ord("]")  # occurs once in a row
 
@@ -39,13 +40,23 @@ class Closed(NamedTuple):
         """When the last of them was closed."""
         return next_open(self.interval, self.end)
 
-    def reach(self, listed: int) -> tuple[int, int]:
-        """Where they are looked for first; `listed` is when the symbol was."""
-        reach = self.wanted * length(self.interval)
+    @property
+    def reach(self) -> int:
+        """How far to look for them (ms) where there are no holes."""
+        return self.wanted * length(self.interval)
+
+    def within(self, listed: int, reach: int | None = None) -> tuple[int, int]:
+        """Where to look for them, if not further than usual; `listed` is when the symbol was."""
+        first, reach = open_of(self.interval, listed), self.reach if reach is None else reach
         if self.start is None:
-            return self.end - reach, self.end
-        start = max(self.start, open_of(self.interval, listed))
+            return max(self.end - reach, first), self.end
+        start = max(self.start, first)
         return start, min(start + reach, self.end)
+
+    def of(self, found: Exact) -> Exact:
+        """As many as are wanted of what was found."""
+        skipped = max(len(found) - self.wanted, 0) if self.start is None else 0
+        return Exact(found.data[:, skipped : skipped + self.wanted], found.scale)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 from exchanging import NOW
 from hypothesis import given, settings
@@ -7,7 +9,10 @@ from hypothesis import strategies as st
 
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.errors import MarketError
-from tradebot.sim.coins import LISTED, coins
+from tradebot.sim.board import Board
+from tradebot.sim.coins import LISTED, Coin, coins
+from tradebot.sim.days import Days
+from tradebot.sim.path import Block
 from tradebot.sim.prices import Prices, Synthetic
 
 ALONE, TOGETHER = Synthetic(1, 50), Synthetic(1, 50)
@@ -48,9 +53,21 @@ def test_who_was_listed_within_the_day_has_a_shorter_one() -> None:
         TOGETHER.day(symbol, YOUNG.listed - HOUR)
 
 
-def test_whole_days_are_kept_for_everyone() -> None:
-    source = Synthetic(1, 20)
-    source.expect(NOW)
-    asked = ("DOGEUSDT", "1d", NOW - 2 * DAY, NOW - DAY, NOW)
-    assert sum(1 for _ in source.steps(*asked)) == 0
-    assert source.exact(*asked).data.tolist() == ALONE.exact(*asked).data.tolist()
+class Walked(Days):
+    """Days that tell which parts of all coins were asked for."""
+
+    def __init__(self, listed: Sequence[Coin]) -> None:
+        super().__init__(1, listed, 1 << 20)
+        self.asked: list[tuple[int, int, int]] = []
+
+    def everyone(self, day: int, first: int, last: int) -> Iterator[tuple[int, Block]]:
+        self.asked.append((day, first, last))
+        return super().everyone(day, first, last)
+
+
+def test_nothing_before_the_24_hours_is_worked_out() -> None:
+    days, now = Walked(coins(3)), MIDNIGHT + 21 * HOUR
+    for _ in Board(days, coins(3)).steps(now):
+        pass
+    today = MIDNIGHT // DAY
+    assert days.asked == [(today - 1, 20 * 60, 24 * 60), (today, 0, 22 * 60)]

@@ -19,6 +19,13 @@ ASKS = [(D(100), D(2)), (D(101), D(3)), (D(105), D(4))]
 BIDS = [(D(99), D(2)), (D(98), D(3)), (D(90), D(4))]
 
 
+class Untold(Synthetic):
+    """Prices of which only the klines tell how much is traded."""
+
+    def turnover(self, symbol: str) -> Decimal:
+        return D(0)
+
+
 def synthetic() -> Synthetic:
     return Synthetic(1, 3)
 
@@ -45,8 +52,17 @@ def test_levels_leave_the_best_price_on_the_grid_and_end_within_reach(symbol: st
     assert len(levels) <= LEVELS
 
 
-def test_a_side_holds_a_fiftieth_of_the_day_before() -> None:
+def test_a_side_holds_a_fiftieth_of_what_is_usual_in_a_day() -> None:
     prices = synthetic()
+    held = sum(size for _, size in Depths(prices).at("ETHUSDT", QUOTE, NOW).levels(Side.SELL))
+    assert held == pytest.approx(prices.turnover("ETHUSDT") / QUOTE.ask / SHARE, rel=D("0.05"))
+    weeks = [prices.exact("ETHUSDT", "1d", NOW - k * DAY, NOW, NOW).data[6].mean() for k in (300, 600, 900)]
+    scale = 10.0 ** prices.exact("ETHUSDT", "1d", NOW - DAY, NOW, NOW).scale.quote
+    assert [each / scale for each in weeks] == pytest.approx([float(prices.turnover("ETHUSDT"))] * 3, rel=0.5)
+
+
+def test_where_only_klines_tell_a_side_holds_a_fiftieth_of_the_day_before() -> None:
+    prices = Untold(1, 3)
     today = NOW - NOW % DAY
     bars = prices.exact("ETHUSDT", "1d", today - DAY, today - DAY, NOW)
     volume = Decimal(int(bars.data[5, 0])).scaleb(-bars.scale.amount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice, product
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +21,6 @@ PART = 120  # minutes: of a part that lies wholly within the 24 hours one bar wi
 _PARTS = MINUTES // PART
 _SLOTS = PART // SLOT
 _INSTANTS = 4
-_SLICE = 500  # coins
 _OPEN, _HIGH, _LOW, _CLOSE, _AMOUNTS = 1, 2, 3, 4, (5, 6, 7)
 
 _Part: TypeAlias = tuple[int, int]  # a day since 1970 and a part of it
@@ -42,21 +41,17 @@ class Board:
         self._slots: dict[_Part, Times] = {}
         self._minutes: dict[_Part, list[Block]] = {}
         self._reading: Iterator[None] = iter(())
-        self._kept = -1
         self._told: dict[int, dict[str, list[int]]] = {}
 
     def steps(self, now: int) -> Iterator[None]:
         """Get ready to answer for this instant, a tile of coins at a step; whoever else does so helps."""
         while now not in self._told:
             if not any(True for _ in self._reading):
-                lacking, yesterday = self._lacking(now), now // DAY - 1
-                if lacking is not None:
-                    self._reading = self._read(*lacking, {_begin(now)[0], _present(now)})
-                elif self._kept != yesterday:
-                    self._reading = self._keep_day(yesterday)
-                else:
+                lacking = self._lacking(now)
+                if lacking is None:
                     self._tell_all(now)
                     return
+                self._reading = self._read(*lacking, {_begin(now)[0], _present(now)})
             yield
 
     def day(self, symbol: str, now: int) -> list[int] | None:
@@ -67,7 +62,8 @@ class Board:
     def _lacking(self, now: int) -> tuple[int, int, int] | None:
         """A day and its first and last part of which something is not there yet."""
         begin, present = _begin(now)[0], _present(now)
-        wanted = [*product([present[0] - 1], range(_PARTS)), *product([present[0]], range(present[1] + 1))]
+        place = begin[0] * _PARTS + begin[1], present[0] * _PARTS + present[1]
+        wanted = [divmod(part, _PARTS) for part in range(place[0], place[1] + 1)]
         fine = {begin, present} - self._slots.keys() | {present} - self._minutes.keys()
         missing = [part for part in wanted if part not in self._bars or part in fine]
         if not missing:
@@ -105,15 +101,6 @@ class Board:
         self._bars = {part: bars for part, bars in self._bars.items() if part[0] in (today - 1, today)}
         self._slots = {part: slots for part, slots in self._slots.items() if part in kept}
         self._minutes = {part: minutes for part, minutes in self._minutes.items() if part == present}
-
-    def _keep_day(self, day: int) -> Iterator[None]:
-        """Let everyone have the bars of a whole day, which a book's depth goes by."""
-        parts = np.stack([self._bars[day, part] for part in range(_PARTS)], axis=-1)
-        for place, bar in enumerate(np.ascontiguousarray(grouped_bars(parts, _PARTS).transpose(1, 0, 2))):
-            self._days.keep(place, day, bar)
-            if place % _SLICE == 0:
-                yield
-        self._kept = day
 
     def _tell(self, now: int) -> Times:
         """`(7, coins)`: the bars that opened within 24 hours, and what runs."""

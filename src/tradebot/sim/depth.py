@@ -1,9 +1,9 @@
 """The order book of an instant: finite, a pure function of symbol, time, price and what was taken of late.
 
 What is gone is missing from the best price on. Orders of the account are not in the book. One side
-holds a fiftieth of what the symbol traded on the day before (a source without klines:
-`max_market_quantity`, which venues set to about that), half of it within a quarter of `REACH`: the
-amount within a distance grows with its square root, as is usual.
+holds a fiftieth of what is traded on a usual day (where the source does not know: on the day before; where
+there are no klines: `max_market_quantity`, which venues set to about that), half of it within a quarter of
+`REACH`: the amount within a distance grows with its square root, as is usual.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ REACH = 0.05  # of the best price: where the book ends
 SHARE = 50  # the part of a day's volume that one side holds, as a divisor
 LEVELS = 1000
 _ROWS = 256  # noise is drawn for so many levels in one go
+_LANES = {Side.BUY: 0, Side.SELL: 1}  # of each level's noise
 _UNTOLD = Decimal(200_000)  # least orders that a side holds where nothing tells how much is traded
 UNBOUNDED = Decimal("Infinity")
 
@@ -40,8 +41,8 @@ UNBOUNDED = Decimal("Infinity")
 class Depth:
     """Both sides of a book; `levels` of a side begin at the best price, each is (price, quantity).
 
-    `quote` is where they begin when nothing is `gone` (by symbol and side). An order gets at most `share`
-    of what it wants, whatever the levels hold.
+    `quote` is where they begin when nothing is `gone` (by symbol and side). `noise` is the key of what chance
+    adds to the levels. An order gets at most `share` of what it wants, whatever the levels hold.
     """
 
     symbol: str
@@ -49,7 +50,7 @@ class Depth:
     size: Decimal
     tick: Decimal
     step: Decimal
-    moment: int
+    noise: int
     share: Decimal = Decimal(1)
     gone: Gone = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Depth:
         tick, step = self.tick or UNIT, self.step or UNIT
         last = math.floor(float(price) * REACH / float(tick))
         following = max(1, math.ceil(last * (1 / LEVELS) ** 2))
-        drawn = noise.word(noise.key(self.moment // SECOND, self.symbol, side), 0) & 0xFFFF
+        drawn = noise.word(self.noise, 0) >> 16 * _LANES[side] & 0xFFFF
         share = 0.5 + drawn / 65536.0
         return price, max(int(float(self.size / step) * math.sqrt(following / (last + 1)) * share), 1) * step
 
@@ -109,14 +110,13 @@ class Depth:
 
     def _shares(self, side: Side, first: int) -> list[float]:
         """Between half and one and a half of what lies at a level on average; it changes every second."""
-        stream = noise.key(self.moment // SECOND, self.symbol, side)
-        words = noise.bits(stream, np.arange(first, first + _ROWS, dtype=np.int64))
-        drawn: list[float] = (0.5 + noise.lane(words, 0) / 65536.0).tolist()
+        words = noise.bits(self.noise, np.arange(first, first + _ROWS, dtype=np.int64))
+        drawn: list[float] = (0.5 + noise.lane(words, _LANES[side]) / 65536.0).tolist()
         return drawn
 
 
 class Depths:
-    """Books of any symbol at any time; what each day traded is looked up once."""
+    """Books of any symbol at any time; what a day traded is looked up once."""
 
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
@@ -127,12 +127,13 @@ class Depths:
         instrument = self.prices.instruments()[symbol]
         plan = self.prices.plan
         share = Decimal(1) if plan is None else plan.liquidity(symbol, now)
-        return Depth(
-            symbol, quote, self._size(instrument, quote, now), instrument.tick, instrument.step, now, share, gone
-        )
+        size, chance = self._size(instrument, quote, now), noise.key(now // SECOND, symbol)
+        return Depth(symbol, quote, size, instrument.tick, instrument.step, chance, share, gone)
 
     def _size(self, instrument: Instrument, quote: Quote, now: int) -> Decimal:
         """The amount of the base coin on one side."""
+        if turnover := self.prices.turnover(instrument.symbol):
+            return turnover / SHARE / quote.ask
         day = now - now % DAY
         known = self._sizes.get((instrument.symbol, day))
         if known is None:

@@ -3,7 +3,7 @@
 The venue is `tradebot sim serve` in a process of its own with a stepped clock; the bot trades there with
 its worker pool on, moves that clock on itself, and makes one cycle a minute of the venue's time. After
 `--from` cycles, the memory of all of its processes (resident, the worker processes included) may grow
-by less than 5 %, its open files and tasks not at all; every minute that was missed must be told of in a
+by less than 5%, its open files and tasks not at all; every minute that was missed must be told of in a
 document. Anything else ends it with 6.
 """
 

@@ -26,16 +26,23 @@ def test_a_model_that_should_not_trade_says_so_loudly(tmp_path: Path, capsys: py
         main(arguments(tmp_path, "--json", "--set", "training.shuffles=0"))
     printed = capsys.readouterr()
     assert end.value.code == 0
-    assert json.loads(printed.out)["doubts"]
-    assert printed.err.startswith("tradebot: NOT made the current model: it")
+    doubts = json.loads(printed.out)["doubts"]
+    assert doubts
+    assert printed.err.startswith(f"tradebot: NOT made the current model: {len(doubts)} doubt")
     assert not (tmp_path / "models" / "current").exists()
+
+
+def test_its_doubts_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments(tmp_path, "--set", "training.shuffles=0"))
+    assert capsys.readouterr().err.count("does not beat the base rate: out of time") == 1
 
 
 def test_a_forced_one_says_that_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(arguments(tmp_path, "--force", "--set", "training.shuffles=0"))
     printed = capsys.readouterr()
-    assert "tradebot: made the current model all the same: it" in printed.err
+    assert "tradebot: made the current model all the same: " in printed.err
     assert "is the current model" in printed.err
     assert (tmp_path / "models" / "current").exists()
 

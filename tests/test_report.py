@@ -90,7 +90,7 @@ def test_a_cycle_shows_its_stages_and_all_it_did() -> None:
         "total 25",
         "Signals and predictions (1)",
         "buy filled",
-        "61.0 %",
+        "61.0%",
         "FILLED",
         "64123.12",
         "2018-01-20 00:00:00",

@@ -36,6 +36,7 @@ def train(
 
     Example: tradebot train --klines DIR --since 2018-01-10 --strategy reversion
     """
+    from tradebot.report import counted
     from tradebot.train import train as work
 
     with terminal.progress() as progress, ended_by_signal():
@@ -43,7 +44,7 @@ def train(
     terminal.emit("train", document)
     if document["doubts"]:
         verdict = "made the current model all the same" if force else "NOT made the current model"
-        terminal.warn(f"{verdict}: {'; '.join(document['doubts'])}")
+        terminal.warn(f"{verdict}: {counted(len(document['doubts']), 'doubt')} against it")  # the document tells them
 
 
 def export_onnx(

@@ -109,8 +109,8 @@ def gain(key: str) -> Callable[[Document], str]:
 
 
 def percent(key: str) -> Callable[[Document], str]:
-    """A share as `12.3 %`; nothing for what is not there."""
-    return lambda row: "" if row[key] is None else f"{100 * row[key]:.1f} %"
+    """A share as `12.3%`; nothing for what is not there."""
+    return lambda row: "" if row[key] is None else f"{row[key]:.1%}"
 
 
 SERIES: list[Column] = [

@@ -83,9 +83,9 @@ class Target:
         """As a `Verdict`; None for a workload of which it was not said. A figure that there is not is not reached."""
         value = self.figure(m)
         met = value is not None and (value <= self.limit if self.most else value >= self.limit)
-        told = "none" if value is None else f"{value:.{0 if value >= FINE else 2}f} {self.unit}"
+        told = "none" if value is None else f"{value:.{0 if value >= FINE else 2}f}{self.unit}"
         same = (m.workload.symbols, m.workload.latency_ms, m.workload.connections) == FULL
-        return f"{'≤' if self.most else '≥'} {self.limit:g} {self.unit}", told, met if same else None
+        return f"{'≤' if self.most else '≥'} {self.limit:g}{self.unit}", told, met if same else None
 
 
 FULL = (200, 50.0, 50)
@@ -126,14 +126,16 @@ def _sent(percentile: str) -> Callable[[Measured], float | None]:
 
 
 TARGETS: Registry[Target] = Registry("target")
-TARGETS.register("the serial loop's time, cold")(Target(25, "times", _times("cold"), most=False))
-TARGETS.register("the serial loop's time, at a 5m close")(Target(60, "times", _times("close"), most=False))
-TARGETS.register("cold cycle")(Target(1.3, "s", _of("cold", lambda each: each.total_ms / 1e3)))
-TARGETS.register("5m close cycle")(Target(0.5, "s", _of("close", lambda each: each.total_ms / 1e3)))
-TARGETS.register("bar close to order sent, p50")(Target(0.4, "s", _sent("p50")))
-TARGETS.register("bar close to order sent, p95")(Target(0.6, "s", _sent("p95")))
-TARGETS.register("CPU of a 5m close")(Target(0.3, "s", _of("close", lambda each: each.cpu_s)))
-TARGETS.register("CPU of a cycle in which nothing closed")(Target(60, "ms", _of("idle", lambda each: 1e3 * each.cpu_s)))
+TARGETS.register("the serial loop's time, cold")(Target(25, " times", _times("cold"), most=False))
+TARGETS.register("the serial loop's time, at a 5m close")(Target(60, " times", _times("close"), most=False))
+TARGETS.register("cold cycle")(Target(1.3, " s", _of("cold", lambda each: each.total_ms / 1e3)))
+TARGETS.register("5m close cycle")(Target(0.5, " s", _of("close", lambda each: each.total_ms / 1e3)))
+TARGETS.register("bar close to order sent, p50")(Target(0.4, " s", _sent("p50")))
+TARGETS.register("bar close to order sent, p95")(Target(0.6, " s", _sent("p95")))
+TARGETS.register("CPU of a 5m close")(Target(0.3, " s", _of("close", lambda each: each.cpu_s)))
+TARGETS.register("CPU of a cycle in which nothing closed")(
+    Target(60, " ms", _of("idle", lambda each: 1e3 * each.cpu_s))
+)
 TARGETS.register("idle share of a 5m close")(Target(10, "%", _of("close", lambda each: 100 * each.idle)))
 
 
@@ -146,14 +148,14 @@ def saved(old: float, new: float) -> float:
 def latency(m: Measured) -> Verdict:
     """Median cycle over the minutes at which both loops look."""
     share = saved(m.median("total", serial=True), m.median("total", serial=False))
-    return "-30…40 %", f"-{share:.1f} %", share >= 30
+    return "-30…40%", f"-{share:.1f}%", share >= 30
 
 
 @CLAIMS.register("idle share of a cold cycle")
 def idle(m: Measured) -> Verdict:
     """(wall − the larger of network floor and CPU time) ÷ wall."""
     share = 100 * m.pipelined[0].idle
-    return "≤ 10 %", f"{share:.1f} %", share <= 10
+    return "≤ 10%", f"{share:.1f}%", share <= 10
 
 
 @CLAIMS.register("pool start-up saved a cycle")
@@ -167,7 +169,7 @@ def pool(m: Measured) -> Verdict:
 def worker(m: Measured) -> Verdict:
     """A batch in a worker that has loaded the model, against loading it in the task."""
     share = saved(m.micro.worker_loading_ms, m.micro.worker_loaded_ms)
-    return "-50 %", f"-{share:.1f} %", share >= 50
+    return "-50%", f"-{share:.1f}%", share >= 50
 
 
 @CLAIMS.register("kline requests in an hour of cycles")
@@ -175,14 +177,14 @@ def requests(m: Measured) -> Verdict:
     """All requests of one hour after the cold cycle, against a full refetch each minute."""
     after = m.pipelined[1:]
     share = saved(len(after) * m.serial[0].requests, sum(each.requests for each in after))
-    return "-60…80 %", f"-{share:.1f} %", share >= 60
+    return "-60…80%", f"-{share:.1f}%", share >= 60
 
 
 @CLAIMS.register("network time")
 def network(m: Measured) -> Verdict:
     """The fetch stage, median over the minutes at which both loops look."""
     share = saved(m.median("fetch", serial=True), m.median("fetch", serial=False))
-    return "-50 %", f"-{share:.1f} %", share >= 50
+    return "-50%", f"-{share:.1f}%", share >= 50
 
 
 @CLAIMS.register(f"ML time, {SIGNALS} signals")
@@ -196,7 +198,7 @@ def ml_time(m: Measured) -> Verdict:
 def ml_cpu(m: Measured) -> Verdict:
     """CPU time of the same."""
     share = saved(m.micro.single_cpu, m.micro.batch_cpu)
-    return "-40 %", f"-{share:.1f} %", share >= 40
+    return "-40%", f"-{share:.1f}%", share >= 40
 
 
 @CLAIMS.register(f"ONNX against XGBoost's own batch, {MANY:,} rows")

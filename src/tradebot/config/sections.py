@@ -195,7 +195,7 @@ class Model(Section):
         None, ge=0, le=1, description="Least probability of an entry; unset: the one chosen in training."
     )
     max_age_days: float = Field(
-        0.0, ge=0, description="Refuse a model whose training data ends longer ago, warn from 80 % on; 0: no limit."
+        0.0, ge=0, description="Refuse a model whose training data ends longer ago, warn from 80% on; 0: no limit."
     )
 
 
@@ -266,7 +266,7 @@ class Trading(Section):
         Decimal(0), ge=0, description="Once the price was this share above entry the stop is at entry; 0: never."
     )
     ladder: Names = Field(
-        (), description='Instead of take_profit: parts to sell, as "0.02:0.5" for half of it at 2 % above entry.'
+        (), description='Instead of take_profit: parts to sell, as "0.02:0.5" for half of it at 2% above entry.'
     )
     entry: Literal["market", "limit"] = Field("market", description="Enter at the market, or at the last price.")
     entry_seconds: int = Field(120, gt=0, description="Venue seconds after which a limit entry keeps what it has got.")

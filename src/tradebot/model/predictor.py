@@ -149,7 +149,7 @@ def check_output(card: Card) -> None:
 
 
 def check_age(card: Card, now: int, max_age_days: float) -> str | None:
-    """A warning about a model whose training data ends long before `now` (UTC ms), from 80 % of the limit on.
+    """A warning about a model whose training data ends long before `now` (UTC ms), from 80% of the limit on.
 
     `ModelError` beyond the limit; 0 is no limit.
     """

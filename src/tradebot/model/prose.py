@@ -32,7 +32,7 @@ def _verdict(card: Document) -> str:
         lines = "\n".join(f"- {doubt}" for doubt in card["doubts"])
         return f"**It should not trade:**\n\n{lines}\n"
     return (
-        f"It beats the base rate: out of time its gain in log-loss is {margin['mean']:.5f}, with 95 % "
+        f"It beats the base rate: out of time its gain in log-loss is {margin['mean']:.5f}, with 95% "
         f"confidence {margin['low']:.5f} to {margin['high']:.5f}, over {margin['blocks']} days.\n"
     )
 

@@ -217,7 +217,7 @@ def _doubts(beyond: Margin, test: Figures | None, choice: Choice, tested: Trades
     """Why the model should not trade."""
     if not beyond.low > 0:
         yield (
-            f"it does not beat the base rate: out of time its gain in log-loss is {beyond.mean:.5f}, with 95 % "
+            f"it does not beat the base rate: out of time its gain in log-loss is {beyond.mean:.5f}, with 95% "
             f"confidence {beyond.low:.5f} to {beyond.high:.5f}"
         )
     if test and not test.log_loss < test.base_log_loss:

@@ -65,7 +65,7 @@ def known(data: Dataset, until: int, embargo: int) -> tuple[Dataset, Dataset]:
 
 
 class Margin(NamedTuple):
-    """A mean, and between which values 95 % of the bootstrap's means lie; NaN where there is no row."""
+    """A mean, and between which values 95% of the bootstrap's means lie; NaN where there is no row."""
 
     mean: float
     low: float

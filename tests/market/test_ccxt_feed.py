@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -337,6 +338,25 @@ async def test_an_unknown_symbol_is_answered_with_the_nearest(make_settings: Mak
 
 async def test_an_exchange_that_is_not_there_is_unreachable(make_settings: MakeSettings) -> None:
     settings = make_settings(venue__name="ccxt:binance", venue__base_url="http://127.0.0.1:9", venue__retries=0)
-    with pytest.raises(VenueUnreachable, match="ccxt:binance: ExchangeNotAvailable"):
+    said = r"ccxt:binance: GET http://127\.0\.0\.1:9/api/\S+: connection refused; is the venue up\? see --base-url$"
+    with pytest.raises(VenueUnreachable, match=said):
         async with open_session(settings):
             pass
+
+
+@pytest.mark.parametrize(("silent", "said"), [(False, "connection cut off"), (True, "no answer in time")])
+async def test_a_connection_that_fails_is_told_in_our_words(silent: bool, said: str) -> None:
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        if silent:
+            await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        venue = CcxtFeed(make_exchange("kraken", url, 0.5), clock=SteppedClock(NOW), memory=Memo(None, "k"), retries=0)
+        with pytest.raises(VenueUnreachable, match=f"ccxt:kraken: GET {url}/0/public/Assets: {said}; is the venue up"):
+            await venue.__aenter__()
+        over.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from decimal import Decimal
 from typing import Any
 
@@ -177,6 +178,19 @@ def test_every_error_of_ccxt_is_one_of_ours(kind: type[Exception]) -> None:
     assert type(fault) is (named[0] if named else VenueRejected)
     assert str(fault).startswith(f"ccxt:kraken: {kind.__name__}: kraken GET https://api/0 x")
     assert len(str(fault)) < 300
+
+
+def test_an_address_that_nobody_knows_is_told_in_our_words() -> None:
+    told = ccxt.ExchangeNotAvailable("kraken GET https://api/0")
+    told.__cause__ = socket.gaierror()
+    assert str(failure(told, "ccxt:kraken", None)) == (
+        "ccxt:kraken: GET https://api/0: no such host; is the venue up? see --base-url"
+    )
+
+
+def test_trouble_of_the_venue_itself_is_told_as_such() -> None:
+    told = ccxt.OnMaintenance("kraken GET https://api/0 503 maintenance")
+    assert str(failure(told, "ccxt:kraken", None)).endswith("503 maintenance; the venue is in trouble")
 
 
 def test_what_ccxt_stumbles_over_is_a_bad_reply() -> None:

@@ -33,6 +33,7 @@ from tradebot.errors import (
     VenueUnreachable,
 )
 from tradebot.market.bars import FIELDS, Klines
+from tradebot.market.profiles import PREFIX
 from tradebot.market.venue import ZERO, Instrument, Ticker
 from tradebot.market.wire import MS, reading
 
@@ -42,6 +43,15 @@ _SYMBOL = re.compile(r"[A-Z0-9._]{1,20}-[A-Z0-9._]{1,20}")
 _BUSY, _UNREACHABLE = {"RateLimitExceeded", "DDoSProtection"}, {"OperationFailed"}
 _ODD, _UNSUPPORTED = {"BadResponse", "NullResponse"}, {"NotSupported"}
 STATUS = {"AuthenticationError": 401, "RestrictedLocation": 451}
+_REASONS = {  # of what carries ccxt's requests; the first that fits
+    "SSLError": "the encrypted connection failed",
+    "ConnectionRefusedError": "connection refused",
+    "ClientConnectorDNSError": "no such host",
+    "gaierror": "no such host",
+    "ClientConnectorError": "no connection",
+    "TimeoutError": "no answer in time",
+    "ClientConnectionError": "connection cut off",
+}
 
 
 def ours(symbol: str) -> str:
@@ -145,17 +155,28 @@ def failure(error: Exception, where: str, headers: Mapping[str, str] | None) -> 
     names = {kind.__name__ for kind in type(error).__mro__}
     if "BaseError" not in names:
         return BadReply(f"{where}: an answer that ccxt cannot read ({type(error).__name__})")
-    said = f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    text = " ".join(str(error).split())[:200]
+    said = f"{where}: {type(error).__name__}: {text}"
     if names & _BUSY:
         wait = retry_after_ms(headers or {})
         return VenueBusy(f"{said}; silent for {wait // SECOND} s", wait_ms=wait, status=429)
     if names & _ODD:
         return BadReply(said)
     if names & _UNREACHABLE:
-        return VenueUnreachable(said)
+        if reason := _reason(error.__cause__):
+            tried = text.removeprefix(f"{where.removeprefix(PREFIX)} ")
+            return VenueUnreachable(f"{where}: {tried}: {reason}; is the venue up? see --base-url")
+        return VenueUnreachable(f"{said}; the venue is in trouble")
     if names & _UNSUPPORTED:
         return ConfigError(f"{said}; use another venue")
     return VenueRejected(said, code=0, status=next((STATUS[name] for name in sorted(names & STATUS.keys())), 400))
+
+
+def _reason(cause: BaseException | None) -> str | None:
+    """What befell a connection, in our words; None where it was not the connection."""
+    chain = [] if cause is None else [cause, cause.__cause__]
+    names = {kind.__name__ for each in chain for kind in type(each).__mro__}
+    return next((reason for name, reason in _REASONS.items() if name in names), None)
 
 
 def retry_after_ms(headers: Mapping[str, str]) -> int:

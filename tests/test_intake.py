@@ -96,8 +96,8 @@ async def test_a_cycle_has_a_deadline_and_no_patience_where_time_stands() -> Non
     _ = [one async for one in fetch(venue.session(venue__connections=7), ["A"], T0, 20.0)]
     venue.stands_still = True
     _ = [one async for one in fetch(venue.session(market__closed_only=False), ["A"], T0)]
-    assert venue.terms[0] == Terms(7, 20.0, Terms().patience_s, None, later=True)
-    assert venue.terms[1] == Terms(50, None, 0.0, Bounds(60.0, 300.0))
+    assert venue.terms[0] == Terms(14, 20.0, Terms().patience_s, None, later=True)
+    assert venue.terms[1] == Terms(100, None, 0.0, Bounds(60.0, 300.0))
 
 
 def test_bounds_are_there_where_open_klines_are_wanted() -> None:

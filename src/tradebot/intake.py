@@ -34,7 +34,8 @@ async def fetch(
     """
     market, done = session.settings.market, 0
     terms = Terms(
-        connections=session.settings.venue.connections,
+        # The client has no more in the air than it may; the others' replies are read meanwhile.
+        workers=2 * session.settings.venue.connections,
         deadline_s=deadline_s,
         patience_s=0.0 if session.stands_still else PATIENCE_S,  # nothing comes late while time stands
         bounds=ttl_bounds(session.settings),

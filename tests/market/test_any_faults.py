@@ -176,7 +176,7 @@ def test_any_order_of_replies_gives_the_same(order: int, passed: int, connection
             for bars in (0, passed, 1):
                 desk.pass_bars(bars)
                 desk.venue.revised[int(desk.clock.now() // desk_step * desk_step - desk_step)] = bars / 8
-                for ready in await desk.refresh("ABC", NAMES, connections=connections):
+                for ready in await desk.refresh("ABC", NAMES, workers=connections):
                     assert ready.error is None
                     figures = np.array([ready.new, len(ready.revised)]).tobytes()
                     out[f"{bars} {ready.symbol} {ready.interval}"] = ready.klines.to_bytes() + figures

@@ -161,6 +161,19 @@ async def test_bulk_reads_are_bounded() -> None:
     assert most == 3
 
 
+async def test_a_request_goes_out_before_the_reply_that_made_room_for_it_is_read() -> None:
+    read: list[bool] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        read.append(first.done())
+        return reply([KLINE])
+
+    venue, _ = client(answer, answer, connections=1)
+    first, second = (asyncio.create_task(venue.klines(symbol, "5m", None, 1)) for symbol in "AB")
+    assert len(await first) == len(await second) == 1
+    assert read == [False, False]
+
+
 # --- faults of reads
 
 PASSING: list[Step] = [

@@ -198,7 +198,7 @@ async def test_who_is_told_to_wait_asks_nothing_more_and_says_how_long(desk: Des
     await desk.refresh("C")
     busy = VenueBusy("its limit allows no request until 2018-01-20 00:00:47 UTC", wait_ms=47_000, status=429)
     desk.venue.faults["B"] = busy
-    ready = {one.symbol: one for one in await desk.refresh("ABCDEFGH", connections=1)}
+    ready = {one.symbol: one for one in await desk.refresh("ABCDEFGH", workers=1)}
     assert [symbol for symbol, *_ in desk.venue.asked] == ["A", "B"]
     assert {symbol for symbol, one in ready.items() if one.error is None} == {"A", "C"}
     assert all(one.error is busy for symbol, one in ready.items() if symbol not in "AC")

@@ -203,14 +203,14 @@ async def test_a_bug_in_a_feed_is_not_taken_for_a_failing_series(desk: Desk) -> 
 
 
 async def test_requests_at_once_are_bounded(desk: Desk) -> None:
-    await desk.refresh("ABCDEFGHIJ", connections=3)
+    await desk.refresh("ABCDEFGHIJ", workers=3)
     assert desk.venue.most == 3
 
 
 async def test_what_is_not_there_by_the_deadline_comes_with_an_error(desk: Desk) -> None:
     await desk.refresh("A")
     desk.venue.gate.clear()
-    ready = await desk.refresh("ABC", deadline_s=0.05, connections=1)
+    ready = await desk.refresh("ABC", deadline_s=0.05, workers=1)
     assert [(one.symbol, one.error is None) for one in ready] == [("A", True), ("B", False), ("C", False)]
     assert desk.venue.at_once == 0
     assert str(ready[1].error) == "B 5m: no answer in time"

@@ -29,13 +29,13 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a refresh goes about it: with how many requests at once, and until when in real seconds.
+    """How a refresh goes about it: with how many series at once, and until when in real seconds.
 
     A series that is late is asked again for `patience_s`. With `bounds` the open bar is wanted too,
     anew whenever its time to live has passed. `later`: what is new is stored when the caller says so.
     """
 
-    connections: int = 50
+    workers: int = 50
     deadline_s: float | None = None
     patience_s: float = PATIENCE_S
     bounds: Bounds | None = None
@@ -59,7 +59,7 @@ class Refresh:
         self._queue: deque[Window] = deque()
         self._waiting: dict[Series, Window] = {}
         self._busy: VenueBusy | None = None
-        self._arrived: asyncio.Queue[Ready | Exception] = asyncio.Queue(terms.connections)
+        self._arrived: asyncio.Queue[Ready | Exception] = asyncio.Queue(terms.workers)
         self._running = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -133,7 +133,7 @@ class Refresh:
     def _enqueue(self, window: Window) -> None:
         self._waiting[window.series] = window
         self._queue.append(window)
-        if self._running < self._terms.connections:
+        if self._running < self._terms.workers:
             self._running += 1
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)

@@ -362,7 +362,7 @@ class TestTheFile:
 
     def test_refuses_what_it_could_not_read_back(self, journal):
         order = replace(intended().order, reason=object())  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="does not belong into the journal"):
+        with pytest.raises(TypeError, match="not JSON serializable"):
             journal.record(ACCOUNT, 5, Intended(order, ()))
         assert journal.orders(ACCOUNT) == []
 

@@ -9,17 +9,15 @@ folder's lock). Every failure is a `JournalError`.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import orjson
 from pydantic import TypeAdapter
 
 from tradebot.database import Database
@@ -78,13 +76,7 @@ _RECORD = TypeAdapter(Record)
 
 def _text(value: Any) -> str:
     """JSON of a dataclass, Decimals as digits."""
-
-    def amount(other: object) -> str:
-        if isinstance(other, Decimal):
-            return plain(other)
-        raise TypeError(f"{type(other).__name__} does not belong into the journal")
-
-    return json.dumps(asdict(value), default=amount, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(value, default=plain).decode()
 
 
 class Journal:

@@ -116,6 +116,7 @@ class Loop:
         self._place(cycle)
         if cycle.look is not None:
             await self._enter(cycle, cycle.look)
+            self._note(cycle)
             self.desk.purse.drop()
             await self._store(cycle)
         self._judge(cycle)
@@ -153,7 +154,10 @@ class Loop:
                 f"{bar.unseen} bar{'s' * (bar.unseen > 1)} of {bar.interval} closed unseen since "
                 f"{format_time(bar.before or 0)}; nothing is entered on them any more"
             )
-        if bar.before != bar.opened and cycle.error is None:
+
+    def _note(self, cycle: Cycle) -> None:
+        """Note for the next process which bar has been looked at, if all went well."""
+        if (bar := cycle.bar) and bar.before != bar.opened and cycle.error is None:
             self._memo.keep(LOOKED, self.session.clock.now(), bar.opened)
 
     async def _enter(self, cycle: Cycle, look: Look) -> None:

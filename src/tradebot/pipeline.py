@@ -243,13 +243,13 @@ class Pipeline:
             universe, analysis, skipped = self._last
             if analysis is None or universe is None or universe.symbols != look.universe.symbols:
                 return False
-            if self.session.scout.due:
+            if self.session.scout.due or analysis.bar_time != last_closed(self.intervals[0], look.now):
                 return False
             market = self.settings.market
             due = self.session.store.next_due(
                 look.now, universe.symbols, market.intervals, market.bars, ttl_bounds(self.settings)
             )
-            if analysis.bar_time != last_closed(self.intervals[0], look.now) or due <= look.now:
+            if due <= look.now:
                 return False
             look.analysis, look.skipped = analysis, dict(skipped)
             return True

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -77,6 +80,37 @@ def test_every_document_has_a_table_of_at_most_100_columns(kind: str) -> None:
     assert printed(parts)
     lines = printed(part for part in parts if isinstance(part, Table)).splitlines()
     assert max(map(len, lines), default=0) <= 100
+
+
+def at_width(width: int, *parts: Any) -> str:
+    out = io.StringIO()
+    report.show(Console(file=out, width=width, force_terminal=True, color_system=None), parts)
+    return out.getvalue()
+
+
+@given(st.data(), st.integers(20, 100))
+def test_no_number_is_ever_cut_however_narrow_the_terminal(data: st.DataObject, width: int) -> None:
+    names = ["symbol", "quantity", "average price", "gain"][: data.draw(st.integers(1, 4))]
+    figures = st.from_regex(r"[A-Z]?[-+]?[0-9]{1,9}(\.[0-9]{1,8})?", fullmatch=True)
+    rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, figures)), min_size=1, max_size=4))
+    text = at_width(width, report.table("Some", rows, [(name, report.get(name)) for name in names]))
+    assert all(value in text for row in rows for value in row.values())
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_table_that_does_not_fit_is_told_row_by_row_with_names() -> None:
+    rows = [{"symbol": "BTCUSDT", "entry": "64123.12", "why": "", "gain": "+1.50"}] * 20
+    built = report.table("Positions", rows, [(name, report.get(name)) for name in rows[0]])
+    assert at_width(28, built).splitlines()[:2] == ["Positions", "BTCUSDT · entry 64123.12 · "]
+    assert "gain +1.50" in at_width(28, built)
+    assert "and 5 more" in at_width(28, built)
+    assert "64123.12" in at_width(29, built).splitlines()[2], "as a table"
+
+
+def test_a_reason_takes_several_lines_before_the_table_is_given_up() -> None:
+    built = report.table("Skipped", [{"symbol": "BTCUSDT", "reason": "a rather long reason for this"}], report.SKIPPED)
+    assert "BTCUSDT  a rather long reason" in at_width(30, built)
+    assert "BTCUSDT · reason a rather" in at_width(28, built)
 
 
 def test_a_line_of_text_stays_one_where_no_terminal_is() -> None:

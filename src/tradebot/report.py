@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Context, Decimal
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, cast
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -17,6 +18,7 @@ from tradebot.clock import format_time
 from tradebot.documents import Document
 
 WIDTH = 100
+LAST = 20  # columns of a terminal that the last column of a table gets at least, if it wants them
 SHOWN = 15  # rows of a table before it is cut with a word of how many more there are
 Column: TypeAlias = tuple[str, Callable[[Document], Any]]
 
@@ -64,9 +66,34 @@ def _style(column: str, value: str) -> str:
     return ""
 
 
+class Fitting(Table):
+    """A table that is told row by row where a terminal is too narrow for it: a number that is cut is another number."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table; or each row as its first cell, and then what it has by name."""
+        cells = [[cast("Text", cell).copy() for cell in column.cells] for column in self.columns]
+        if options.max_width >= self._least(cells):
+            yield from super().__rich_console__(console, options)
+            return
+        yield Text(str(self.title), style="bold cyan")
+        for first, *others in zip(*cells, strict=True):
+            first.stylize("bold")
+            named = zip(self.columns[1:], others, strict=True)
+            yield Text(" · ").join([first, *(Text(f"{column.header} ") + cell for column, cell in named if cell)])
+        if self.caption:
+            yield Text(str(self.caption), style="dim")
+
+    def _least(self, cells: Sequence[Sequence[Text]]) -> int:
+        """Columns of a terminal that it takes: all of each but the last, which may take several lines."""
+        texts = [[str(column.header), *map(str, each)] for column, each in zip(self.columns, cells, strict=True)]
+        wide = [max(map(cell_len, each)) for each in texts]
+        last = max(min(wide[-1], LAST), *map(cell_len, " ".join(texts[-1]).split()))
+        return sum(wide[:-1]) + last + self.padding[1] * (len(wide) - 1)
+
+
 def table(title: str, rows: Sequence[Document], columns: Sequence[Column], *, shown: int = SHOWN) -> Table:
     """A table of documents; numbers to the right."""
-    built = Table(
+    built = Fitting(
         title=title,
         title_justify="left",
         title_style="bold cyan",

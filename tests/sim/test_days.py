@@ -74,6 +74,19 @@ def test_who_asks_for_parts_of_a_day_again_and_again_has_all_of_it() -> None:
     assert counts == [1, 1, 1, 2, 2]
 
 
+def test_who_goes_through_the_list_in_steps_finds_its_neighbours_made() -> None:
+    days, counts = Counting(), []
+    for coin in [*COINS[: SHARE + 1], COINS[-1]]:
+        for _ in days.steps(coin, [(MINUTES, FIRST * MINUTES, FIRST * MINUTES + 100)]):
+            pass
+        counts.append(days.rows)
+    assert counts == [*[SHARE] * SHARE, 2 * SHARE, 2 * SHARE + 1]
+    for coin in COINS[:2]:
+        for _ in days.steps(coin, [(MINUTES, FIRST * MINUTES, FIRST * MINUTES + 900)]):
+            pass
+    assert days.rows == 3 * SHARE + 2, "a longer part of the day is made for all of them too"
+
+
 def test_long_ranges_bring_no_company() -> None:
     days = Counting()
     days.minutes(COINS[0], FIRST * MINUTES, (FIRST + 10) * MINUTES)
@@ -121,13 +134,14 @@ def test_years_are_asked_for_piece_by_piece() -> None:
 
 def test_a_day_that_is_wanted_as_hours_and_minutes_is_computed_once() -> None:
     days, start = Counting(), FIRST * MINUTES
-    for _ in days.steps(COINS[0], [(24, start, start + MINUTES), (MINUTES, start + 600, start + 700)]):
+    for _ in days.steps(COINS[-1], [(24, start, start + MINUTES), (MINUTES, start + 600, start + 700)]):
         pass
     assert days.rows == 1
     assert (
-        days.minutes(COINS[0], start + 600, start + 700).tolist() == direct(COINS[0], FIRST, FIRST)[:, 600:700].tolist()
+        days.minutes(COINS[-1], start + 600, start + 700).tolist()
+        == direct(COINS[-1], FIRST, FIRST)[:, 600:700].tolist()
     )
-    days.coarse(COINS[0], FIRST, FIRST, 24)
+    days.coarse(COINS[-1], FIRST, FIRST, 24)
     assert days.rows == 1
 
 

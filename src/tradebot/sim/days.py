@@ -127,34 +127,40 @@ class Days:
     def _made(self, needs: Sequence[Need]) -> Sequence[Need]:
         """Compute them now. Who asks for one coin asks for the next ones too, so they come along."""
         if needs:
-            for _ in self._work([*needs, *self._company(needs)]):
+            for _ in self._work(needs):
                 pass
         return needs
 
     def _company(self, needs: Sequence[Need]) -> list[Need]:
-        """The same of the coins that follow in the list and lack it too.
+        """What the last coin needs, of those that follow it in the list and lack it too.
 
         Only for who goes through the list: the last coin that was missed is not far away.
         """
-        place = needs[0].place
-        far = abs(place - self._missed) > _NEAR
-        self._missed = place
-        if far:
+        last = needs[-1]
+        far = abs(last.place - self._missed) > _NEAR
+        self._missed = last.place
+        alike = [need for need in needs if need.place == last.place]
+        room = (SHARE - len(needs)) // len(alike)
+        if far or room <= 0:
             return []
-        after = range(place + 1, min(place + SHARE // len(needs), len(self._coins)))
         return [
             Need(other, need.day, need.first, need.last, set(need.bars))
-            for other in after
-            if not self._has(other, needs[-1])
-            for need in needs
+            for other in range(last.place + 1, min(last.place + 1 + room, len(self._coins)))
+            if not self._has(other, last)
+            for need in alike
         ]
 
     def _has(self, place: int, need: Need) -> bool:
-        return all((place, need.day) in (self._blocks if bars == MINUTES else self._coarse[bars]) for bars in need.bars)
+        return all(
+            self._known(place, need.day, need.first, need.last)
+            if bars == MINUTES
+            else (place, need.day) in self._coarse[bars]
+            for bars in need.bars
+        )
 
     def _work(self, needs: Sequence[Need]) -> Iterator[None]:
-        """Make what is needed and keep it, a tile at a step."""
-        needs = sorted(needs, key=lambda need: need.span)
+        """Make what is needed and what will be, and keep it, a tile at a step."""
+        needs = sorted([*needs, *self._company(needs)], key=lambda need: need.span)
         at = 0
         for first, block in self.compute([(need.place, need.day) for need in needs], [need.span for need in needs]):
             part = needs[at : at + block.shape[1]]

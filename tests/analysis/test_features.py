@@ -13,7 +13,9 @@ from hypothesis.extra import numpy as hnp
 from markets import INTERVALS, NOON, random_klines, random_panel, random_panels, real_panel
 
 from tradebot.analysis import features
-from tradebot.analysis.features import FEATURES, FORMULAS, MARKET, MARKET_TEXT, WARMUP, Feature, Features
+from tradebot.analysis import indicators as ta
+from tradebot.analysis.features import FEATURES, FORMULAS, MARKET, MARKET_TEXT, WARMUP, Feature, Features, Formula
+from tradebot.analysis.indicators import Last
 from tradebot.clock import MINUTE
 from tradebot.errors import UnknownName
 from tradebot.market.bars import Floats, Panel, panel
@@ -281,6 +283,37 @@ def test_the_documented_table_is_the_registry() -> None:
     }
     expected[MARKET] = [MARKET_TEXT, "market breadth", "49", "-1 … 1"]
     assert rows == expected
+
+
+@pytest.mark.parametrize("interval", [0, 1, 2])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda ops, b: ta.cci(ops, b.high, b.low, b.close, 20),
+        lambda ops, b: ta.natr(ops, b.high, b.low, b.close, 14),  # recursive
+        lambda ops, b: ta.volatility(ops, b.moves, 48),
+    ],
+    ids=["cci", "natr", "volatility"],
+)
+def test_an_indicator_is_the_same_live_as_in_a_history(formula: Formula, interval: int) -> None:
+    panels = random_panels(3, 210)
+    rows = features.align(panels)
+    history = Features(features.names(INTERVALS), panels[0].symbols, rows, panels).indicator(formula, interval)
+    live = Features(features.names(INTERVALS), panels[0].symbols, rows[-1], panels).indicator(formula, interval)
+    assert history.shape == (210, 3)
+    np.testing.assert_allclose(history[-1], live, rtol=1e-12)
+    window = panels[interval].data[:, :, -WARMUP:]
+    np.testing.assert_array_equal(live, formula(Last(), features.Bars(window)))
+
+
+def test_an_indicator_of_a_history_that_is_computed_in_parts_is_that_of_the_whole() -> None:
+    panels = random_panels(200, 400)
+    unneeded = np.empty((400, 200, 31))
+    history = Features(features.names(INTERVALS), panels[0].symbols, unneeded, panels)
+    found = history.indicator(lambda ops, b: ta.sma(ops, b.close, 20))
+    windows = np.lib.stride_tricks.sliding_window_view(panels[0].close, 20, axis=1)
+    np.testing.assert_allclose(found[19:], windows.mean(axis=-1).T, rtol=1e-12)
+    assert np.isnan(found[:19]).all()
 
 
 def test_a_window_is_the_bars_up_to_the_row_live_as_in_a_history() -> None:

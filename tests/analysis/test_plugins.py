@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from textwrap import dedent
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from markets import INTERVALS, random_panels
 
-from tradebot.analysis import plugins
+from tradebot.analysis import indicators, plugins
 from tradebot.analysis.features import Features, align, names
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import STRATEGIES, Strategy
@@ -78,6 +79,28 @@ def test_one_from_a_file_is_named_by_file_and_class(tmp_path: Path) -> None:
     np.testing.assert_array_equal(strategy.score(features()), 0.25 * features()["rsi_7_5m"])
     assert strategy.local
     assert strategy.text == "Follows the RSI."
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "strategies.md"
+
+
+@pytest.mark.parametrize("kind", ["Squeeze", "Turn"])
+def test_the_examples_of_the_guide_keep_what_strategies_promise(tmp_path: Path, kind: str) -> None:
+    (code,) = (
+        code for code in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL) if f"class {kind}" in code
+    )
+    path = tmp_path / "example.py"
+    path.write_text(code)
+    assert made(path, kind).local
+
+
+def test_the_guide_lists_every_indicator() -> None:
+    functions = {
+        name for name, each in inspect.getmembers(indicators, inspect.isfunction)
+        if not name.startswith("_") and next(iter(inspect.signature(each).parameters)) == "ops"
+    }  # fmt: skip
+    section = GUIDE.read_text().partition("## Indicators")[2].partition("| what |")[2]
+    assert set(re.findall(r"`([a-z_]+)`", section)) == functions
 
 
 def test_a_file_is_read_again_after_a_change(tmp_path: Path) -> None:

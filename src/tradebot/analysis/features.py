@@ -168,12 +168,17 @@ def latest(panel: Panel) -> Floats:
 
 def every(panel: Panel) -> Floats:
     """Own features at every bar, `(bars, symbols, 10)`: what `latest` says of the panel that ends there."""
+    return _block_by_block(panel, partial(_columns, Every(WARMUP)), (len(FEATURES),))
+
+
+def _block_by_block(panel: Panel, compute: Callable[[Floats], Floats], more: tuple[int, ...] = ()) -> Floats:
+    """What `compute` makes of the panel's data, `(symbols, bars, *more)`, as `(bars, symbols, *more)`."""
     symbols, bars = panel.data.shape[1:]
-    out = np.empty((bars, symbols, len(FEATURES)))
+    out = np.empty((bars, symbols, *more))
     step = max(_BLOCK // max(symbols, 1), WARMUP)
     for start in range(0, bars, step):
         before = min(start, WARMUP - 1)
-        block = _columns(Every(WARMUP), panel.data[:, :, start - before : start + step])
+        block = compute(panel.data[:, :, start - before : start + step])
         out[start : start + step] = block[:, before:].swapaxes(0, 1)
     return out
 
@@ -294,6 +299,19 @@ class Features:
             raise UnknownName(f"unknown feature '{feature}'{suggestion(feature, FEATURES)}")
         column: Floats = self.values[..., list(FEATURES).index(feature) : -1 : len(FEATURES)]
         return column
+
+    def indicator(self, formula: Formula, interval: int = 0) -> Floats:
+        """A formula of `indicators` at each row's bar, `(…, symbols)`, over at most `WARMUP` bars; NaN until warm.
+
+        `interval` as in `window`. Write `f.indicator(lambda ops, b: ta.cci(ops, b.high, b.low, b.close, 20))`; `b` has
+        the fields of `Bars`, each `(symbols, bars)`.
+        """
+        panel = self.panels[interval]
+        with np.errstate(all="ignore"):
+            if self.values.ndim == 2:
+                return formula(Last(), Bars(panel.data[:, :, -WARMUP:]))
+            values = _block_by_block(panel, lambda data: formula(Every(WARMUP), Bars(data)))
+        return values if interval == 0 else _aligned(self.panels, panel, values, np.nan)
 
     def window(self, field: str, bars: int, interval: int = 0) -> Floats:
         """The last `bars` values of a field of `PANEL` up to each row's bar, `(…, symbols, bars)`, oldest first.

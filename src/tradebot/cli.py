@@ -47,7 +47,7 @@ KEYS: dict[str, tuple[str, str]] = {
     "klines": ("sim.klines", "Play back a folder of kline files."),
     "at": ("sim.at", "The venue's time at its start, as 2018-01-20T00:00:00Z."),
     "clock": ("sim.clock", "real, stepped or scaled."),
-    "speed": ("sim.speed", "Venue seconds in a real one, when scaled."),
+    "speed": ("sim.speed", "Venue seconds in a real one; its clock is then scaled."),
     "latency": ("sim.latency_ms", "Delay of every reply, ms."),
     "faults": ("sim.faults", "TOML file of faults that the exchange shall have."),
 }  # fmt: skip
@@ -169,7 +169,10 @@ def _settings(names: Sequence[str], given: dict[str, Any]) -> "Settings":
     options["log_level"] = ("--verbose", "debug" if debug else "info" if verbose else None)
     # An option that is not given must not stand in the way of the same key's --set.
     given_options = {key: option for key, option in options.items() if option[1] is not None}
-    return load(given.pop("config"), _assignments(given.pop("set_") or ()) | given_options)
+    chosen = _assignments(given.pop("set_") or ()) | given_options
+    if "sim.speed" in given_options:  # only a scaled clock has a speed
+        chosen.setdefault("sim.clock", ("--speed", "scaled"))
+    return load(given.pop("config"), chosen)
 
 
 def command(function: Callable[..., None], name: str, *keys: str, on: typer.Typer = app) -> None:

@@ -54,7 +54,7 @@ class ClockControl:
     def _move(self, body: bytes) -> None:
         clock = self.gate.clock
         if not isinstance(clock, SteppedClock):
-            raise Refused(-1020, "Only a stepped clock can be moved.", 409)
+            raise Refused(-1020, "Only a stepped clock can be moved; serve it with --clock stepped.", 409)
         try:
             ((name, value),) = orjson.loads(body).items()
         except (ValueError, AttributeError):

@@ -302,6 +302,7 @@ def test_numbers_in_strings_are_rounded_as_float_rounds_them(price: Decimal, vol
         orjson.dumps([KLINE[:11]]),
         orjson.dumps([KLINE[:11], [T0, *KLINE]]),
         orjson.dumps([KLINE, KLINE[:11]])[:-2] + b"]",
+        orjson.dumps([[*KLINE[:10], *KLINE[11:]], [T0 + 300_000, 0, *KLINE[1:]]]),
         orjson.dumps([KLINE])[:-1],
         b"[[]]",
         orjson.dumps([KLINE, KLINE]),

@@ -166,6 +166,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _slot(self, pool_s: float | None) -> None:
         """One of the connections that there may be."""
+        if not self._slots.locked():  # the usual case: that takes no time, so no timer is needed
+            await self._slots.acquire()
+            return
         try:
             async with asyncio.timeout(pool_s):
                 await self._slots.acquire()

@@ -36,6 +36,7 @@ from tradebot.market.venue import (
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 PERPETUAL = "PERPETUAL"  # other contracts are delivered on a day
+WIDTH, MARKS = 12, 20  # of a row of klines: numbers, and the brackets and quotation marks around them
 MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
 _UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
 _COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
@@ -191,9 +192,10 @@ def klines(raw: bytes) -> Klines:
     another without a blank, as the venue sends them, as one list of numbers.
     """
     with reading("klines"):
-        if raw.startswith(b"[[") and raw.endswith(b"]]"):
-            rows = raw.count(b"[") - 1
-            series = Klines.from_numbers(parsed(b"[%b]" % raw.translate(None, b'"[]')), rows)
+        bare = raw.translate(None, b'"[]') if raw.startswith(b"[[") and raw.endswith(b"]]") else b""
+        numbers = parsed(b"[%b]" % bare)
+        if numbers and (len(raw) - len(bare) - len("[]")) * WIDTH == MARKS * len(numbers):
+            series = Klines.from_numbers(numbers)
         else:
             reply = parsed(raw.replace(b'"', b""))
             if not isinstance(reply, list):

@@ -10,8 +10,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import diskcache
 import pytest
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradebot.clock import wall_ms
@@ -165,6 +166,74 @@ def test_a_file_that_is_no_database_is_set_aside(
     assert "set aside" in caplog.text
     (kept,) = (tmp_path / "aside").iterdir()
     assert kept.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"CREATE TRIGGER", b"CREATE TRIG\xc5ER"),
+        (b"CREATE TABLE Settings", b"CREATE TUBLE Settings"),
+        (b"CREATE TABLE Cache (", b"CREATE TABLE Cachy ("),
+    ],
+)
+def test_a_database_whose_schema_is_damaged_is_set_aside_as_soon_as_it_is_opened(
+    tmp_path: Path, old: bytes, new: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Entries(tmp_path)) as entries:
+        entries.put("a", b"1")
+    path = tmp_path / "cache.db"
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with closing(Entries(tmp_path)) as entries:
+        assert entries.keys("") == []
+        entries.put("b", b"2")
+    assert "set aside" in caplog.text
+    with closing(Entries(tmp_path)) as entries:
+        assert entries.keys("") == ["b"]
+        assert not entries.damaged
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 7)), min_size=1, max_size=40))
+def test_whatever_bits_are_wrong_the_next_but_one_who_opens_it_can_store(flips: list[tuple[int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with closing(Entries(folder)) as entries:
+            for number in range(20):
+                entries.put(f"test|A|5m|{number:015d}", bytes(900))
+        content = bytearray((folder / "cache.db").read_bytes())
+        for place, bit in flips:
+            content[place % len(content)] ^= 1 << bit
+        (folder / "cache.db").write_bytes(content)
+        for _ in range(2):
+            with suppress(MarketError), closing(Entries(folder)) as entries:
+                entries.find(entries.keys(""))
+                entries.groups("")
+                entries.put("new", b"1")
+        with closing(Entries(folder)) as entries:
+            entries.put("new", b"2")
+            assert unseal(entries.get("new")) == b"2"
+
+
+def test_damage_that_is_noticed_while_others_have_the_database_open_is_mended_when_they_have_gone(
+    tmp_path: Path,
+) -> None:
+    with closing(Entries(tmp_path)) as entries:
+        for number in range(200):
+            entries.put(f"a|{number:015d}", bytes(900))
+    path = tmp_path / "cache.db"
+    content = path.read_bytes()
+    path.write_bytes(content[: 8 * 4096] + bytes(len(content) - 8 * 4096))
+    with closing(Entries(tmp_path)) as entries:
+        with pytest.raises(MarketError, match="malformed; it is set aside when it is opened next"):
+            entries.find(entries.keys("a"))
+        assert entries.damaged
+        with pytest.raises(MarketError, match="locked by another process"):
+            Entries(tmp_path)
+    with closing(Entries(tmp_path)) as entries:
+        assert entries.keys("") == []
+        assert not entries.damaged
 
 
 def test_the_database_of_an_older_version_is_set_aside_whole_and_can_still_be_read(

@@ -471,6 +471,22 @@ async def test_a_fresh_process_reads_what_is_stored_with_one_query(desk: Desk) -
     assert sum("FROM Cache" in query for query in queries) == 2  # the index and the rest
 
 
+async def test_a_store_that_turns_out_to_be_damaged_begins_anew_with_the_next_refresh(desk: Desk) -> None:
+    symbols = [f"{letter}{number}" for letter in "ABC" for number in range(20)]
+    await desk.refresh(symbols)
+    desk.store.close()
+    path = desk.folder / "cache.db"
+    content = path.read_bytes()
+    path.write_bytes(content[: 8 * 4096] + bytes(len(content) - 8 * 4096))
+    desk.store = KlineStore(desk.folder, "test")
+    with pytest.raises(MarketError, match="malformed; it is set aside"):
+        await desk.refresh(symbols)
+    ready = await desk.refresh(symbols)
+    assert all(each.error is None and same(each.klines, desk.window(each.symbol)) for each in ready)
+    assert len(desk.store.stored()) == len(symbols)
+    assert len(list((desk.folder / "aside").glob("*.db"))) == 1
+
+
 async def test_pruning_takes_what_is_named_and_what_is_old(desk: Desk) -> None:
     await desk.refresh("AB", bars=3 * CHUNK)
     times = desk.window(bars=3 * CHUNK).open_time

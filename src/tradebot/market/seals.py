@@ -24,6 +24,7 @@ import orjson
 
 from tradebot.clock import SECOND, monotonic_ms
 from tradebot.errors import BadKlines, MarketError
+from tradebot.market import damage
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -121,6 +122,13 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
     diskcache writes them anew each time and waits a minute for each behind another process's write.
     """
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        try:
+            super().__init__(*args, **settings)
+        except BaseException:
+            self.close()  # or it would delete the log of the file that is put in its place
+            raise
+
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
         return self._settle
@@ -169,10 +177,15 @@ def tried(act: Callable[[], T], longest_s: float) -> T:
                 raise
 
 
-def _reason(error: BaseException) -> str:
+def _root(error: BaseException) -> BaseException:
     # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
     while isinstance(error.__context__, sqlite3.Error | OSError):
         error = error.__context__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    error = _root(error)
     return "locked" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
 
 
@@ -202,20 +215,23 @@ class Entries:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with self._guarded():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            frozen = self._frozen()
-            if not frozen and folder.stat().st_mode & 0o077:
-                folder.chmod(0o700)
-            if not (frozen or self._ours() or self._made()):
-                from filelock import FileLock
+        try:
+            self._open()
+        except MarketError:
+            if not damage.marked(folder):
+                raise
+            self._open()
 
-                with FileLock(folder / "open.lock", timeout=PATIENCE_S):
-                    if why := self._unusable():  # still: another process may have been here
-                        self._set_database_aside(why)
-                        self._unusable()
+    def _open(self) -> None:
+        with self._guarded():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            frozen = self._frozen()
+            if not frozen and self.folder.stat().st_mode & 0o077:
+                self.folder.chmod(0o700)
+            if not frozen and (damage.marked(self.folder) or not (self._ours() or self._made())):
+                self._settle()
             self._cache = (Frozen if frozen else Cache)(
-                str(folder),
+                str(self.folder),
                 timeout=STEP_S,
                 disk=BytesDisk,
                 disk_min_file_size=INLINE,
@@ -223,6 +239,20 @@ class Entries:
                 cull_limit=0,
                 sqlite_auto_vacuum=INCREMENTAL,
             )
+
+    def _settle(self) -> None:
+        """Set the database aside if it cannot be used, and make one that can."""
+        from filelock import FileLock
+
+        with FileLock(self.folder / "open.lock", timeout=PATIENCE_S):
+            if why := self._unusable(damage.marked(self.folder)):  # still: another process may have been here
+                self._set_database_aside(why)
+                self._unusable()
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the database has turned out to be damaged, and is set aside when it is opened next."""
+        return bool(damage.marked(self.folder))
 
     def _frozen(self) -> bool:
         """Whether the file system is read-only, and the database as it is can be read."""
@@ -247,11 +277,11 @@ class Entries:
         """Make the database if there is none: that needs no lock, since what is new is never set aside."""
         return not (self.folder / DATABASE).exists() and not self._unusable()
 
-    def _unusable(self) -> str:
-        """Why the database is not ours; empty if it is, or is new, and then made ours."""
+    def _unusable(self, damaged: str = "") -> str:
+        """Why the database is not ours, or `damaged`; empty if it is, or is new, and then made ours."""
         with closing(sqlite3.connect(self.folder / DATABASE, BRIEF_S, isolation_level=None)) as database:
             try:
-                if self._version(database) == VERSION:
+                if self._version(database) == VERSION and not damaged:
                     return ""
                 database.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
                 database.execute("PRAGMA synchronous = OFF")  # there is nothing yet to be lost
@@ -261,15 +291,15 @@ class Entries:
                     database.execute(f"PRAGMA user_version = {VERSION}")
                     version = VERSION
                 database.execute("COMMIT")
-                if version != VERSION:
+                if version != VERSION or damaged:
                     # Fails while anybody has it open: who goes on with a file that was moved would later
                     # delete the log of the one that took its place.
                     database.execute("PRAGMA journal_mode = DELETE")
-            except sqlite3.OperationalError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if damage.tells(error):
+                    return damaged or str(error)
                 raise
-            except sqlite3.DatabaseError as error:
-                return str(error)
-            return "" if version == VERSION else "of another version or another program"
+            return damaged or ("" if version == VERSION else "of another version or another program")
 
     @staticmethod
     def _version(database: sqlite3.Connection) -> int:
@@ -286,17 +316,27 @@ class Entries:
         for tail in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + tail).rename(name.with_name(name.name + tail))
+        damage.unmark(self.folder)
         log.warning("kline store: %s: %s; set aside as %s, all is fetched anew", path, why, name)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (diskcache.Timeout, sqlite3.Error, OSError) as error:  # the lock's time-out is an OSError
+        except (
+            diskcache.Timeout,
+            sqlite3.Error,
+            OSError,
+            UnicodeDecodeError,
+        ) as error:  # the lock's time-out is an OSError
             reason = _reason(error)
             if "locked" in reason:
                 raise MarketError(
                     f"kline store {self.folder}: locked by another process that goes on writing; try again later"
+                ) from None
+            if damage.tells(_root(error)) and damage.mark(self.folder, reason):
+                raise MarketError(
+                    f"kline store {self.folder}: {reason}; it is set aside when it is opened next, and fetched anew"
                 ) from None
             raise MarketError(
                 f"kline store {self.folder}: {reason}; mend that, or name another folder with --data-dir"

@@ -69,14 +69,19 @@ class KlineStore:
     """
 
     def __init__(self, folder: Path, venue: str) -> None:
-        self._chunks = Chunks(folder, venue)
-        self._memory = Memory(self._chunks)
+        self._folder = folder
+        self._venue = venue
+        self._open()
         self.trouble: MarketError | None = None
         """Why the newest klines are in memory only; None while all is stored."""
         # One thread for all writing: each SQLite connection stays in the thread that made it.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="klines")
         self._saving: asyncio.Task[None] | None = None
         self._put_off = False
+
+    def _open(self) -> None:
+        self._chunks = Chunks(self._folder, self._venue)
+        self._memory = Memory(self._chunks)
 
     def __enter__(self) -> KlineStore:
         return self
@@ -93,9 +98,18 @@ class KlineStore:
                 self._writer.submit(self._memory.save, BRIEF_S).result()
             except MarketError as error:
                 log.warning("%s; what is new is fetched again", error)
-        self._writer.submit(self._chunks.close).result()
+        self._let_go()
         self._writer.shutdown()
+
+    def _let_go(self) -> None:
+        self._writer.submit(self._chunks.close).result()
         self._chunks.close()
+
+    def _reopen(self) -> None:
+        """Begin anew, with nothing in memory, where the database has turned out to be damaged."""
+        self._let_go()
+        self._put_off = False
+        self._open()
 
     def stored(self) -> list[Series]:
         """`(symbol, interval)` of all series."""
@@ -189,6 +203,8 @@ class KlineStore:
         One refresh at a time.
         """
         await self.saved()
+        if self._chunks.entries.damaged:
+            self._reopen()
         wanted = groups(symbols, intervals, bars, now)
         self._memory.refreshed()
         self._memory.keep(wanted)

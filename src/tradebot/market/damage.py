@@ -1,0 +1,48 @@
+"""Whether a kline database is damaged beyond use, and how whoever opens it next hears of it.
+
+What is damaged may be noticed only when its page is read, while other processes have it open. It
+cannot be moved then, so that a mark is left beside it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "damaged"
+_CODES = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_STATES = ("cannot ",)  # of transactions: "cannot commit - no transaction is active"
+
+
+def tells(error: BaseException) -> bool:
+    """Whether an error says that the file is damaged, rather than locked, full, or not to be written.
+
+    All statements are our own: one that SQLite cannot understand means that its tables are others now.
+    """
+    if isinstance(error, UnicodeDecodeError):  # in a key, or in what SQLite quotes of the schema
+        return True
+    if not isinstance(error, sqlite3.DatabaseError) or str(error).startswith(_STATES):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)  # none where Python itself could not read a text
+    return str(error).startswith("Could not decode") if code is None else code & 0xFF in _CODES
+
+
+def mark(folder: Path, why: str) -> bool:
+    """Have the database of `folder` set aside when it is opened next; False where that cannot be written down."""
+    with suppress(OSError):
+        (folder / MARK).write_text(why, errors="replace")
+        return True
+    return False
+
+
+def marked(folder: Path) -> str:
+    """Why the database of `folder` is to be set aside; empty if it is not."""
+    with suppress(OSError, ValueError):
+        return (folder / MARK).read_text() or "damaged"
+    return ""
+
+
+def unmark(folder: Path) -> None:
+    """The database has been set aside."""
+    (folder / MARK).unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""What tells that a database is damaged, and the mark that is left for who opens it next."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tradebot.market import damage
+
+
+def error(path: Path, *statements: str) -> BaseException:
+    try:
+        with closing(sqlite3.connect(path, 0.01, isolation_level=None)) as database:
+            for statement in statements:
+                database.execute(statement).fetchall()
+    except sqlite3.Error as raised:
+        return raised
+    return AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(2_000)])
+def test_a_file_that_sqlite_cannot_read_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.db").write_bytes(content)
+    assert damage.tells(error(tmp_path / "a.db", "SELECT * FROM sqlite_master"))
+
+
+def test_tables_that_are_others_than_ours_are_damaged(tmp_path: Path) -> None:
+    assert damage.tells(error(tmp_path / "a.db", "SELECT key FROM Cache"))
+    assert damage.tells(error(tmp_path / "a.db", "CREATE TABLE Cache (k)", "SELECT key FROM Cache"))
+
+
+def test_a_text_that_cannot_be_read_is_damaged(tmp_path: Path) -> None:
+    assert damage.tells(error(tmp_path / "a.db", "SELECT CAST(x'c3' AS TEXT)"))
+    with pytest.raises(UnicodeDecodeError) as raised:
+        b"\xc3".decode()
+    assert damage.tells(raised.value)
+
+
+def test_what_is_locked_cannot_be_opened_or_was_rolled_back_is_not_damaged(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert not damage.tells(error(tmp_path / "a.db", "BEGIN IMMEDIATE"))
+    assert not damage.tells(error(tmp_path / "a.db", "COMMIT"))
+    assert not damage.tells(error(tmp_path / "none" / "a.db"))
+    assert not damage.tells(OSError("no space left"))
+
+
+def test_a_mark_is_there_until_it_is_taken_away(tmp_path: Path) -> None:
+    assert damage.marked(tmp_path) == ""
+    assert damage.mark(tmp_path, "malformed")
+    assert damage.marked(tmp_path) == "malformed"
+    damage.unmark(tmp_path)
+    damage.unmark(tmp_path)
+    assert damage.marked(tmp_path) == ""
+
+
+def test_a_mark_that_cannot_be_left_or_read_does_no_harm(tmp_path: Path) -> None:
+    assert not damage.mark(tmp_path / "none", "malformed")
+    (tmp_path / damage.MARK).write_bytes(b"\xff")
+    assert damage.marked(tmp_path) == ""

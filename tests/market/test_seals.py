@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from tradebot.clock import wall_ms
 from tradebot.errors import BadKlines, MarketError
-from tradebot.market.seals import HEADER, VERSION, BytesDisk, Entries, seal, unseal
+from tradebot.market.seals import HEADER, VERSION, Entries, seal, unseal
 
 
 @given(st.binary(max_size=100))
@@ -51,15 +51,6 @@ def test_foreign_bytes_and_short_ones_are_refused(raw: bytes) -> None:
 def test_an_entry_of_another_version_says_so() -> None:
     with pytest.raises(BadKlines, match="of version 9"):
         unseal(HEADER.pack(b"TBKL", 9, 0, 0))
-
-
-@pytest.mark.parametrize("value", ["text", 7, 1.5, None, ("t",), {"k": 1}, bytearray(b"x")])
-def test_only_bytes_go_in(tmp_path: Path, value: object) -> None:
-    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache:
-        with pytest.raises(TypeError, match="values are bytes"):
-            cache["key"] = value
-        with pytest.raises(TypeError, match="keys are text"):
-            cache[value if value != "text" else b"key"] = b""
 
 
 class Trap:
@@ -483,20 +474,6 @@ def test_a_pickled_key_is_not_read(entries: Entries, tmp_path: Path) -> None:
         database.execute("UPDATE Cache SET key = ?, raw = 0", (sqlite3.Binary(pickle.dumps(Trap(mark))),))
     assert entries.keys("") == []
     assert not mark.exists()
-
-
-def test_a_file_outside_the_folder_is_neither_read_nor_removed(tmp_path: Path) -> None:
-    outside = tmp_path / "secret"
-    outside.write_bytes(b"mine")
-    entries = Entries(tmp_path / "klines")
-    entries.put("a", b"")
-    with closing(sqlite3.connect(tmp_path / "klines" / "cache.db", isolation_level=None)) as database:
-        database.execute("UPDATE Cache SET mode = 4, value = NULL, filename = '../secret'")
-    assert entries.get("a") == b""
-    entries.set_aside("a", entries.get("a"), BadKlines("foreign"))
-    assert entries.keys("") == []
-    assert outside.read_bytes() == b"mine"
-    entries.close()
 
 
 def test_nothing_is_ever_dropped_for_its_size(entries: Entries) -> None:

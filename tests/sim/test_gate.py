@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -137,3 +137,16 @@ async def test_the_answer_is_made_while_the_latency_passes() -> None:
     assert not order.done(), "its reply is still on the way"
     order.cancel()
     await asyncio.wait([order])
+
+
+async def test_a_body_of_any_size_is_not_taken_in(connect: Connect) -> None:
+    client, taken = connect(), 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield b"a=1&" * 1024
+
+    assert refusal(await client.http.post("/api/v3/order", content=endless())) == (413, -1101)
+    assert taken < 100

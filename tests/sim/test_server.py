@@ -62,6 +62,23 @@ def test_it_serves_on_a_socket_until_a_signal_ends_it(process: subprocess.Popen[
     assert (out, err, process.returncode) == (f"ended by {number.value}\n", "", 0)
 
 
+HALF = b"POST /api/v3/order?symbol=BTCUSDT HTTP/1.1\r\nHost: sim\r\nContent-Length: 9\r\n\r\nside="
+
+
+def test_nobody_waits_for_the_rest_of_a_request_when_it_is_to_end(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    url = httpx.URL(process.stdout.readline().strip())
+    with socket.create_connection((url.host, url.port)) as left, socket.create_connection((url.host, url.port)) as half:
+        left.sendall(HALF)
+        left.close()
+        half.sendall(HALF)
+        assert httpx.get(url.join("/api/v3/ping")).json() == {}
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=5)
+        assert half.recv(1) == b""
+    assert (out, err, process.returncode) == (f"ended by {signal.SIGTERM.value}\n", "", 0)
+
+
 def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -23,6 +23,7 @@ from tradebot.market.venue import Order, Side
 from tradebot.sim.app import PAPER_KEY, PAPER_SECRET
 from tradebot.sim.fault_kinds import Dropped, ExecutedDropped, Latency, Refused, SlowBody, Truncated
 from tradebot.sim.fault_plan import parse_spec
+from tradebot.sim.keys import sign
 from tradebot.sim.server import make_server
 from tradebot.sim.sockets import Door
 
@@ -220,6 +221,19 @@ async def test_a_client_that_left_before_its_reset_does_no_harm(venue: Venue, ca
     assert not caplog.records
     await venue.under()
     assert (await venue.get("ping")).status_code == 200
+
+
+async def test_half_a_request_is_not_carried_out(venue: Venue, caplog: pytest.LogCaptureFixture) -> None:
+    await venue.under(Latency(ms=1))
+    whole = await venue.buy("whole")
+    query = str(whole.request.url.query, "ascii").replace("whole", "half0")
+    query = query[: query.index("&signature=")]
+    head = f"POST /api/v3/order?{query}&signature={sign(PAPER_SECRET, query.encode())} HTTP/1.1\r\nHost: sim\r\n"
+    with connect(venue) as raw:
+        raw.sendall(f"{head}X-MBX-APIKEY: {PAPER_KEY}\r\nContent-Length: 9\r\n\r\n".encode())
+    await asyncio.sleep(0.1)
+    assert (venue.executed("whole"), venue.executed("half0")) == (True, False)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

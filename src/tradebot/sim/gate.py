@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from tradebot.clock import Clock, SteppedClock
@@ -24,6 +24,7 @@ from tradebot.sim.signed import Answer
 from tradebot.sim.slices import InSteps
 
 log = logging.getLogger(__name__)
+_WITH_A_BODY = frozenset({"POST", "PUT", "DELETE"})
 _LARGEST_BODY = 64 << 10
 
 
@@ -90,8 +91,10 @@ class Gate:
 
     async def _answer(self, request: Request, calls: Mapping[str, Call], headers: dict[str, str]) -> tuple[int, Any]:
         """Status and body; headers are added."""
-        body = await _body(request)
+        body = await whole_body(request.receive) if request.method in _WITH_A_BODY else b""
         try:
+            if len(body) > _LARGEST_BODY:
+                raise Refused(-1101, "Too many parameters sent for this endpoint.", 413)
             micro = units.asked(request.scope["headers"])
             content = self._carry_out(request, calls, body, headers)
             if isinstance(content, InSteps):
@@ -178,8 +181,14 @@ class Path:
         await self.gate.reply(Request(scope, receive), self.calls, send)
 
 
-async def _body(request: Request) -> bytes:
-    if request.method not in {"POST", "PUT", "DELETE"}:
-        return b""
-    body = await request.body()
-    return body[:_LARGEST_BODY]
+async def whole_body(receive: Receive) -> bytes:
+    """All that a request brings, or more than is taken; `ClientDisconnect` if the client leaves before its end."""
+    parts, length, more = [], 0, True
+    while more and length <= _LARGEST_BODY:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        more = message.get("more_body", False)
+    return b"".join(parts)

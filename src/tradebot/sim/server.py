@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tradebot.errors import UsageError
 from tradebot.sim.sockets import Door, FaultApp, FaultProtocol
@@ -38,6 +40,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._door is not None:
             await self._door.detach()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol) and _half_sent(connection):
+                connection.transport.close()  # nothing of it was done, and its rest may never come
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -55,6 +60,21 @@ class _Server(uvicorn.Server):
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.ended_by = number
         self.handle_exit(number, frame)
+
+
+def _half_sent(connection: HttpToolsProtocol) -> bool:
+    cycle = connection.cycle
+    return cycle is not None and cycle.more_body and not cycle.response_complete
+
+
+def _whoever_leaves(app: ASGIApp) -> ASGIApp:
+    """The app, for which a client that leaves before all of its request has come is no error: nothing is done."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return call
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -78,8 +98,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) -> _Server:
     """A server for a bound socket; with a `door` the door's plan of faults stands in front of the app."""
     config = uvicorn.Config(
-        app if door is None else FaultApp(app, door), http="httptools" if door is None else FaultProtocol,
-        loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        _whoever_leaves(app if door is None else FaultApp(app, door)),
+        http="httptools" if door is None else FaultProtocol, loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )  # fmt: skip
     return _Server(config, listening, door)

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from tradebot.clock import Clock
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import CONTROL, Call, Outcome, Reply, Wire, call_of
+from tradebot.sim.gate import whole_body
 
 _CONNECTION = "tradebot.connection"
 _LOOK_S = 0.01
@@ -126,7 +127,7 @@ class FaultApp:
         if not self._plan.faults:
             await self._app(scope, receive, send)
             return
-        body = b"" if scope["method"] == "GET" else await _whole_body(receive)
+        body = b"" if scope["method"] == "GET" else await whole_body(receive)
         call = call_of(scope["method"], scope["path"], scope["query_string"], body)
         outcome = self._plan.meet(call, self._clock.now())
         if outcome is None:
@@ -163,16 +164,6 @@ class FaultApp:
         await _send(outcome, reply, send)
         if outcome.wire is Wire.CUT:
             await _lose(outcome.wire, scope, receive)
-
-
-async def _whole_body(receive: Receive) -> bytes:
-    parts = []
-    more = True
-    while more:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
 
 
 def _given(body: bytes) -> Receive:

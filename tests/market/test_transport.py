@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.market.transport import KEEPALIVE_MS, RESERVE, NetworkTransport
+from tradebot.market.transport import KEEPALIVE_MS, RESERVE, NetworkTransport, certificates
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 SILENCE = b"HTTP/1.1 "
@@ -509,6 +509,12 @@ def test_an_address_that_is_silent_leaves_time_for_the_next_one() -> None:
 
 
 # --- encrypted
+
+
+def test_the_usual_certificates_are_read_once_and_wanted_of_everybody() -> None:
+    assert certificates() is certificates()
+    assert certificates().check_hostname
+    assert certificates().verify_mode is ssl.CERT_REQUIRED
 
 
 @LOOPS

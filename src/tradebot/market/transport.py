@@ -10,7 +10,7 @@ import re
 import select
 import socket
 import ssl
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias, cast
 
 import httpx
@@ -129,8 +129,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._origin = origin.scheme, origin.netloc
         self._host = origin.raw_host.decode()
         self._port = (443 if origin.scheme == "https" else 80) if origin.port is None else origin.port
-        # Reading the certificates takes 25 ms that plain HTTP has no use for.
-        self._tls = (tls or httpx.create_ssl_context(trust_env=False)) if origin.scheme == "https" else None
+        self._tls = (tls or certificates()) if origin.scheme == "https" else None
         self._slots = asyncio.Semaphore(connections + RESERVE)
         self._living = set[Connection]()
         self._idle: list[Connection] = []  # the one used last at the end
@@ -250,6 +249,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 self._addresses = sorted(((info[0], info[4]) for info in found), key=lambda each: each not in best)
                 self._resolved = loop.time()
             return self._addresses
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Those that are usually trusted, for all clients: reading them takes 20 ms, which plain HTTP has no use for."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _connected(family: int, address: tuple[Any, ...]) -> socket.socket:

@@ -99,7 +99,8 @@ def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) 
     """A server for a bound socket; with a `door` the door's plan of faults stands in front of the app."""
     config = uvicorn.Config(
         _whoever_leaves(app if door is None else FaultApp(app, door)),
-        http="httptools" if door is None else FaultProtocol, loop="uvloop", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+        http="httptools" if door is None else FaultProtocol, loop="uvloop", ws="none",
+        lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )  # fmt: skip
     return _Server(config, listening, door)

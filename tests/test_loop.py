@@ -19,6 +19,7 @@ from tradebot.documents import Document
 from tradebot.errors import TooSlow, VenueUnreachable
 from tradebot.latency import STEPS
 from tradebot.loop import Loop
+from tradebot.market.binance import BinanceClient
 from tradebot.market.venue import Broker
 from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
@@ -358,6 +359,27 @@ async def test_a_venues_clock_that_jumped_is_told(make_settings: MakeSettings) -
                 session.clock.sync(session.clock.now() - 60 * MINUTE, 0.0)
                 (warning,) = await loop._measure()
     assert "jumped by +3600 s" in warning
+
+
+async def test_connections_are_ready_when_a_bar_closes(make_settings: MakeSettings) -> None:
+    async with served(make_settings(sim__clock="scaled", sim__speed=200.0)) as url:
+        settings = make_settings(venue__name="binance", venue__base_url=url)
+        async with open_session(settings, trading=True) as session:
+            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+                assert session.broker is not None
+                assert isinstance(session.feed, BinanceClient)
+                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
+                loop, network = Loop(Pipeline(session, pool), desk), session.feed._network
+                assert network is not None
+                close = session.clock.now() // (5 * MINUTE) * (5 * MINUTE) + 10 * MINUTE
+                symbols = (await session.scout.universe()).symbols
+                await network.aclose()
+                network._closed = False
+                ready = []
+                for due in (close - MINUTE, close):
+                    await loop._next(due)
+                    ready.append(sum(each.usable() for each in network._idle))
+    assert ready[0] < len(symbols) == ready[1]
 
 
 async def priced(settings: Settings, cycles: int) -> list[tuple[int, bool]]:

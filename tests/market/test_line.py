@@ -102,6 +102,26 @@ async def test_a_simulated_venues_own_endpoints_are_asked_in_a_ban_too() -> None
     assert [request.url.path for request in transport.asked] == ["/sim/clock"]
 
 
+async def test_connections_are_opened_beforehand_but_not_in_a_ban() -> None:
+    opened: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: opened.append(writer), "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        to = Line(BINANCE, url, clock=SteppedClock(T0))
+        await to.connect(2)
+        to.budget.silence(MINUTE)
+        await to.connect(5)
+        assert (len(opened), to.requests, to.weight) == (2, 0, 0)
+        await to.close()
+        for writer in opened:
+            writer.close()
+
+
+async def test_in_process_there_is_nothing_to_open() -> None:
+    transport = Counter()
+    await line(transport).connect(9)
+    assert transport.asked == []
+
+
 class Banned(httpx.AsyncBaseTransport):
     """Bans for two minutes, and has forgotten it when it is asked again."""
 

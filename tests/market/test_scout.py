@@ -33,6 +33,7 @@ class Market:
         self.volumes = {"AUSDT": 9.0, "BUSDT": 7.0, "CUSDT": 5.0, "DUSDT": 3.0}
         self.listed = dict.fromkeys(self.volumes, NOW - 900 * DAY)
         self.asked: Counter[str] = Counter()
+        self.opened = 0
         self.down = False
 
     def _ask(self, what: str) -> None:
@@ -48,6 +49,9 @@ class Market:
         self._ask("tickers")
         one = Decimal(1)
         return {symbol: Ticker(symbol, one, one, one, volume) for symbol, volume in self.volumes.items()}
+
+    async def connect(self, requests: int) -> None:
+        self.opened += requests
 
     async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
         assert (interval, start, limit) == ("1d", 0, 1)
@@ -87,6 +91,16 @@ async def test_within_its_schedule_nothing_is_asked_again(world: World) -> None:
     assert not scout.due
     assert (await scout.current()).symbols == ("AUSDT", "BUSDT")
     assert world.market.asked == {"rules": 1, "tickers": 1}
+
+
+async def test_for_a_first_universe_connections_are_opened_meanwhile(world: World) -> None:
+    scout = await world.process()
+    await scout.universe()
+    assert world.market.opened == TOP.top
+    world.later(9 * HOUR)
+    await scout.current()
+    assert world.market.asked["tickers"] == 2
+    assert world.market.opened == TOP.top, "who knows a universe has its klines"
 
 
 async def test_a_process_a_minute_asks_as_seldom_as_one_that_goes_on(world: World) -> None:

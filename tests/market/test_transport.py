@@ -264,6 +264,46 @@ async def test_a_kept_connection_is_not_used_for_ever() -> None:
     assert server.connections == 4
 
 
+def network(client: httpx.AsyncClient) -> NetworkTransport:
+    transport = client._transport
+    assert isinstance(transport, NetworkTransport)
+    return transport
+
+
+async def test_connections_that_were_opened_before_are_those_that_requests_use() -> None:
+    server = Server()
+    async with served(server, connections=4) as client:
+        await client.get(server.address)
+        await network(client).connect(3, 1.0)
+        assert (server.connections, len(server.requests)) == (3, 1)
+        await asyncio.gather(*(client.get(server.address) for _ in range(3)))
+        assert server.connections == 3
+        await network(client).connect(60, 1.0)
+        assert server.connections == 4, "no more than there may be"
+
+
+async def test_what_would_be_too_old_when_it_is_needed_is_replaced() -> None:
+    server = Server()
+    async with served(server) as client:
+        await client.get(server.address)
+        network(client)._idle[0].idle_since -= KEEPALIVE_MS // 2 + 1
+        await network(client).connect(1, 1.0)
+        await client.get(server.address)
+        await until(lambda: server.ended == 1)
+    assert server.connections == 2
+
+
+async def test_who_cannot_connect_beforehand_says_nothing_and_holds_nothing() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        transport = NetworkTransport(httpx.URL(url), connections=3)
+        await transport.connect(3, 1.0)
+        with pytest.raises(httpx.ConnectError):
+            await transport.handle_async_request(httpx.Request("GET", url))
+        await transport.aclose()
+
+
 async def test_connections_that_are_as_silent_as_one_that_did_not_answer_are_not_used_again() -> None:
     server = Server(OK, OK, OK, SILENCE)  # as when the machine has another address now
     async with served(server, connections=3) as client:

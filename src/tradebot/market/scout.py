@@ -150,7 +150,7 @@ class Scout:
         if old and ranked and self._fresh(self._chosen_at, self._period):
             new = thinned(self._wanted, old, self.instruments)
         if new is None or not new.symbols:
-            tickers = await self._feed.tickers() if ranked else None
+            tickers = await self._tickers(old) if ranked else None
             new = await self._decide(old, known, tickers)
             self._chosen_at = self._clock.now()
         self._universe = new.without(())
@@ -158,6 +158,13 @@ class Scout:
             self._tell(new)
         self._memo.keep(self._kind, self._chosen_at, memo.universe_out(self._universe))
         return new
+
+    async def _tickers(self, old: Universe | None) -> Mapping[str, Ticker]:
+        """For a first universe, of which all klines are asked for next, connections are opened meanwhile."""
+        if old:
+            return await self._feed.tickers()
+        tickers, _ = await asyncio.gather(self._feed.tickers(), self._feed.connect(self._wanted.top))
+        return tickers
 
     async def _decide(self, old: Universe | None, known: Candidates, tickers: Mapping[str, Ticker] | None) -> Universe:
         """`universe.decided`; who would be in and is of unknown age is asked for it before."""

@@ -6,6 +6,7 @@ A client that trades must not guess that: an order may go out again only where n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import select
 import socket
@@ -30,13 +31,14 @@ HEAD = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\0\r\
 class Connection(asyncio.Protocol):
     """Idle, or busy with one reply, or closed: whatever is not in order closes it.
 
-    It stands in `living` as long as anything is left of it. `idle_since` is when it last answered, 0 before.
+    It stands in `living` as long as anything is left of it. `idle_since` is when it last `answered`, or was opened.
     """
 
     def __init__(self, living: set[Connection], address: Address) -> None:
         self.address = address
         self.closed = False
-        self.idle_since = 0
+        self.answered = False
+        self.idle_since = wall_ms()
         self._living = living
         self._reply = Reply("")
         self._answer: asyncio.Future[Reply] | None = None  # while busy
@@ -62,7 +64,7 @@ class Connection(asyncio.Protocol):
             self._answer = None
             if timer is not None:
                 timer.cancel()
-        self.idle_since = wall_ms()
+        self.answered, self.idle_since = True, wall_ms()
         return reply
 
     def usable(self) -> bool:
@@ -130,6 +132,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._host = origin.raw_host.decode()
         self._port = (443 if origin.scheme == "https" else 80) if origin.port is None else origin.port
         self._tls = (tls or certificates()) if origin.scheme == "https" else None
+        self._connections = connections
         self._slots = asyncio.Semaphore(connections + RESERVE)
         self._living = set[Connection]()
         self._idle: list[Connection] = []  # the one used last at the end
@@ -153,6 +156,25 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         finally:
             self._slots.release()
         return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
+
+    async def connect(self, requests: int, connect_s: float) -> None:
+        """Have connections idle for so many requests at once, as far as there may be; none that is old by then.
+
+        What cannot be opened in time is left to the requests, which tell why.
+        """
+        fresh = wall_ms() - KEEPALIVE_MS // 2
+        for connection in (kept := self._idle):
+            if connection.idle_since < fresh:
+                connection.close()
+        self._idle = [connection for connection in kept if connection.usable()]
+        lacking = min(requests, self._connections) - len(self._idle)
+        await asyncio.gather(*(self._spare(connect_s) for _ in range(lacking)))
+
+    async def _spare(self, connect_s: float) -> None:
+        """One more idle connection."""
+        async with self._slots:
+            with contextlib.suppress(httpx.TransportError):
+                self._idle.append(await self._fresh(connect_s))
 
     async def aclose(self) -> None:
         """Close all connections; what waits for a reply ends with an error."""
@@ -180,7 +202,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         try:
             return await connection.ask(method, request, read_s)
         except httpx.TransportError as error:
-            if not connection.idle_since:
+            if not connection.answered:
                 self._put_last(connection.address)
             if isinstance(error, httpx.ReadTimeout):  # the way there may be gone, as after a change of networks
                 for idle in self._idle:

@@ -220,6 +220,10 @@ class Feed(Protocol):
     async def prices(self) -> Mapping[str, Decimal]:
         """Last price of all symbols."""
 
+    async def connect(self, requests: int) -> None:
+        """Open the connections for so many requests at once; asks and raises nothing."""
+        return  # most need no connection, or have a pool that cannot be told
+
     async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
         """Up to `limit` bars from open time `start` on, or the newest if None; the last may be open."""
 

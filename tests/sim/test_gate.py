@@ -42,7 +42,7 @@ async def test_who_uses_too_much_waits_and_is_not_served(connect: Connect) -> No
     left = MINUTE - NOW % MINUTE
     assert left <= 1000 * int(reply.headers["Retry-After"]) < left + 1000
     client.clock.advance(NOW + left)  # type: ignore[attr-defined]
-    assert (await client.signed("GET", "account")).json()["balances"][0]["free"] == "10000.00000000"
+    assert (await client.signed("GET", "account")).json()["balances"][-1]["free"] == "10000.00000000"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,19 @@ def test_amounts_are_plain_decimals() -> None:
     assert replies.amount(D("1E+5")) == "100000.00000000"
 
 
+def test_orders_are_written_in_the_order_of_the_venue() -> None:
+    sent = ["symbol", "orderId", "orderListId", "clientOrderId", "transactTime", "price", "origQty", "executedQty"]
+    sent += ["origQuoteOrderQty", "cummulativeQuoteQty", "status", "timeInForce", "type", "side", "workingTime"]
+    assert list(replies.placed(ENTRY, [FILL], "FULL")) == [*sent, "fills", "selfTradePreventionMode"]
+    canceled = list(replies.canceled(ENTRY, "c-9"))
+    assert canceled[:6] == ["symbol", "origClientOrderId", *sent[1:5]]
+    assert list(replies.queried(ENTRY)) == [
+        *sent[:4], "price", "origQty", "executedQty", "cummulativeQuoteQty", "status", "timeInForce", "type", "side",
+        "stopPrice", "icebergQty", "time", "updateTime", "isWorking", "workingTime", "origQuoteOrderQty",
+        "selfTradePreventionMode",
+    ]  # fmt: skip
+
+
 def test_a_new_order_is_answered_as_fully_as_was_asked() -> None:
     short, medium, full = (replies.placed(ENTRY, [FILL], kind) for kind in ("ACK", "RESULT", "FULL"))
     assert set(short) == {"symbol", "orderId", "orderListId", "clientOrderId", "transactTime"}
@@ -123,10 +136,12 @@ def test_a_trade_says_who_bought_and_for_how_much() -> None:
     assert replies.trade(replace(FILL, side=Side.SELL))["isBuyer"] is False
 
 
-def test_the_account_can_leave_out_what_is_not_held() -> None:
+def test_the_account_can_tell_of_what_is_not_held() -> None:
     held = {"BTC": Balance(), "ETH": Balance(D(1), D(2))}
-    assert [each["asset"] for each in replies.account(held, FEES, NOW, zeros=True)["balances"]] == ["BTC", "ETH"]
-    (eth,) = replies.account(held, FEES, NOW, zeros=False)["balances"]
+    told = orjson.loads(orjson.dumps(replies.account(held, FEES, NOW, {"ETH", "XRP", "ADA"})))["balances"]
+    assert [each["asset"] for each in told] == ["ADA", "ETH", "XRP"]
+    assert told[0] == {"asset": "ADA", "free": "0.00000000", "locked": "0.00000000"}
+    (eth,) = replies.account(held, FEES, NOW)["balances"]
     assert eth == {"asset": "ETH", "free": "1.00000000", "locked": "2.00000000"}
 
 
@@ -163,7 +178,7 @@ def test_a_list_goes_on_while_one_of_its_orders_does(statuses: tuple[str, str], 
 
 
 def test_fees_are_told_in_three_places() -> None:
-    rates = replies.account({}, FEES, NOW, zeros=True)
+    rates = replies.account({}, FEES, NOW)
     assert (rates["makerCommission"], rates["takerCommission"]) == (5, 10)
     told = replies.commission("ETHUSDT", FEES)
     assert told["standardCommission"] == rates["commissionRates"]

@@ -15,7 +15,7 @@ Connect = Callable[..., Client]
 
 
 async def balances(client: Client) -> dict[str, tuple[str, str]]:
-    account = (await client.signed("GET", "account")).json()
+    account = (await client.signed("GET", "account", omitZeroBalances="true")).json()
     return {each["asset"]: (each["free"], each["locked"]) for each in account["balances"]}
 
 
@@ -190,7 +190,12 @@ async def test_the_account_tells_its_rates_and_can_leave_out_zeros(connect: Conn
     assert [each["asset"] for each in account["balances"]] == ["USDT"]
     assert account["canTrade"]
     assert account["commissionRates"]["taker"] == "0.00100000"
-    assert set(await balances(client)) == {"USDT", "BNB"}
+    everything = (await client.signed("GET", "account")).json()["balances"]
+    assert [each["asset"] for each in everything] == ["BNB", "BTC", "ETH", "USDT"]
+    assert everything[:1] + everything[-1:] == [
+        {"asset": "BNB", "free": "0.00000000", "locked": "0.00000000"},
+        {"asset": "USDT", "free": "4000.00000000", "locked": "0.00000000"},
+    ]
 
 
 LIMIT = {"type": "LIMIT", "timeInForce": "GTC", "quantity": 1, "price": 1900}
@@ -426,7 +431,7 @@ async def test_two_keys_can_have_accounts_of_their_own(connect: Connect) -> None
     credentials = {PAPER_KEY: PAPER_SECRET, other: "hush"}
     client = connect(first, credentials=credentials, accounts={other: second})
     await client.buy(quantity=1)
-    theirs = (await client.signed("GET", "account", key=other, secret="hush")).json()
+    theirs = (await client.signed("GET", "account", key=other, secret="hush", omitZeroBalances="true")).json()
     assert [(each["asset"], each["free"]) for each in theirs["balances"]] == [("USDT", "50.00000000")]
     assert len(await client.json("/sim/log")) == 2
     assert await client.json("/sim/log", key=other) == []

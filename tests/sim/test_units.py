@@ -36,7 +36,7 @@ async def test_every_kind_of_market_data_has_its_times_in_microseconds(connect: 
     _, micro = await both("time")
     assert micro == {"serverTime": NOW * 1000}
     plain, micro = await both("klines?symbol=ETHUSDT&interval=5m&limit=2")
-    assert [[row[0] * 1000, *row[1:6], row[6] * 1000, *row[7:]] for row in plain] == micro
+    assert [[row[0] * 1000, *row[1:6], row[6] * 1000 + 999, *row[7:]] for row in plain] == micro
     plain, micro = await both("aggTrades?symbol=ETHUSDT&limit=2")
     assert [each | {"T": each["T"] * 1000} for each in plain] == micro
     plain, micro = await both("ticker/24hr?symbol=ETHUSDT")

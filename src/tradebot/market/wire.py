@@ -41,6 +41,7 @@ MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are
 _UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
 _COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
 _EXACT = Context(prec=60)
+_NOTHING = "0.00000000"  # as the venue writes it
 _PLACES = Decimal("1e-8")
 ALONE = -1  # the list of an order that is in none
 LEG = {
@@ -212,7 +213,9 @@ def klines(raw: bytes) -> Klines:
 def balances(reply: Any) -> dict[str, Balance]:
     """What an account holds, by asset; assets of which there is nothing are left out."""
     with reading("account"):
-        held = {row["asset"]: Balance(number(row["free"]), number(row["locked"])) for row in reply["balances"]}
+        # Venues tell of every coin there is: most of thousands need not become numbers.
+        rows = [row for row in reply["balances"] if not row["free"] == row["locked"] == _NOTHING]
+        held = {row["asset"]: Balance(number(row["free"]), number(row["locked"])) for row in rows}
     return {asset: balance for asset, balance in held.items() if balance.total}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import numpy as np
+import orjson
 
 from tradebot.market.bars import INTERVALS, MONTH, Times, next_open, open_of
 from tradebot.market.venue import Balance, Fill, Instrument, OrderType, Side
@@ -27,6 +29,22 @@ _ROW = Template([
     b"[", False, b',"', True, b'","', True, b'","', True, b'","', True, b'","', True, b'",', False, b',"', True,
     b'",', False, b',"', True, b'","', True, b'","0"],',
 ])  # fmt: skip
+
+
+# In which order the venue writes the fields of an order, by what is asked; others follow.
+_ACK = ("symbol", "orderId", "orderListId", "clientOrderId", "transactTime")
+_AMOUNTS = ("price", "origQty", "executedQty", "origQuoteOrderQty", "cummulativeQuoteQty")
+_KIND = ("status", "timeInForce", "type", "side", "stopPrice")
+_PLACED = (*_ACK, *_AMOUNTS, *_KIND, "workingTime", "fills")
+_CANCELED = ("symbol", "origClientOrderId", *_ACK[1:], *_AMOUNTS, *_KIND)
+_QUERIED = (
+    *_ACK[:-1], "price", "origQty", "executedQty", "cummulativeQuoteQty", *_KIND, "icebergQty", "time", "updateTime",
+    "isWorking", "workingTime", "origQuoteOrderQty",
+)  # fmt: skip
+
+
+def _in_order(told: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: told[name] for name in names if name in told} | dict(told)
 
 
 def amount(value: Decimal) -> str:
@@ -89,17 +107,18 @@ def order(entry: Entry) -> dict[str, Any]:
 
 def queried(entry: Entry) -> dict[str, Any]:
     """An order as queries answer it."""
-    return order(entry) | {
+    more = {
         "stopPrice": amount(entry.stop_price), "icebergQty": amount(Decimal(0)), "time": entry.created,
         "updateTime": entry.updated, "isWorking": entry.working != WAITS,
     }  # fmt: skip
+    return _in_order(order(entry) | more, _QUERIED)
 
 
 def placed(entry: Entry, fills: Sequence[Fill], kind: str) -> dict[str, Any]:
     """The answer to a new order: ACK, RESULT or FULL."""
     full = order(entry) | {"transactTime": entry.updated}
     if kind == "ACK":
-        return {name: full[name] for name in ("symbol", "orderId", "orderListId", "clientOrderId", "transactTime")}
+        return {name: full[name] for name in _ACK}
     if kind == "FULL":
         full["fills"] = [
             {
@@ -108,14 +127,13 @@ def placed(entry: Entry, fills: Sequence[Fill], kind: str) -> dict[str, Any]:
             }
             for fill in fills
         ]  # fmt: skip
-    return full
+    return _in_order(full, _PLACED)
 
 
 def canceled(entry: Entry, cancel_id: str) -> dict[str, Any]:
     """The answer to a cancel: the order's own id is then the original one."""
-    return order(entry) | {
-        "origClientOrderId": entry.client_id, "clientOrderId": cancel_id, "transactTime": entry.updated
-    }  # fmt: skip
+    own = {"origClientOrderId": entry.client_id, "clientOrderId": cancel_id, "transactTime": entry.updated}
+    return _in_order(order(entry) | own, _CANCELED)
 
 
 def listed(made: OrderList, legs: Sequence[Entry]) -> dict[str, Any]:
@@ -189,18 +207,29 @@ _NO_DISCOUNT = {
 }  # fmt: skip
 
 
-def account(balances: Mapping[str, Balance], fees: Fees, now: int, *, zeros: bool) -> dict[str, Any]:
-    """The account; without `zeros` only coins that are held."""
+@cache
+def _none_of(asset: str) -> orjson.Fragment:
+    """The balance of a coin that is not held; there may be thousands of them."""
+    return orjson.Fragment(orjson.dumps({"asset": asset, "free": amount(Decimal(0)), "locked": amount(Decimal(0))}))
+
+
+def _balances(balances: Mapping[str, Balance], zeros: Set[str]) -> Iterator[Any]:
+    held = {asset: each for asset, each in balances.items() if each.total}
+    for asset in sorted(zeros | held.keys()):
+        if (each := held.get(asset)) is None:
+            yield _none_of(asset)
+        else:
+            yield {"asset": asset, "free": amount(each.free), "locked": amount(each.locked)}
+
+
+def account(balances: Mapping[str, Balance], fees: Fees, now: int, zeros: Set[str] = frozenset()) -> dict[str, Any]:
+    """The account; the coins in `zeros` are told of even if they are not held."""
     return {
         "makerCommission": int(fees.maker * 10_000), "takerCommission": int(fees.taker * 10_000),
         "buyerCommission": 0, "sellerCommission": 0, "commissionRates": _rates(fees), "canTrade": True,
         "canWithdraw": False, "canDeposit": False, "brokered": False, "requireSelfTradePrevention": False,
         "preventSor": False, "updateTime": now, "accountType": "SPOT",
-        "balances": [
-            {"asset": asset, "free": amount(held.free), "locked": amount(held.locked)}
-            for asset, held in balances.items() if zeros or held.total
-        ],
-        "permissions": ["SPOT"], "uid": 1,
+        "balances": list(_balances(balances, zeros)), "permissions": ["SPOT"], "uid": 1,
     }  # fmt: skip
 
 
@@ -226,15 +255,14 @@ RESTRICTIONS = {
 
 def instrument(each: Instrument, limits: Limits) -> dict[str, Any]:
     """A symbol as exchangeInfo describes it."""
-    precisions = ("baseAssetPrecision", "quotePrecision", "quoteAssetPrecision")
-    offered = ("ocoAllowed", "quoteOrderQtyMarketAllowed", "cancelReplaceAllowed")
-    refused = ("icebergAllowed", "otoAllowed", "opoAllowed", "allowTrailingStop", "amendAllowed",
-               "pegInstructionsAllowed", "isMarginTradingAllowed")  # fmt: skip
     return {
-        "symbol": each.symbol, "status": each.status, "baseAsset": each.base, "quoteAsset": each.quote,
-        **dict.fromkeys((*precisions, "baseCommissionPrecision", "quoteCommissionPrecision"), PLACES),
-        "orderTypes": list(OrderType), **dict.fromkeys(refused, False), **dict.fromkeys(offered, True),
-        "isSpotTradingAllowed": each.spot, "filters": filters.describe(Listing(each, limits)),
+        "symbol": each.symbol, "status": each.status, "baseAsset": each.base, "baseAssetPrecision": PLACES,
+        "quoteAsset": each.quote, "quotePrecision": PLACES, "quoteAssetPrecision": PLACES,
+        "baseCommissionPrecision": PLACES, "quoteCommissionPrecision": PLACES, "orderTypes": list(OrderType),
+        "icebergAllowed": False, "ocoAllowed": True, "otoAllowed": False, "opoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": False, "cancelReplaceAllowed": True,
+        "amendAllowed": False, "pegInstructionsAllowed": False, "isSpotTradingAllowed": each.spot,
+        "isMarginTradingAllowed": False, "filters": filters.describe(Listing(each, limits)),
         "permissions": [], "permissionSets": [["SPOT"]], "defaultSelfTradePreventionMode": "NONE",
         "allowedSelfTradePreventionModes": ["NONE"],
     }  # fmt: skip

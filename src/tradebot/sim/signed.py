@@ -167,10 +167,13 @@ class Signed:
         return [replies.trade(fill, lists[fill.order_id]) for fill in fills]
 
     def account(self, params: Params) -> Any:
-        """Balances and rates."""
+        """Rates, and balances of all coins that are traded or were ever held."""
         exchange = self.of(params)
-        zeros = not params.flag("omitZeroBalances")
-        return replies.account(exchange.balances(), exchange.fees, exchange.clock.now(), zeros=zeros)
+        balances, zeros = exchange.balances(), set[str]()
+        if not params.flag("omitZeroBalances"):
+            zeros = {coin for each in exchange.instruments().values() for coin in (each.base, each.quote)}
+            zeros |= balances.keys()
+        return replies.account(balances, exchange.fees, exchange.clock.now(), zeros)
 
     def commission(self, params: Params) -> Any:
         """The fees of a symbol."""

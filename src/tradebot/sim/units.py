@@ -39,7 +39,8 @@ def _scaled(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     if len(content) == _KLINE and isinstance(content[0], int):
-        return [_time(value) if place in (0, 6) else value for place, value in enumerate(content)]
+        # The last instant of a bar is that before the next one's first.
+        return [content[0] * 1000, *content[1:6], content[6] * 1000 + 999, *content[7:]]
     return [_scaled(each) for each in content]
 
 

@@ -62,5 +62,5 @@ async def test_futures_and_spot_are_accounts_apart(connect: Connect) -> None:
     trader = connect(exchange(marked()))
     await trader.order("BUY", "0.1")
     spot = (await trader.signed("GET", "account", key=PAPER_KEY, secret=PAPER_SECRET)).json()
-    assert {each["asset"]: each["free"] for each in spot["balances"]} == {"USDT": "10000.00000000"}
+    assert {each["asset"]: each["free"] for each in spot["balances"]}["USDT"] == "10000.00000000"
     assert await trader.wallet() < 10_000

@@ -91,6 +91,18 @@ def test_many_keys_are_found_at_once(entries: Entries) -> None:
     assert entries.keys("key|299") == ["key|299", *(f"key|299{digit}" for digit in range(10))]
 
 
+def test_many_are_put_at_once_over_what_was_there_or_none_of_them(entries: Entries, tmp_path: Path) -> None:
+    entries.put("a|1", b"old", tag=1)
+    entries.put_all((f"a|{index}", b"new", 2) for index in range(3))
+    with pytest.raises(MarketError), entries.transaction():
+        entries.put_all([("a|3", b"new", 2), (("no", "key"), b"new", 2)])  # type: ignore[list-item]
+    assert {bytes(unseal(raw)) for raw in entries.find(["a|0", "a|1", "a|2"]).values()} == {b"new"}
+    assert entries.groups("a|")[0].tags == 6
+    with closing(diskcache.Cache(str(tmp_path))) as same:
+        assert len(same) == 3
+        assert same.check() == []
+
+
 def test_groups_add_up_what_differs_in_its_number_only(entries: Entries) -> None:
     entries.put("a|x|1", b"123", tag=7)
     entries.put("a|x|22", b"12345", tag=3)

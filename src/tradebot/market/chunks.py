@@ -255,8 +255,8 @@ class Chunks:
             for data in _cut(klines.data, chunk_span(series[1])):
                 keys.append(self._key(*series, _moment(chunk_open(series[1], int(data[0, 0])))))
                 stretches.append((data, interval_ms(series[1])))
-        for key, (data, _), payload in zip(keys, stretches, packing.pack(stretches), strict=True):
-            self.entries.put(key, payload, tag=data.shape[1])
+        bars = [data.shape[1] for data, _ in stretches]
+        self.entries.put_all(zip(keys, packing.pack(stretches), bars, strict=True))
 
     def prune(self, gone: Collection[Series], before: int) -> None:
         """Drop all of the series `gone`, and of the others the chunks that end before `before`, in one transaction."""

@@ -93,7 +93,7 @@ def test_a_file_takes_one_series_and_its_own_format(settings: Settings, tmp_path
     with pytest.raises(UsageError, match=r"all\.csv is not --format parquet"):
         export(settings, tmp_path / "all.csv", "parquet", None, None)
     (tmp_path / "taken").touch()
-    with pytest.raises(BadKlines, match="taken: File exists"):
+    with pytest.raises(UsageError, match="taken: File exists; choose another place"):
         export(settings, tmp_path / "taken", None, None, None)
 
 

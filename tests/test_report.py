@@ -113,6 +113,18 @@ def test_a_reason_takes_several_lines_before_the_table_is_given_up() -> None:
     assert "BTCUSDT · reason a rather" in at_width(28, built)
 
 
+class Gone(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_that_the_reader_has_gone_is_for_the_command_to_answer() -> None:
+    with pytest.raises(BrokenPipeError):
+        report.show(report.console(Gone()), [Text("a line")])
+
+
 def test_a_line_of_text_stays_one_where_no_terminal_is() -> None:
     assert printed([Text("word " * 60)]).count("\n") == 1
 

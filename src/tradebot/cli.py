@@ -195,7 +195,8 @@ def command(function: Callable[..., None], name: str, *keys: str, on: typer.Type
             with others:
                 function(settings, terminal, **given)
         except BrokenPipeError:  # the reader of our output has gone, as `head` does; the parser would make it a bug
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            for stream in (sys.stdout, sys.stderr):  # what is left in them is written at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             raise Ended(0) from None
 
     call.__doc__ = function.__doc__

@@ -37,7 +37,7 @@ def _targets(path: Path, suffix: str | None, series: Sequence[Series]) -> list[P
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadKlines(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}; choose another place") from None
     return [path / file_name(each, f".{suffix or 'csv'}") for each in series]
 
 

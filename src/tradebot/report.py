@@ -376,9 +376,17 @@ RENDERERS: dict[str, Callable[[Document], Iterable[Table | Text]]] = {
 }  # fmt: skip
 
 
+class Screen(Console):
+    """A console whose reader may go, as `head` does: that is for the command to answer, not for rich, which exits."""
+
+    def on_broken_pipe(self) -> None:
+        """Hand the `BrokenPipeError` on."""
+        raise  # noqa: PLE0704 - rich calls this where it handles the error
+
+
 def console(out: IO[str]) -> Console:
     """A console at most `WIDTH` wide: as wide as the terminal, or just so wide where there is none."""
-    found = Console(file=out, highlight=False)
+    found = Screen(file=out, highlight=False)
     found.width = min(found.width, WIDTH) if found.is_terminal else WIDTH
     return found
 

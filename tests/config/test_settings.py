@@ -21,6 +21,12 @@ def test_a_data_folder_that_cannot_be_made_is_an_error_with_a_remedy(tmp_path: P
         _ = Settings(data_dir=str(tmp_path / "file" / "data")).data_path
 
 
+def test_a_file_in_the_place_of_the_data_folder_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file: is no folder; name another"):
+        _ = Settings(data_dir=str(tmp_path / "file")).data_path
+
+
 def test_every_key_explains_itself_and_has_a_default() -> None:
     keys = dict(leaves())
     assert "venue.name" in keys

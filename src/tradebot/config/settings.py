@@ -76,7 +76,8 @@ class Settings(Section):
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"data folder {path}: {error.strerror}; name another with --data-dir") from None
+            reason = "is no folder" if isinstance(error, FileExistsError) else error.strerror
+            raise ConfigError(f"data folder {path}: {reason}; name another with --data-dir") from None
         return path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.config import Settings
-from tradebot.errors import BadKlines, MarketError, UsageError
+from tradebot.errors import MarketError, UsageError
 from tradebot.freight import export, take
 from tradebot.keeping import open_store
 from tradebot.market.archive import kline_files, read_file

@@ -35,7 +35,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
          "last": T0}]},
     "prune": {"venue": "sim", "done": False, "before": T0, "bars": 7, "bytes": 7, "series": [
         {**NAMED, "bars": 7, "bytes": 7, "whole": False}]},
-    "export": {"venue": "sim", "files": [{**NAMED, "path": "/a/long/path/" * 9, "rows": 7, "missing": 0, "bytes": 7}]},
+    "export": {"venue": "sim", "files": [{**NAMED, "path": "/a/long/path/" * 9, "rows": 7, "missing": 0, "bytes": 7}],
+               "others": []},
     "import": {"venue": "sim", "files": [
         {**NAMED, **ENDS, "path": "x.csv", "rows": 7, "new": 6, "conflicts": 1, "off_grid": 0}],
         "errors": [{"path": "y.csv", "error": "y.csv line 7: is not a number"}]},
@@ -88,6 +89,11 @@ def test_an_export_tells_what_its_files_lack() -> None:
     text = printed("export", files=[{**SAMPLES["export"]["files"][0], "missing": 1}])
     assert "missing" in text
     assert "1 bar not stored and so not written; --since fetches them" in text
+
+
+def test_an_export_tells_which_intervals_it_left_out() -> None:
+    assert "also stored" not in printed("export", others=[])
+    assert "also stored and not written: 1m,4h; --intervals 1m,4h writes them" in printed("export", others=["1m", "4h"])
 
 
 def test_one_is_no_plural() -> None:

@@ -49,6 +49,16 @@ def test_what_is_exported_is_imported_to_the_last_bit(
             assert one.read(*series).data.tobytes() == two.read(*series).data.tobytes()
 
 
+def test_an_export_names_the_stored_intervals_that_were_not_asked_for(
+    make_settings: MakeSettings, settings: Settings, tmp_path: Path
+) -> None:
+    with open_store(settings) as store:
+        store.add([stretch("BTCUSDT", "1m", 50), stretch("ETHUSDT", "4h", 5)])
+    assert export(settings, tmp_path / "all", None, None, None)["others"] == ["1m", "4h"]
+    one = make_settings(universe__symbols="ETHUSDT", market__intervals="5m,4h")
+    assert export(one, tmp_path / "one", None, None, None)["others"] == []
+
+
 def test_a_part_of_one_series_goes_to_a_file(make_settings: MakeSettings, settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "ETHUSDT-5m.csv"
     one = make_settings(universe__symbols="ETHUSDT", market__intervals="5m")

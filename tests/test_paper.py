@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
@@ -38,11 +39,13 @@ class Past:
         self.clock = clock
         self.lows: dict[int, float] = {}
         self.highs: dict[int, float] = {}
-        self.broken = False
+        self.broken = self.silent = False
         self.calls: list[tuple[str, str]] = []
 
     async def klines(self, symbol: str, interval: str, start: int | None, limit: int) -> Klines:
         self.calls.append((symbol, interval))
+        if self.silent:
+            await asyncio.Event().wait()
         if self.broken:
             raise VenueUnreachable("no answer")
         step = interval_ms(interval)
@@ -63,6 +66,7 @@ class World:
         self.feed = Past(self.clock)
         self.folder = folder
         self.store = KlineStore(folder / "klines", "far")
+        self.patience_s = 20.0
         self.open()
 
     def open(self) -> None:
@@ -70,7 +74,7 @@ class World:
         self.exchange = Exchange(
             self.marked, self.clock, self.folder / "paper.db", fee=D("0.001"), spread=D(0), start={"USDT": D(10_000)}
         )
-        self.account = PaperAccount(self.exchange, self.marked, self.clock, ("1h", "5m"))
+        self.account = PaperAccount(self.exchange, self.marked, self.clock, ("1h", "5m"), patience_s=self.patience_s)
 
     def close(self) -> None:
         self.exchange.close()
@@ -179,6 +183,21 @@ async def test_what_cannot_be_had_is_told_and_played_when_it_can(world: World) -
     world.clock.advance(START + 3 * HOUR)
     assert await world.play() == []
     assert [fill.time for fill in world.exits()] == [START + HOUR + 1]
+
+
+async def test_a_venue_that_is_silent_is_waited_for_no_longer_than_said(world: World) -> None:
+    world.protect()
+    world.close()
+    bar = START + 35 * MINUTE
+    world.feed.lows[bar], world.feed.silent = 1900.0, True
+    world.clock.advance(START + HOUR)
+    world.patience_s = 0.01
+    world.open()
+    (told,) = await world.play()
+    assert "ETHUSDT: the paper account has not seen all prices: its klines did not come within 0.01 s" in told
+    world.feed.silent = False
+    assert await world.play() == []
+    assert [fill.time for fill in world.exits()] == [bar + 1]
 
 
 async def test_a_session_plays_the_time_that_it_slept_before_anything_is_asked(make_settings: MakeSettings) -> None:

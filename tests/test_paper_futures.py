@@ -29,7 +29,9 @@ class Margin(World):
     def open(self) -> None:
         super().open()
         self.futures = Futures(self.exchange)
-        self.account = PaperContracts(self.futures, self.exchange, self.marked, self.clock, ("1h", "5m"))
+        self.account = PaperContracts(
+            self.futures, self.exchange, self.marked, self.clock, ("1h", "5m"), patience_s=20.0
+        )
         self.account.mark({"ETHUSDT": D(2000), "BTCUSDT": D(2000)})
 
     def close(self) -> None:

@@ -224,6 +224,8 @@ def export(document: Document) -> Iterable[Table | Text]:
     ])  # fmt: skip
     if missing:
         yield Text(f"{counted(missing, 'bar')} not stored and so not written; --since fetches them", style="yellow")
+    if others := ",".join(document["others"]):
+        yield Text(f"also stored and not written: {others}; --intervals {others} writes them", style="yellow")
 
 
 def imported(document: Document) -> Iterable[Table | Text]:

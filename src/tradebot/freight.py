@@ -12,7 +12,7 @@ from tradebot.config import Settings
 from tradebot.documents import SCHEMA, Document
 from tradebot.errors import BadKlines, MarketError, UsageError
 from tradebot.identity import venue_key
-from tradebot.keeping import chosen, fine_first, open_store
+from tradebot.keeping import chosen, fine_first, open_store, unasked
 from tradebot.market.archive import ROWS, KlineFile, file_name, kline_files, take_in, write_file
 from tradebot.market.bars import Klines, interval_ms, open_of
 from tradebot.market.chunks import Series
@@ -67,12 +67,11 @@ def export(
 
     `path` is a folder, or for one series a file; `suffix` is csv or parquet. A file that is there is replaced.
     Series that are not stored of that time are left out; `MarketError` if none is. `missing` are the bars of
-    a file's time that could be fetched.
+    a file's time that could be fetched, `others` the stored intervals that were not asked for.
     """
     with open_store(settings) as store:
-        stored = sorted(
-            (each for each in chosen(settings, store.status()) if _within(each, since, until)), key=fine_first
-        )
+        there = store.status()
+        stored = sorted((each for each in chosen(settings, there) if _within(each, since, until)), key=fine_first)
         if not stored:
             raise MarketError("nothing is stored of that time; `tradebot fetch --status` shows what is")
         series = [(each.symbol, each.interval) for each in stored]
@@ -85,7 +84,7 @@ def export(
                 "missing": _missing(store, name, first, last), "bytes": target.stat().st_size,
             })  # fmt: skip
             progress("export", len(files), len(series))
-    return {"schema": SCHEMA, "venue": venue_key(settings), "files": files}
+    return {"schema": SCHEMA, "venue": venue_key(settings), "files": files, "others": unasked(settings, there)}
 
 
 def take(settings: Settings, path: Path, progress: Progress = unseen) -> Document:

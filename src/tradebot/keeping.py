@@ -42,6 +42,12 @@ def chosen(settings: Settings, stored: Iterable[Stored]) -> list[Stored]:
     return found
 
 
+def unasked(settings: Settings, stored: Iterable[Stored]) -> list[str]:
+    """The stored intervals of `universe.symbols` that are not among `market.intervals`, from fine to coarse."""
+    there = {each.interval for each in stored if _named(settings, each.symbol)}
+    return sorted(there - set(settings.market.intervals), key=interval_ms)
+
+
 def status(settings: Settings) -> Document:
     """What is stored, by series; `age_ms` since it was last written, by this machine's clock."""
     now = wall_ms()

@@ -18,22 +18,23 @@ from tradebot.sim.prices import Marked
 MOST_BARS = 5_000
 """Bars of one symbol that are played; of a longer time coarser ones are."""
 
-PATIENCE_S = 20.0
-"""Real seconds for klines to come; later ones are played the next time."""
-
 
 class PaperAccount:
     """An exchange of our own, at the prices of another.
 
     Orders that rest are carried out at marks as they are shown, and by the bars that have closed since:
-    what went through a stop between two looks has triggered it. `intervals` are those of the settings.
+    what went through a stop between two looks has triggered it. `intervals` are those of the settings;
+    klines that do not come within `patience_s` real seconds are played the next time.
     """
 
-    def __init__(self, exchange: Exchange, marked: Marked, clock: Clock, intervals: Iterable[str]) -> None:
+    def __init__(
+        self, exchange: Exchange, marked: Marked, clock: Clock, intervals: Iterable[str], *, patience_s: float
+    ) -> None:
         self.exchange = exchange
         self._marked = marked
         self._clock = clock
         self._finest = min(intervals, key=interval_ms)
+        self._patience_s = patience_s
         self._played = exchange.seen
 
     def mark(self, prices: Mapping[str, Decimal]) -> None:
@@ -74,10 +75,10 @@ class PaperAccount:
         """Have these bars in the store; what stood in the way, by symbol."""
         history = History(feed, self._clock, store, pauses_s=())
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await history.fetch({(symbol, interval): span for symbol in symbols})
         except TimeoutError:
-            return dict.fromkeys(symbols, VenueUnreachable(f"its klines did not come within {PATIENCE_S:.0f} s"))
+            return dict.fromkeys(symbols, VenueUnreachable(f"its klines did not come within {self._patience_s:g} s"))
         except MarketError as error:
             return dict.fromkeys(symbols, error)
         return {symbol: error for (symbol, _), error in history.errors.items()}

@@ -18,9 +18,16 @@ class PaperContracts(PaperAccount):
     """As `PaperAccount`, for contracts. It must have been shown marks before it is asked for anything."""
 
     def __init__(
-        self, futures: Futures, exchange: Exchange, marked: Marked, clock: Clock, intervals: Iterable[str]
+        self,
+        futures: Futures,
+        exchange: Exchange,
+        marked: Marked,
+        clock: Clock,
+        intervals: Iterable[str],
+        *,
+        patience_s: float,
     ) -> None:
-        super().__init__(exchange, marked, clock, intervals)
+        super().__init__(exchange, marked, clock, intervals, patience_s=patience_s)
         self._futures = futures
         self._played = futures.ledger.seen
 

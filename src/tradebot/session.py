@@ -252,13 +252,14 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
     from tradebot.sim.prices import Marked
 
     settings, clock = session.settings, session.clock
-    marked, intervals, name = Marked(session.instruments), settings.market.intervals, settings.venue.name
+    marked, name = Marked(session.instruments), settings.venue.name
+    intervals, deadline_s = settings.market.intervals, settings.run.fetch_deadline_s
     account = exchange_file(settings, "paper", session.venue)
     exchange = sim.paper_exchange(settings, marked, clock, account, sim.open_plan(settings))
     stack.callback(exchange.close)
     futures: Futures | None = None
     if name not in VENUES or not VENUES[name].contracts:
-        session.paper = PaperAccount(exchange, marked, clock, intervals)
+        session.paper = PaperAccount(exchange, marked, clock, intervals, patience_s=deadline_s)
     else:
         from tradebot.paper_futures import PaperContracts
         from tradebot.sim.futures.engine import Futures
@@ -266,7 +267,7 @@ async def _open_paper(session: Session, stack: AsyncExitStack, wrap: Wrap | None
         futures = Futures(exchange)
         stack.callback(futures.close)
         marked.mark(await session.feed.prices())  # margin is counted by them, whatever is asked
-        session.paper = PaperContracts(futures, exchange, marked, clock, intervals)
+        session.paper = PaperContracts(futures, exchange, marked, clock, intervals, patience_s=deadline_s)
     for trouble in await session.play():
         log.warning("%s", trouble)
     link = _in_process(exchange, settings, wrap, futures)

@@ -47,7 +47,7 @@ def recorded(**past: Any) -> Before:
 
 REFUSALS: dict[str, tuple[dict[str, Any], Before, str]] = {
     "halt": ({}, stopped, "by me: weekend; `tradebot stop --release` ends that"),
-    "threshold": ({"model__threshold": 0.99}, as_it_is, "below 0.99"),
+    "threshold": ({"model__threshold": 0.99}, as_it_is, "below 99.00%"),
     "side": ({"sim__symbols": 30}, as_it_is, "a short position is not possible on spot"),
     "max-positions": ({"trading__max_positions": 1}, as_it_is, "1 of 1 positions held"),
     "size": (

@@ -65,8 +65,8 @@ class TestEntering:
         assert [order.symbol for order in orders] == ["BUSDT"]
         assert skipped == {
             "AUSDT": "1 of 1 positions held",
-            "CUSDT": "probability 0.41 below 0.55",
-            "DUSDT": "probability nan below 0.55",
+            "CUSDT": "probability 41.00% below 55.00%",
+            "DUSDT": "probability nan% below 55.00%",
         }
 
     async def test_sells_nothing_short_on_spot(self, office):

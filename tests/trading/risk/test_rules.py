@@ -21,7 +21,7 @@ SAME = noise(1)
 
 
 CASES = {
-    "threshold": (candidate(0.41), account(), "probability 0.41 below 0.55"),
+    "threshold": (candidate(0.41), account(), "probability 41.00% below 55.00%"),
     "side": (candidate(side=Side.SELL), account(), "a short position is not possible on spot"),
     "bar": (candidate(), account(acted=frozenset({"tb-1"})), "this bar was acted on already"),
     "unresolved": (candidate(), account(unresolved=frozenset({"XUSDT"})), "an earlier order is not resolved yet"),
@@ -108,7 +108,7 @@ class TestRules:
             assert other == name or RULES[name](asking, state) is None, other
 
     def test_take_no_prediction_for_a_probability_that_is_not_a_number(self):
-        assert refused(candidate(math.nan), account()) == "probability nan below 0.55"
+        assert refused(candidate(math.nan), account()) == "probability nan% below 55.00%"
 
     def test_take_a_probability_that_just_reaches_the_threshold(self):
         assert refused(candidate(0.55), account()) is None

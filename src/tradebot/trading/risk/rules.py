@@ -37,7 +37,7 @@ def _threshold(candidate: Candidate, account: Account) -> str | None:
     probability = candidate.prediction.probability
     if probability >= account.threshold:
         return None
-    return f"probability {probability:.4g} below {account.threshold:.4g}"
+    return f"probability {probability:.2%} below {account.threshold:.2%}"
 
 
 @RULES.register("side")

@@ -14,7 +14,8 @@ SECRET = "s" * 64
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/api/v1/klines", 404), ("GET", "/api/v3/nosuch", 404), ("POST", "/api/v3/klines", 405),
+    [("GET", "/", 404), ("GET", "/api/v1/klines", 404), ("GET", "/fapi/v3/nosuch", 404),
+     ("GET", "/api/v3/time/", 404), ("GET", "/api/v3/nosuch", 404), ("POST", "/api/v3/klines", 405),
      ("PUT", "/api/v3/order", 405), ("DELETE", "/sim/clock", 405)],
 )  # fmt: skip
 async def test_paths_and_methods_that_are_not_there_are_json_errors(
@@ -23,6 +24,8 @@ async def test_paths_and_methods_that_are_not_there_are_json_errors(
     reply = await connect().http.request(method, path)
     assert refusal(reply) == (status, -5000)
     assert f"Path {path}, Method {method} is invalid" in reply.json()["msg"]
+    if not path.startswith("/sim/"):
+        assert reply.headers["X-MBX-USED-WEIGHT-1M"] == "1"
 
 
 async def test_a_stepped_clock_is_moved_from_outside(connect: Connect) -> None:

@@ -22,7 +22,7 @@ from tradebot.sim.keys import PAPER_KEY, PAPER_SECRET
 from tradebot.sim.later import Later
 from tradebot.sim.params import LAST_MOMENT
 from tradebot.sim.public import Public
-from tradebot.sim.refusals import Refused, no_such
+from tradebot.sim.refusals import Refused
 from tradebot.sim.routes import account_calls, market_calls
 from tradebot.sim.signed import Signed
 from tradebot.sim.truth import Guard, Truth
@@ -69,22 +69,12 @@ class ClockControl:
         clock.advance(moment)
 
 
-class _Nowhere:
-    """Any path that the exchange does not have."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        no = no_such(scope["path"], scope["method"], 404)
-        await self.gate.send(send, no.status, {"code": no.code, "msg": no.text}, {})
-
-
 class App(Starlette):
-    """Looks paths up; only those with a pattern go through Starlette's router."""
+    """Looks paths up; only those with a pattern go through Starlette's router. `nowhere` answers all others."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], nowhere: ASGIApp) -> None:
         super().__init__(routes=list(routes))
+        self.router.redirect_slashes, self.router.default = False, nowhere
         self._exact = {route.path: route.app for route in routes if "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,6 +105,7 @@ def create_app(
     turn = asyncio.Lock()
     gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms, turn)
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
+    nowhere = Path(gate, {})
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
 
     def contract_api() -> ASGIApp:  # which most sessions never ask for
@@ -124,7 +115,7 @@ def create_app(
         def counted(limit: int) -> Gate:
             return Gate(exchange, secrets, weights.Weights(limit), latency_ms, turn)
 
-        return futures_api(futures or Futures(exchange), accounts or {}, counted, _Nowhere(gate))
+        return futures_api(futures or Futures(exchange), accounts or {}, counted, nowhere)
 
     contracts = Later(contract_api)
     routes += [Route(path, contracts) for path in ("/fapi/{rest:path}", "/sim/log/usdm")]
@@ -138,5 +129,4 @@ def create_app(
     log, clock = Truth(partial(_happened, exchange), told, gate.send), ClockControl(gate)
     routes.append(Route("/sim/log", Guard(log, gate.send, {"GET"}, own={"GET"})))
     routes.append(Route("/sim/clock", Guard(clock, gate.send, {"GET", "POST"}, own={"POST"})))
-    routes.append(Route("/{rest:path}", _Nowhere(gate)))
-    return App(routes)
+    return App(routes, nowhere)

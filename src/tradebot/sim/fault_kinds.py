@@ -25,7 +25,7 @@ UNAVAILABLE = {
 
 LIMITS = {
     "weight": (-1003, "Too much request weight used; please use WebSocket Streams for live updates."),
-    "orders": (-1015, "Too many new orders; current limit is 100 orders per TEN_SECONDS."),
+    "orders": (-1015, "Too many new orders; current limit is 100 orders per 10 SECOND."),
 }
 
 

@@ -65,7 +65,7 @@ class Gate:
         self._mode = clock_mode(exchange.clock).encode()
 
     async def reply(self, request: Request, calls: Mapping[str, Call], send: Send) -> None:
-        """Answer one request of a path; `calls` is by method."""
+        """Answer one request of a path; `calls` is by method, without any there is no such path."""
         over = self._way()
         headers: dict[str, str] = {}
         status, content = await self._answer(request, calls, headers)
@@ -125,7 +125,7 @@ class Gate:
         now, client = self.clock.now(), _address(request)
         call = calls.get(request.method)
         if call is None:
-            raise no_such(request.url.path, request.method, 405)
+            raise no_such(request.url.path, request.method, 405 if calls else 404)
         query: bytes = request.scope["query_string"]
         params = Params(query, body)
         _tell(headers, self._weights.add(client, call.weight(params), now))
@@ -171,7 +171,7 @@ def _told_wrong(content: Any, skew: int) -> Any:
 
 
 class Path:
-    """One path of the exchange, as an ASGI app."""
+    """One path of the exchange, as an ASGI app; without calls any that it does not have."""
 
     def __init__(self, gate: Gate, calls: Mapping[str, Call]) -> None:
         self.gate = gate

@@ -68,7 +68,13 @@ def test_an_ed25519_key_is_told_by_its_pem_and_never_by_its_length() -> None:
 
     signature = base64.b64encode(private.sign(QUERY))
     check_with(pem, signature)
-    for wrong in (base64.b64encode(private.sign(QUERY + b"1")), signature.lower(), b"%%%", SIGNATURE.encode()):
+    for wrong in (
+        base64.b64encode(private.sign(QUERY + b"1")),
+        signature.lower(),
+        b"%%%",
+        "ä".encode(),
+        SIGNATURE.encode(),
+    ):
         with pytest.raises(Refused, match="-1022"):
             check_with(pem, wrong)
     with pytest.raises(Refused, match="-1022"):

@@ -14,7 +14,8 @@ import orjson
 from tradebot.sim.refusals import Refused, illegal, invalid, missing, overflowed
 
 _DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
-_INTEGER = r"^[0-9]{1,20}$"
+DIGITS = 20  # of a whole number, at most
+_INTEGER = rf"^[0-9]{{1,{DIGITS}}}$"
 # The venue writes its rule in Java's dialect; symbols may hold letters beyond ASCII.
 _SYMBOL_RULE = r"^[\w\-._&&[^a-z]]{1,50}$"
 _SYMBOL = r"^(?:[^\Wa-z]|[-.]){1,50}$"

@@ -9,7 +9,7 @@ from tradebot.sim.deals import Deals
 from tradebot.sim.forms import LEGS
 from tradebot.sim.gate import Call
 from tradebot.sim.keys import SIGNING
-from tradebot.sim.params import Params
+from tradebot.sim.params import DIGITS, Params
 from tradebot.sim.public import Public
 from tradebot.sim.signed import Signed
 
@@ -43,7 +43,7 @@ def _window_weight(params: Params) -> int:
 def _depth_weight(params: Params) -> int:
     """By the number of levels. (A malformed limit is refused later.)"""
     limit = params.get("limit", "100")
-    levels = int(limit) if limit.isdecimal() and len(limit) < 10 else 0
+    levels = int(limit) if limit.isdecimal() and len(limit) <= DIGITS else 0
     return next((weight for most, weight in _LEVELS if levels <= most), 250)
 
 

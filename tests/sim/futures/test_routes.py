@@ -38,6 +38,7 @@ def test_every_path_weighs_what_it_does_at_the_venue(method: str, path: str, que
 
 def test_a_malformed_limit_is_weighed_as_the_usual_one() -> None:
     assert rows_weight(Params(b"limit=many")) == rows_weight(Params(b"")) == 5
+    assert rows_weight(Params(b"limit=" + b"9" * 5000)) == 5
 
 
 async def test_market_data_need_no_key_and_the_account_does(connect: Connect) -> None:

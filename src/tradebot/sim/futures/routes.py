@@ -17,7 +17,7 @@ from tradebot.sim.futures.public import DEPTHS, WEIGHT_LIMIT, ContractData
 from tradebot.sim.futures.signed import Trading
 from tradebot.sim.gate import Call, Gate, Path
 from tradebot.sim.keys import SIGNING
-from tradebot.sim.params import Params
+from tradebot.sim.params import DIGITS, Params
 from tradebot.sim.truth import Guard, Truth
 
 A = TypeVar("A")
@@ -41,7 +41,7 @@ _WHICH_ALGO = ("symbol", "algoId", "clientAlgoId")
 def _rows(params: Params) -> int:
     """The limit that is asked for, else the usual one. (A malformed one is refused later.)"""
     asked = params.get("limit", "500")
-    return int(asked) if asked.isdecimal() else 500
+    return int(asked) if asked.isdecimal() and len(asked) <= DIGITS else 500
 
 
 def rows_weight(params: Params) -> int:

@@ -34,6 +34,10 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
         (["--profile", "none/p.json"], "--profile none/p.json: No such file or directory"),
         (["--baseline", "none.json"], "none.json: No such file or directory; make one with --save"),
         (["--max-regression", "fast"], "--max-regression fast: write it as 10%"),
+        (["--max-regression", "5%"], "--max-regression is about what --baseline FILE is compared with"),
+        (["--times"], "--times is about what --baseline FILE is compared with"),
+        (["--save", "none/base.json"], "none/base.json: no such folder"),
+        (["--picture", "none/cycles.svg"], "none/cycles.svg: no such folder"),
     ],
 )
 def test_bad_options_are_told_before_anything_is_measured(tradebot: Run, options: list[str], told: str) -> None:

@@ -26,11 +26,12 @@ SIGNATURE = hashlib.sha256(b"x").hexdigest()
         ("'/x?signature=a%2Fb%3D%3D', status=200", "a%2Fb%3D%3D"),
         (f"headers {{'X-MBX-APIKEY': '{PAPER_KEY}'}}", PAPER_KEY),
         (f"secret={PAPER_SECRET}", PAPER_SECRET),
+        ("venue.base_url = 'https://me:pass@venue.test/x': no", "me:pass"),
         (f"could not read {PEM} from the file", PEM.splitlines()[1]),
         (f"could not read {PEM[:60]}", PEM.splitlines()[1][:20]),
     ],
     # Not by their text: a key made anew in every process would give every process other tests.
-    ids=["signature", "encoded signature", "key", "secret", "whole key file", "cut key file"],
+    ids=["signature", "encoded signature", "key", "secret", "address", "whole key file", "cut key file"],
 )
 def test_what_a_stranger_could_use_is_hidden(text: str, secret: str) -> None:
     assert secret not in redacted(text)
@@ -39,7 +40,15 @@ def test_what_a_stranger_could_use_is_hidden(text: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["BTCUSDT: no price", f"model sha256 {SIGNATURE}", "tb-BTCUSDT-5cveolgciu6fqgj3b4uw", "z" * 63, "z" * 65]
+    "text",
+    [
+        "BTCUSDT: no price",
+        "binance@127.0.0.1:8080 of http://127.0.0.1:8080/a@b",
+        f"model sha256 {SIGNATURE}",
+        "tb-BTCUSDT-5cveolgciu6fqgj3b4uw",
+        "z" * 63,
+        "z" * 65,
+    ],
 )
 def test_everything_else_stays(text: str) -> None:
     assert redacted(text) == text

@@ -46,7 +46,12 @@ Against = Annotated[
         "--baseline", metavar="FILE", help="Compare with what --save kept; exit 6 if slower.", show_default=False
     ),
 ]
-Limit = Annotated[str, typer.Option("--max-regression", metavar="SHARE", help="By how much a figure may be worse.")]
+Limit = Annotated[
+    str | None,
+    typer.Option(
+        "--max-regression", metavar="SHARE", help="By how much a figure may be worse; default: 10%.", show_default=False
+    ),
+]
 Times = Annotated[bool, typer.Option("--times", help="With --baseline: compare wall times too (same machine only).")]
 Picture = Annotated[
     Path | None,
@@ -85,7 +90,7 @@ def bench(
     profile: Profile = None,
     save: Save = None,
     against: Against = None,
-    limit: Limit = "10%",
+    limit: Limit = None,
     times: Times = False,
 ) -> None:
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50,200"""
@@ -93,10 +98,13 @@ def bench(
 
     first, *further = sizes(symbols or ("200" if full else "30"))
     workload = _workload(settings, first, bars, latency, cycles, full)
-    share = baseline.share(limit)
+    share = baseline.share(limit or "10%")
+    if not against and (limit or times):
+        raise UsageError(f"{'--max-regression' if limit else '--times'} is about what --baseline FILE is compared with")
     before = baseline.load(against, asdict(workload)) if against else None
     if picture:
         timeline.check(picture)
+    _writable(save, picture)
     found = _measured(settings, terminal, workload, further, profile)
     document = found.document
     if full:
@@ -107,6 +115,13 @@ def bench(
     terminal.emit("bench", document if terminal.json else document | {"strips": found.strips})
     if document["regressions"]:
         raise Regression(_told(document, f"{against}", share))
+
+
+def _writable(*paths: Path | None) -> None:
+    """`UsageError`, before anything is measured, for a file whose folder is not there."""
+    for path in paths:
+        if path and not path.parent.is_dir():
+            raise UsageError(f"{path}: no such folder; make it or name another file")
 
 
 def _kept(found: "Bench", workload: "Workload", save: Path | None, picture: Path | None) -> None:

@@ -13,6 +13,7 @@ HIDDEN = "…"
 CHATTY = ("httpx", "httpcore", "asyncio", "filelock")  # httpx logs whole URLs, signatures included
 _SECRETS = re.compile(
     r"(?<=signature=)[^&\s\"']+"
+    r"|(?<=://)[^/@\s\"']+(?=@)"  # name and password in an address
     r"|-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)"
     r"|(?<![A-Za-z0-9])(?![0-9a-f]{64}(?![A-Za-z0-9]))[A-Za-z0-9]{64}(?![A-Za-z0-9])",  # a key, but no file's SHA-256
     re.DOTALL,

@@ -203,3 +203,8 @@ def test_only_the_asked_for_kind_of_error_is_told_so() -> None:
     found = settings("[venue]\nname = 'x'")
     with pytest.raises(UsageError, match=r"^else$"), found.blaming("venue.name", UnknownName):
         raise UsageError("else")
+
+
+def test_trouble_of_a_whole_section_does_not_repeat_the_section() -> None:
+    told = complaint("[venue]\nbase_url = 'http://venue.test'")
+    assert told == "config.toml: venue: the built-in venue 'sim' has no address; add --venue binance"

@@ -159,7 +159,8 @@ def _explain(error: ValidationError, layers: Sequence[Layer]) -> ConfigError:
         reason = f"is a section; set one of its keys, as {key}.{_siblings([*loc, ''])[0]}"
     if first["type"] == "dict_type":
         reason = f"is a table; set one of its keys, as {key}.NAME"
-    return ConfigError(f"{where}: {key} = {first['input']!r}: {reason}")
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return ConfigError(f"{where}: {key}{value}: {reason}")
 
 
 def load(

@@ -28,3 +28,7 @@ def test_cycles_that_were_missed_are_counted_in_words() -> None:
     assert missed(0) == []
     assert missed(1) == ["1 cycle missed: the one before took too long"]
     assert missed(2) == ["2 cycles missed: the one before took too long"]
+
+
+def test_of_a_clock_that_jumped_it_is_not_said_that_a_cycle_took_too_long() -> None:
+    assert missed(7199, ["the venue's clock jumped by +7200 s"]) == ["7199 cycles missed"]

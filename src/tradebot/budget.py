@@ -22,6 +22,7 @@ def told(stage: str, took_ms: float, limit_ms: float, waits: Mapping[str, float]
     return f"{stage} took {took_ms:.0f} ms, its budget is {limit_ms:g} ms" + (f"; slowest: {named}" if named else "")
 
 
-def missed(count: int) -> Sequence[str]:
-    """What to say of cycles that were left out."""
-    return [f"{count} cycle{'s' * (count > 1)} missed: the one before took too long"] if count else []
+def missed(count: int, doubts: Sequence[str] = ()) -> Sequence[str]:
+    """What to say of cycles that were left out, before `doubts` of the venue's clock, which then are the reason."""
+    why = "" if doubts else ": the one before took too long"
+    return [f"{count} cycle{'s' * (count > 1)} missed{why}"] if count else []

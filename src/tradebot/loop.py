@@ -273,7 +273,7 @@ class Loop:
     async def _launch(self, number: int, missed: int, warnings: list[str], emit: Emit) -> None:
         """One cycle up to its orders, which go out while the loop goes on."""
         cycle = await self.begin(number)
-        cycle.missed, cycle.warnings[:0] = missed, [*budget.missed(missed), *warnings]
+        cycle.missed, cycle.warnings[:0] = missed, [*budget.missed(missed, warnings), *warnings]
         before = self._under_way[-1][1] if self._under_way else None
         self._under_way.append((cycle, asyncio.create_task(self.finish(cycle, before, emit))))
 

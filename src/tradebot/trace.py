@@ -1,15 +1,16 @@
 """Where the time of cycles went, as a file of trace events: open it in https://ui.perfetto.dev or chrome://tracing.
 
-One row for each stage, one for batches of features, one for orders, and as many as are needed for the
-requests that were in the air at once, each named by what was asked of which symbol. The format is
-Chrome's "JSON Array Format": https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+A row for each stage, for batches of features, for orders and for requests, and as many more as are needed
+for what went on at once: viewers drop events of one row that overlap. Requests are named by what was
+asked of which symbol. The format is Chrome's "JSON Array Format": https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -21,9 +22,10 @@ from tradebot.market.venue import Feed
 from tradebot.pipeline import STAGES
 
 Event: TypeAlias = dict[str, Any]
+Lasting: TypeAlias = tuple[str, str, float, float, Event]  # of which row, name, start and end in ms, what else is told
 FLIGHTS = 100_000  # requests that are remembered until their cycle has ended
-ROWS = (*STAGES, "features", "orders")
-REQUESTS = 100  # the first row of requests
+ROWS = (*STAGES, "features", "orders", "requests")
+APART = 1_000  # numbers between the rows of one kind and the next
 
 
 class Trace:
@@ -41,10 +43,9 @@ class Trace:
         except OSError as error:
             raise UsageError(f"--profile {path}: {error.strerror}") from None
         self._between = "[\n"
+        self._free: dict[str, list[int]] = {name: [] for name in ROWS}
 
     def __enter__(self) -> Trace:
-        for index, name in enumerate(ROWS):
-            self._write(_row(index, name))
         return self
 
     def __exit__(
@@ -57,59 +58,51 @@ class Trace:
 
     def add(self, cycle: Cycle) -> None:
         """One cycle that has ended, with all requests since the one before."""
-        for event in (*_stages(cycle), *_batches(cycle), *_orders(cycle), *self._requests()):
-            self._write(event)
+        lasting = [*_stages(cycle), *_batches(cycle), *_orders(cycle), *self._requests()]
+        for kind, name, start, end, told in sorted(lasting, key=itemgetter(2)):
+            first, last = round(start * 1000), round(end * 1000)  # µs, as the format wants it
+            self._write({
+                "ph": "X", "pid": 1, "tid": self._row(kind, first, last), "name": name, "ts": first,
+                "dur": last - first, "args": told,
+            })  # fmt: skip
         self._file.flush()
 
-    def _requests(self) -> Iterator[Event]:
-        flights = sorted(self._feed.spans, key=lambda flight: flight[0]) if self._feed else []
+    def _row(self, kind: str, first: int, last: int) -> int:
+        """The first row of a kind on which nothing else lasts still; it is named when it is new."""
+        free = self._free[kind]
+        lane = next((index for index, until in enumerate(free) if until <= first), len(free))
+        row = APART * ROWS.index(kind) + lane
+        if lane == len(free):
+            self._write({"ph": "M", "pid": 1, "tid": row, "name": "thread_name", "args": {"name": kind}})
+        free[lane : lane + 1] = [last]
+        return row
+
+    def _requests(self) -> Iterator[Lasting]:
+        flights = list(self._feed.spans) if self._feed else []
         if self._feed:
             self._feed.spans.clear()
-        for row, (start, end, url) in _rows(flights):
+        for start, end, url in flights:
             asked = [url.params[name] for name in ("symbol", "interval") if name in url.params]
-            yield _event(REQUESTS + row, " ".join([url.path.rpartition("/")[2], *asked]), start, end)
+            yield "requests", " ".join([url.path.rpartition("/")[2], *asked]), start, end, {}
 
     def _write(self, event: Event) -> None:
         self._file.write(self._between + json.dumps(event))
         self._between = ",\n"
 
 
-def _event(row: int, name: str, start: float, end: float, **told: object) -> Event:
-    """Something that lasted, in µs as the format wants it."""
-    return {
-        "ph": "X", "pid": 1, "tid": row, "name": name, "ts": round(start * 1000), "dur": round((end - start) * 1000),
-        "args": told,
-    }  # fmt: skip
-
-
-def _row(row: int, name: str) -> Event:
-    return {"ph": "M", "pid": 1, "tid": row, "name": "thread_name", "args": {"name": name}}
-
-
-def _rows(flights: Iterable[tuple[float, float, Any]]) -> Iterator[tuple[int, tuple[float, float, Any]]]:
-    """Each flight with the first row that is free when it begins; flights are in the order of their starts."""
-    free: list[float] = []
-    for flight in flights:
-        row = next((index for index, until in enumerate(free) if until <= flight[0]), len(free))
-        free[row : row + 1] = [flight[1]]
-        yield row, flight
-
-
-def _stages(cycle: Cycle) -> Iterator[Event]:
+def _stages(cycle: Cycle) -> Iterator[Lasting]:
     for stage, start, end in cycle.watch.spans:
-        yield _event(ROWS.index(stage), f"{stage} {cycle.number}", start, end)
+        yield stage, f"{stage} {cycle.number}", start, end, {}
 
 
-def _batches(cycle: Cycle) -> Iterator[Event]:
+def _batches(cycle: Cycle) -> Iterator[Lasting]:
     for start, end, symbols in cycle.look.batches if cycle.look else ():
-        each = (end - start) / len(symbols)
-        yield _event(
-            ROWS.index("features"), f"{len(symbols)} symbols", start, end, ms_each=round(each, 4), symbols=symbols
-        )
+        told = {"ms_each": round((end - start) / len(symbols), 4), "symbols": symbols}
+        yield "features", f"{len(symbols)} symbols", start, end, told
 
 
-def _orders(cycle: Cycle) -> Iterator[Event]:
+def _orders(cycle: Cycle) -> Iterator[Lasting]:
     symbols = {outcome.client_id: outcome.symbol for outcome in cycle.outcomes}
     for name, moments in cycle.orders.items():
         steps = sorted(moments.values())
-        yield _event(ROWS.index("orders"), f"order {symbols.get(name, name)}", steps[0], steps[-1])
+        yield "orders", f"order {symbols.get(name, name)}", steps[0], steps[-1], {}

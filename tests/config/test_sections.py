@@ -34,3 +34,9 @@ def test_a_list_names_nothing_twice_and_is_more_than_commas() -> None:
     assert settings.market.intervals == ("5m", "1h")
     with pytest.raises(ConfigError, match="nothing but commas"):
         load(None, {"universe.symbols": ("--symbols", ",")}, {})
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "soon"])
+def test_a_latency_budget_is_more_than_nothing(limit: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.budget_ms\.fetch"):
+        load(None, {"run.budget_ms.fetch": ("--set", limit)}, {})

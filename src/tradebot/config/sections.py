@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, field_validator, model_validator
 
 from tradebot.clock import parse_time
 from tradebot.errors import UsageError
@@ -360,7 +360,7 @@ class Run(Section):
         "batch", description="batch: entries when all symbols have been looked at, the best first; eager: as each "
         "batch of symbols is done, first come, first served, for strategies that look at each symbol by itself."
     )  # fmt: skip
-    budget_ms: dict[Stage, float] = Field(
+    budget_ms: dict[Stage, PositiveFloat] = Field(
         {}, description="Most real milliseconds for stages (scan, fetch, analyze, predict, execute, monitor) and for "
         "the total of a cycle, as { fetch = 2000, total = 5000 }; one that is not named has no limit."
     )  # fmt: skip

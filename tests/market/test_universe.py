@@ -92,6 +92,11 @@ async def test_a_quote_coin_that_nobody_trades_is_an_error() -> None:
         await choose(Wanted(quote="eur"), LISTED, Statistics())
 
 
+async def test_a_venue_on_which_nothing_trades_yet_is_an_error() -> None:
+    with pytest.raises(MarketError, match="no symbol is trading at this time of the venue's clock"):
+        await choose(Wanted(), {}, Statistics())
+
+
 def test_a_tie_of_quote_coins_goes_to_the_first_in_the_alphabet() -> None:
     assert common_quote([LISTED["XRPETH"], LISTED["ADABTC"]]) == "BTC"
 

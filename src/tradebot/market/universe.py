@@ -122,6 +122,8 @@ def _nobody(wanted: Wanted, quote: str, unfit: Mapping[str, str]) -> str:
     if wanted.fixed:
         symbol, reason = next(iter(unfit.items()))
         return f"no symbol of the list can be traded: {symbol}: {reason}"
+    if not quote:
+        return "no symbol is trading at this time of the venue's clock; see universe.symbols"
     return f"no symbol with quote coin '{quote}' is trading; see universe.quote and universe.exclude"
 
 

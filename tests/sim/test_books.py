@@ -97,6 +97,10 @@ def test_open_orders_are_those_that_can_still_be_filled(books: Books) -> None:
     assert [entry.client_id for entry in books.open_orders("ETHUSDT")] == ["NEW", "PARTIALLY_FILLED"]
     assert len(books.open_orders()) == 3
     assert all(entry.open for entry in books.open_orders())
+    for leg, (working, list_id) in enumerate(((-1, 7), (NOW, 7), (-1, 8))):
+        books.enter(replace(ENTRY, client_id=f"leg {leg}", working=working, list_id=list_id))
+    assert (books.load("ETHUSDT"), books.load("BTCUSDT"), books.load()) == ((5, 2, 2), (1, 0, 0), (6, 2, 2))
+    assert books.load("XRPUSDT") == (0, 0, 0)
 
 
 def test_slices_are_oldest_first_whichever_end_they_come_from(books: Books) -> None:
@@ -145,7 +149,10 @@ def test_a_list_is_found_by_either_id_and_knows_its_orders(books: Books) -> None
     assert books.order_list(made.list_id, None) == books.order_list(None, "list-1") == made
     assert books.order_list(made.list_id, "other") is None
     assert [leg.client_id for leg in books.legs(made.list_id)] == ["0", "1"]
-    assert books.lists(Slice("")) == [made]
+    assert books.lists(Slice("")) == books.open_lists() == [made]
+    for leg in books.legs(made.list_id):
+        books.amend(replace(leg, status="CANCELED"))
+    assert books.open_lists() == []
     assert (books.last_id("lists"), books.last_id("orders"), books.last_id("trades")) == (1, 3, 0)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import FIELDS, Klines
 from tradebot.market.venue import Side
+from tradebot.sim.exact import Exact
 from tradebot.sim.matching import around
 from tradebot.sim.prices import Synthetic
 from tradebot.sim.resting import Bars, Level, Path, Touch, limit_level
@@ -82,6 +83,24 @@ def test_a_touch_months_away_is_found_and_the_same_in_pieces() -> None:
     assert whole is not None
     pieces = (PATH.first("BTCUSDT", level, at, at + 7 * HOUR) for at in range(NOW, NOW + 60 * DAY, 7 * HOUR))
     assert next(each for each in pieces if each) == whole
+
+
+def test_orders_that_are_played_to_one_instant_look_their_bars_up_once() -> None:
+    class Counted(Synthetic):
+        asked = 0
+
+        def exact(self, *which: Any) -> Exact:
+            self.asked += 1
+            return super().exact(*which)
+
+    prices = Counted(1, 3)
+    path = Path(prices)
+    path.grain("ETHUSDT")
+    last, asked = prices.price("ETHUSDT", NOW), prices.asked
+    for share in range(1, 50):
+        assert path.first("ETHUSDT", Level(last * share / 100, falling=True, through=False), NOW, NOW + HOUR) is None
+    assert prices.asked == asked + 1
+    assert path.first("ETHUSDT", Level(last, falling=True, through=False), NOW, NOW + 2 * HOUR) is not None
 
 
 def test_nothing_is_found_where_no_time_passes() -> None:

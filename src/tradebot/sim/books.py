@@ -186,6 +186,13 @@ class Books:
         sql = f"SELECT * FROM orders WHERE status IN {OPEN} AND symbol = coalesce(?, symbol) ORDER BY order_id"  # noqa: S608
         return [_entry(row) for row in self._db.rows(sql, (symbol,))]
 
+    def load(self, symbol: str | None = None) -> tuple[int, int, int]:
+        """How many orders can still be filled, how many of them wait for a price, and how many lists they are in."""
+        counts = f"count(*), coalesce(sum(working = {WAITS}), 0), count(DISTINCT nullif(list_id, {ALONE}))"
+        sql = f"SELECT {counts} FROM orders WHERE status IN {OPEN} AND symbol = coalesce(?, symbol)"  # noqa: S608
+        ((orders, waiting, lists),) = self._db.rows(sql, (symbol,))
+        return orders, waiting, lists
+
     def legs(self, list_id: int) -> list[Entry]:
         """The orders of a list, oldest first."""
         rows = self._db.rows("SELECT * FROM orders WHERE list_id = ? ORDER BY order_id", (list_id,))
@@ -200,6 +207,12 @@ class Books:
     def lists(self, wanted: Slice) -> list[OrderList]:
         """Lists of all symbols, oldest first."""
         return [OrderList(*row) for row in self._slice("lists", "list_id", "created", wanted, anywhere=True)]
+
+    def open_lists(self) -> list[OrderList]:
+        """Lists with an order that can still be filled, oldest first."""
+        going = f"SELECT list_id FROM orders WHERE status IN {OPEN}"  # noqa: S608
+        rows = self._db.rows(f"SELECT * FROM lists WHERE list_id IN ({going}) ORDER BY list_id")  # noqa: S608
+        return [OrderList(*row) for row in rows]
 
     def orders(self, wanted: Slice) -> list[Entry]:
         """Orders of a symbol, oldest first."""

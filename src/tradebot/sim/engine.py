@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from operator import add
 from pathlib import Path
 
 from tradebot.clock import Clock
@@ -161,7 +162,8 @@ class Exchange:
 
     def _give_up(self, known: Mapping[str, Instrument]) -> bool:
         """Orders of symbols that are no longer listed expire; whether there were any."""
-        gone = [entry for entry in self._books.open_orders() if entry.symbol in self._rules.keys() - known.keys()]
+        delisted = self._rules.keys() - known.keys()
+        gone = [entry for symbol in sorted(delisted) for entry in self._books.open_orders(symbol)]
         ended: set[int] = set()
         for entry in gone:
             if entry.order_id not in ended:
@@ -259,15 +261,19 @@ class Exchange:
 
     def _load(self, orders: Sequence[Order], instrument: Instrument) -> Load:
         """What is open, with the new orders; of the position what is there without them."""
-        everywhere = self._books.open_orders()
-        here = [entry for entry in everywhere if entry.symbol == instrument.symbol]
-        algos, lists = sum(order.type in filters.ALGO for order in orders), int(len(orders) > 1)
-        bought = sum((entry.left for entry in here if entry.side is Side.BUY), ZERO)
-        position = self._books.balance(instrument.base).total + bought if self.limits.position else ZERO
-        return Load(
-            len(here) + len(orders), _algos(here) + algos, _lists(here) + lists, position,
-            len(everywhere) + len(orders), _algos(everywhere) + algos, _lists(everywhere) + lists,
-        )  # fmt: skip
+        here, everywhere = self._books.load(instrument.symbol), self._books.load()
+        more = len(orders), sum(order.type in filters.ALGO for order in orders), int(len(orders) > 1)
+        position = self._position(instrument) if self.limits.position else ZERO
+        (count, algos, lists), (all_orders, all_algos, all_lists) = (
+            map(add, each, more) for each in (here, everywhere)
+        )
+        return Load(count, algos, lists, position, all_orders, all_algos, all_lists)
+
+    def _position(self, instrument: Instrument) -> Decimal:
+        """What is held of the base coin, and what orders to buy it would bring."""
+        waiting = self._books.open_orders(instrument.symbol)
+        bought = sum((entry.left for entry in waiting if entry.side is Side.BUY), ZERO)
+        return self._books.balance(instrument.base).total + bought
 
     def _unused(self, order: Order) -> None:
         known = self._books.order(order.symbol, None, order.client_id)
@@ -383,6 +389,11 @@ class Exchange:
         self._catch_up()
         return [(each, self._books.legs(each.list_id)) for each in self._books.lists(wanted)]
 
+    def open_lists(self) -> list[tuple[OrderList, list[Entry]]]:
+        """Lists with an order that can still be filled, oldest first, and their orders."""
+        self._catch_up()
+        return [(each, self._books.legs(each.list_id)) for each in self._books.open_lists()]
+
     def executed(self) -> list[tuple[Event, Entry]]:
         """The truth: all that happened to orders until now, in order, each with its order as it is now."""
         self._catch_up()
@@ -391,14 +402,6 @@ class Exchange:
     def next_id(self, table: str) -> int:
         """The id that the next order ("orders") or list ("lists") gets."""
         return self._books.last_id(table) + 1
-
-
-def _algos(entries: Iterable[Entry]) -> int:
-    return sum(entry.working == WAITS for entry in entries)
-
-
-def _lists(entries: Iterable[Entry]) -> int:
-    return len({entry.list_id for entry in entries} - {ALONE})
 
 
 def _leg_name(prefix: str, name: str) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from tradebot.errors import MarketError
 from tradebot.market.bars import COLUMN, INTERVALS, Klines, Times
 from tradebot.market.venue import Side
-from tradebot.sim.exact import Exact, price_within
+from tradebot.sim.exact import price_within
 from tradebot.sim.matching import EXACT, on_grid
 from tradebot.sim.prices import Prices
 
@@ -87,12 +87,27 @@ class Track(Protocol):
         """The finest bar that holds an instant, as it will be in the end; None where there is none."""
 
 
+class _Reach(NamedTuple):
+    """Between which ticks, of so many decimal places, bars lie that follow each other."""
+
+    places: int
+    lowest: int
+    highest: int
+
+    def holds(self, level: Level) -> bool:
+        """Whether a level is met there."""
+        target = level.ticks(self.places)
+        return self.lowest <= target if level.falling else self.highest >= target
+
+
 class Path(Track):
     """The path of a source; one without klines has its last price only, and that now."""
 
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
         self._grains: dict[str, str | None] = {}
+        self._until = 0
+        self._reach: dict[tuple[str, int, int], _Reach | None] = {}  # of what was looked at up to that instant
 
     def first(self, symbol: str, level: Level, after: int, until: int) -> Touch | None:
         """Exact to the millisecond; the later part of a bar that still runs is not looked at."""
@@ -102,7 +117,10 @@ class Path(Track):
         if grain is None:
             return self._now(symbol, level, until)
         length = INTERVALS[grain]
-        for bars in self._chunks(symbol, grain, after, until):
+        for start, end in self._chunks(symbol, grain, after, until):
+            if (reach := self._reaches(symbol, grain, start, end, until)) is None or not reach.holds(level):
+                continue
+            bars = self.prices.exact(symbol, grain, start, end, end + length)
             target = level.ticks(bars.scale.price)
             reached = bars.data[_LOW] <= target if level.falling else bars.data[_HIGH] >= target
             for place in np.flatnonzero(reached).tolist():
@@ -143,16 +161,24 @@ class Path(Track):
             return None
         return Touch(until, price) if level.met(price) else None
 
-    def _chunks(self, symbol: str, grain: str, after: int, until: int) -> Iterator[Exact]:
+    def _chunks(self, symbol: str, grain: str, after: int, until: int) -> Iterator[tuple[int, int]]:
         """Whole bars, also the one that runs: what it will be is known to the exchange alone."""
         length = INTERVALS[grain]
         start, count = max(after + 1, self.prices.listed(symbol)) - length, _FEWEST
         while start <= until:
             end = min(start + count * length, until)
-            bars = self.prices.exact(symbol, grain, start, end, end + length)
-            if len(bars):
-                yield bars
+            yield start, end
             start, count = end + 1, min(4 * count, _MOST)
+
+    def _reaches(self, symbol: str, grain: str, start: int, end: int, until: int) -> _Reach | None:
+        """Of bars that all orders of a symbol look at which are played to one instant; None where there are none."""
+        if until != self._until:
+            self._until, self._reach = until, {}
+        if (key := (symbol, start, end)) not in self._reach:
+            bars = self.prices.exact(symbol, grain, start, end, end + INTERVALS[grain])
+            extremes = (int(bars.data[_LOW].min()), int(bars.data[_HIGH].max())) if len(bars) else None
+            self._reach[key] = extremes and _Reach(bars.scale.price, *extremes)
+        return self._reach[key]
 
 
 def _floor(value: Decimal) -> int:

@@ -144,8 +144,7 @@ class Signed:
 
     def open_lists(self, params: Params) -> Any:
         """Lists with an order that can still be filled."""
-        found = self.of(params).order_lists(Slice("", limit=1000))
-        return [replies.listed(made, legs) for made, legs in found if any(leg.open for leg in legs)]
+        return [replies.listed(*each) for each in self.of(params).open_lists()]
 
     def cancel_list(self, params: Params) -> Any:
         """Take the orders of a list off the market."""

@@ -94,16 +94,12 @@ def bench(
     times: Times = False,
 ) -> None:
     """Time the serial loop against the pipeline on this machine.  Example: tradebot bench --symbols 50,200"""
-    from tradebot.bench import baseline, timeline
+    from tradebot.bench import baseline
 
     first, *further = sizes(symbols or ("200" if full else "30"))
     workload = _workload(settings, first, bars, latency, cycles, full)
-    share = baseline.share(limit or "10%")
-    if not against and (limit or times):
-        raise UsageError(f"{'--max-regression' if limit else '--times'} is about what --baseline FILE is compared with")
+    share = _share(limit, times, against)
     before = baseline.load(against, asdict(workload)) if against else None
-    if picture:
-        timeline.check(picture)
     _writable(save, picture)
     found = _measured(settings, terminal, workload, further, profile)
     document = found.document
@@ -117,9 +113,23 @@ def bench(
         raise Regression(_told(document, f"{against}", share))
 
 
-def _writable(*paths: Path | None) -> None:
-    """`UsageError`, before anything is measured, for a file whose folder is not there."""
-    for path in paths:
+def _share(limit: str | None, times: bool, against: Path | None) -> float:
+    """By how much a figure may be worse; `UsageError` where there is nothing to compare with."""
+    from tradebot.bench import baseline
+
+    share = baseline.share(limit or "10%")
+    if not against and (limit or times):
+        raise UsageError(f"{'--max-regression' if limit else '--times'} is about what --baseline FILE is compared with")
+    return share
+
+
+def _writable(save: Path | None, picture: Path | None) -> None:
+    """`UsageError`, before anything is measured, for a file whose folder is not there or that cannot be drawn."""
+    from tradebot.bench import timeline
+
+    if picture:
+        timeline.check(picture)
+    for path in (save, picture):
         if path and not path.parent.is_dir():
             raise UsageError(f"{path}: no such folder; make it or name another file")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -41,14 +42,14 @@ class Desk:
         """Everything at stake, at the mark prices of a moment."""
         positions = self.ledger.positions()
         orders = self.ledger.open_orders()
+        asked: dict[tuple[str, PositionSide, Side], Decimal] = defaultdict(Decimal)
+        for each in orders:
+            if not reduces(each):
+                asked[each.symbol, each.position_side, each.side] += worth(each.price, each.remaining)
         stakes = {}
         for key in sorted(positions.keys() | {(each.symbol, each.position_side) for each in orders}):
             symbol, side = key
-            bids, asks = (
-                sum((worth(each.price, each.remaining) for each in orders
-                     if (each.symbol, each.position_side, each.side) == (*key, wanted) and not reduces(each)), ZERO)
-                for wanted in (Side.BUY, Side.SELL)
-            )  # fmt: skip
+            bids, asks = (asked[*key, wanted] for wanted in (Side.BUY, Side.SELL))
             position = positions.get(key) or self.ledger.position(symbol, side)
             stakes[key] = Stake(position, self.ledger.terms(symbol), self.contracts.mark(symbol, at), bids, asks)
         return Account(self.ledger.wallet, stakes)

@@ -263,11 +263,22 @@ def _show_traceback() -> None:
     print(redacted(traceback.format_exc()), file=sys.stderr)
 
 
-def _usage(error: TyperException) -> str:
-    """The parser's message, and where to look."""
+def _usage(error: TyperException, arguments: Sequence[str]) -> str:
+    """The parser's message, and where to look: not every error knows its command."""
     text = getattr(error, "format_message", lambda: str(error))().strip().rstrip(".")
     context = getattr(error, "ctx", None)
-    return f"{text}; see `{context.command_path if context else 'tradebot'} --help`"
+    return f"{text}; see `{context.command_path if context else _command_path(arguments)} --help`"
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """The command that is named first, as `tradebot sim serve`."""
+    known: Any = typer.main.get_command(app)
+    path = ["tradebot"]
+    for word in arguments:
+        if not (known := getattr(known, "commands", {}).get(word)):
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 def _carry_out(arguments: list[str]) -> int:
@@ -275,7 +286,7 @@ def _carry_out(arguments: list[str]) -> int:
     try:
         return int(typer.main.get_command(app).main(arguments, prog_name="tradebot", standalone_mode=False) or 0)
     except TyperException as error:
-        _say(_usage(error))
+        _say(_usage(error, arguments))
         return UsageError.exit_code
     except TradebotError as error:
         _say(str(error))

@@ -47,10 +47,10 @@ def analyze(
 
     if show_list:
         return terminal.emit("strategies", commands.strategies(settings))
-    if explain and output:
+    if explain is not None and output:
         raise UsageError("--explain is about one symbol, --output about all; leave one of them out")
     with terminal.progress() as progress:
-        if explain:
+        if explain is not None:
             kind, work = "explain", commands.explain(settings, explain, progress)
         else:
             kind, work = "analyze", commands.analyze(settings, output, progress)

@@ -53,7 +53,9 @@ def parse_time(text: str) -> int:
     except ValueError:
         raise UsageError(f"'{text}' is not a time; write it as 2018-01-20T00:00:00Z") from None
     if not 1e11 < value < 1e13:
-        raise UsageError(f"'{text}' is not a time in milliseconds between 1973 and 2286")
+        raise UsageError(
+            f"'{text}' is not a time in milliseconds between 1973 and 2286; write it as 2018-01-20T00:00:00Z"
+        )
     return value
 
 

@@ -14,7 +14,7 @@ from tradebot.clock import SteppedClock
 from tradebot.market.venue import Balance, Order, OrderType, Side
 from tradebot.sim.books import Slice
 from tradebot.sim.coins import LISTED
-from tradebot.sim.engine import Exchange
+from tradebot.sim.engine import ARCHIVED, Exchange
 from tradebot.sim.filters import Limits
 from tradebot.sim.prices import Marked
 from tradebot.sim.refusals import INSUFFICIENT, Refused
@@ -227,6 +227,20 @@ def test_an_order_is_gone_from_the_market_with_all_that_it_locked() -> None:
     gone = venue.cancel("ETHUSDT", entry.order_id, None)
     assert (gone.status, venue.balances()["USDT"]) == ("CANCELED", Balance(D(10_000)))
     assert refused(venue, replace(resting("a"), quantity=D(6))) == (-2010, INSUFFICIENT)
+
+
+def test_an_order_of_which_nothing_was_executed_is_put_away_in_time() -> None:
+    clock = SteppedClock(NOW)
+    venue = exchange(clock=clock)
+    bought, _ = venue.place(market(Side.BUY, "1"))
+    waiting, dropped = (venue.place(resting(name))[0] for name in "bc")
+    venue.cancel("ETHUSDT", dropped.order_id, None)
+    clock.advance(NOW + ARCHIVED)
+    assert venue.order("ETHUSDT", dropped.order_id, None).status == "CANCELED"
+    clock.advance(NOW + ARCHIVED + 1)
+    with pytest.raises(Refused, match="-2026"):
+        venue.order("ETHUSDT", dropped.order_id, None)
+    assert [venue.order("ETHUSDT", each.order_id, None).open for each in (bought, waiting)] == [False, True]
 
 
 THIN = {"max_market_quantity": D(0), "max_quantity": D(0), "min_notional": D("0.2")}  # a side holds about 20 ETH

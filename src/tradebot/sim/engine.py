@@ -8,7 +8,7 @@ from decimal import Decimal
 from operator import add
 from pathlib import Path
 
-from tradebot.clock import Clock
+from tradebot.clock import DAY, Clock
 from tradebot.errors import MarketError
 from tradebot.market.bars import Klines
 from tradebot.market.venue import ZERO, Balance, Fill, Instrument, Order, Side
@@ -39,6 +39,8 @@ class Tag:
 
 
 _UNTAGGED = Tag()
+ARCHIVED = 90 * DAY  # after its end an order of which nothing was executed is put away
+_ARCHIVED = "Order was canceled or expired with no executed qty over 90 days ago and has been archived."
 
 
 class Exchange:
@@ -348,11 +350,16 @@ class Exchange:
         return self._books.balances()
 
     def order(self, symbol: str, order_id: int | None, client_id: str | None) -> Entry:
-        """An order by either id; `Refused` -2013 if the books do not hold it, -2039 if the ids disagree."""
+        """An order by either id; `Refused` -2013 if the books do not hold it, -2039 if the ids disagree.
+
+        -2026 for one that ended long ago and of which nothing was executed.
+        """
         self.instrument(symbol)
-        self._catch_up()
+        now = self._catch_up()
         entry = self._books.order(symbol, order_id, client_id)
         if entry is not None:
+            if not entry.open and not entry.executed and now - entry.updated > ARCHIVED:
+                raise Refused(-2026, _ARCHIVED)
             return entry
         if order_id and client_id and self._books.order(symbol, order_id, None):
             raise Refused(-2039, "Client order ID is not correct for this order ID.")

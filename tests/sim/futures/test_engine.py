@@ -7,7 +7,7 @@ import pytest
 from exchanging import D, exchange, marked, refusal
 
 from futures.trading import Trader, flat, scripted
-from tradebot.clock import MINUTE, SECOND
+from tradebot.clock import DAY, MINUTE, SECOND
 
 Connect = Callable[..., Trader]
 
@@ -80,6 +80,30 @@ async def test_an_order_that_rests_can_be_cancelled_once(connect: Connect) -> No
     assert refusal(await trader.call("DELETE", "v1/order", **which)) == (400, -2011)
     assert await trader.asked("v1/openOrders", symbol="BTCUSDT") == []
     assert [each["status"] for each in await trader.asked("v1/allOrders", symbol="BTCUSDT")] == ["CANCELED"]
+
+
+async def test_orders_that_are_done_are_told_for_days_and_fills_for_months(connect: Connect) -> None:
+    trader = steady(connect)
+    dropped, waiting = [(await trader.order("BUY", "0.1", price="39000")).json()["orderId"] for _ in "ab"]
+    bought = (await trader.order("BUY", "0.1")).json()["orderId"]
+    await trader.done("DELETE", "v1/order", symbol="BTCUSDT", orderId=dropped)
+    began = trader.clock.now()
+
+    async def told() -> set[int]:
+        asked = [await trader.call("GET", "v1/order", symbol="BTCUSDT", orderId=each) for each in range(1, bought + 1)]
+        return {each.json()["orderId"] for each in asked if each.status_code == 200}
+
+    trader.wait(3 * DAY)
+    assert await told() == {dropped, waiting, bought}
+    trader.wait(1)
+    assert await told() == {waiting, bought}
+    since = {"symbol": "BTCUSDT", "startTime": began}
+    assert {each["orderId"] for each in await trader.asked("v1/allOrders", **since)} == {waiting, bought}
+    trader.wait(90 * DAY)
+    assert await told() == {waiting}
+    assert len(await trader.asked("v1/userTrades", **since)) == 1
+    trader.wait(90 * DAY)
+    assert await trader.asked("v1/userTrades", **since) == []
 
 
 async def test_all_orders_of_a_contract_are_cancelled_at_once(connect: Connect) -> None:

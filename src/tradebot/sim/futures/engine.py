@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 
-from tradebot.clock import MINUTE
+from tradebot.clock import DAY, MINUTE
 from tradebot.errors import MarketError
 from tradebot.market.bars import Klines
 from tradebot.market.venue import Side
@@ -25,6 +26,8 @@ from tradebot.sim.resting import Bars, Several
 
 # Client ids stay taken for so long after their order was entered, even if it is done.
 SHORTLY = MINUTE
+_KEPT, _KEPT_UNFILLED = 90 * DAY, 3 * DAY
+_TOLD = 183 * DAY
 
 
 class Futures:
@@ -144,11 +147,11 @@ class Futures:
             rules.check_notional(each, last if market else order.price, order.quantity)
 
     def order(self, symbol: str, number: int | None, client_id: str | None) -> Placed:
-        """An order by either id; `Refused` -2013 if the books do not hold it."""
+        """An order by either id; `Refused` -2013 if the books do not hold it, or no longer."""
         self.contracts.instrument(symbol)
-        self.settle()
+        now = self.settle()
         found = self.ledger.find(ORDERS, symbol, number, client_id)
-        if found is None:
+        if found is None or _forgotten(found, now):
             raise Refused(-2013, "Order does not exist.")
         return found
 
@@ -175,14 +178,14 @@ class Futures:
         return self.ledger.open_orders(symbol and self.contracts.instrument(symbol).symbol)
 
     def orders(self, wanted: Range) -> list[Placed]:
-        """Orders, whatever became of them, oldest first."""
-        self.settle()
-        return self.ledger.listed(ORDERS, wanted)
+        """Orders, whatever became of them, oldest first; those that are forgotten are not told."""
+        now = self.settle()
+        return [each for each in self.ledger.listed(ORDERS, wanted) if not _forgotten(each, now)]
 
     def trades(self, wanted: Range, order_id: int | None) -> list[Trade]:
-        """Fills, oldest first."""
-        self.settle()
-        return self.ledger.listed(TRADES, wanted, order_id=order_id)
+        """Fills of half a year, oldest first."""
+        now = self.settle()
+        return self.ledger.listed(TRADES, replace(wanted, start=max(wanted.start, now - _TOLD)), order_id=order_id)
 
     def executed(self) -> list[Trade]:
         """The truth: every fill until now, in order."""
@@ -202,3 +205,8 @@ class Futures:
             FACTS.put(self.ledger.db, Fact(f"countdown/{symbol}", str(now + wait)))
         else:
             FACTS.drop(self.ledger.db, f"countdown/{symbol}")
+
+
+def _forgotten(order: Placed, now: int) -> bool:
+    """Whether the venue no longer tells of an order: after three days, or 90 if something of it was executed."""
+    return not order.open and now - order.created > (_KEPT if order.executed else _KEPT_UNFILLED)

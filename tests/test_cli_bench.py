@@ -37,6 +37,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
         (["--max-regression", "5%"], "--max-regression is about what --baseline FILE is compared with"),
         (["--times"], "--times is about what --baseline FILE is compared with"),
         (["--save", "none/base.json"], "none/base.json: no such folder"),
+        (["--save", "."], ".: is a folder"),
         (["--picture", "none/cycles.svg"], "none/cycles.svg: no such folder"),
     ],
 )

@@ -124,12 +124,14 @@ def _share(limit: str | None, times: bool, against: Path | None) -> float:
 
 
 def _writable(save: Path | None, picture: Path | None) -> None:
-    """`UsageError`, before anything is measured, for a file whose folder is not there or that cannot be drawn."""
+    """`UsageError`, before anything is measured, for a file that is a folder, has none, or cannot be drawn."""
     from tradebot.bench import timeline
 
     if picture:
         timeline.check(picture)
     for path in (save, picture):
+        if path and path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file in it")
         if path and not path.parent.is_dir():
             raise UsageError(f"{path}: no such folder; make it or name another file")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tradebot.bench.baseline import Measure, load, measures, regressions, save, 
 from tradebot.errors import UsageError
 
 DOCUMENT: dict[str, Any] = {
+    "schema": 1,
     "workload": {"symbols": 30, "intervals": ("5m", "15m", "1h"), "bars": 100, "latency_ms": 20.0, "connections": 50},
     "speedup": 40.0,
     "kinds": {
@@ -82,11 +84,38 @@ def test_another_workload_is_not_compared(tmp_path: Path) -> None:
         load(tmp_path / "base.json", {**DOCUMENT["workload"], "symbols": 200})
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"workload": {}}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"workload": {}}', "\x00", "[" * 100_000])
 def test_what_is_no_bench_document_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(UsageError, match="not a document that `tradebot bench --save` wrote"):
         load(tmp_path / "base.json")
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"schema": 2},
+        {"speedup": "40"},
+        {"speedup": None},
+        {"speedup": -1.0},
+        {"speedup": float("nan")},
+        {"kinds": []},
+        {"kinds": {"cold": {"serial_ms": 1}}},
+        {"pipelined": {"stages": {"fetch": [1]}}},
+    ],
+)
+def test_a_document_that_somebody_has_broken_is_refused(tmp_path: Path, edited: dict[str, Any]) -> None:
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps(DOCUMENT | edited))
+    with pytest.raises(UsageError, match=r"base\.json: not a document"):
+        load(path)
+
+
+def test_what_only_one_of_two_documents_knows_is_not_compared() -> None:
+    less = copy.deepcopy(DOCUMENT)
+    del less["kinds"]["idle"]
+    assert regressions(less, [DOCUMENT], 0.1, times=True) == []
+    assert regressions(DOCUMENT, [less], 0.1, times=True) == []
 
 
 def test_a_file_that_is_not_there_or_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
-from tradebot.documents import Document, encode
+from tradebot.documents import SCHEMA, Document, encode
 from tradebot.errors import UsageError
 
 SAME = ("symbols", "intervals", "bars", "latency_ms", "connections")
@@ -68,11 +69,16 @@ def load(path: Path, workload: Document | None = None) -> Document:
     try:
         document: Document = json.loads(path.read_text(encoding="utf-8"))
         before = {key: document["workload"][key] for key in SAME}
-        measures(document)
+        found = [each.value for each in measures(document)]
+        whole = document["schema"] == SCHEMA and all(
+            isinstance(value, int | float) and 0 <= value < inf for value in found
+        )
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; make one with --save") from None
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
-        raise UsageError(f"{path}: not a document that `tradebot bench --save` wrote") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError):
+        whole = False
+    if not whole:
+        raise UsageError(f"{path}: not a document that `tradebot bench --save` wrote")
     for key, value in before.items():
         if workload is not None and json.loads(json.dumps(workload[key])) != value:
             raise UsageError(f"{path}: was measured with {key} {value}, not {workload[key]}; only like is compared")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tradebot.errors import UsageError
-from tradebot.sim.server import serve
+from tradebot.sim.server import make_server, serve
 
 PROGRAM = textwrap.dedent(
     """
@@ -25,7 +25,7 @@ PROGRAM = textwrap.dedent(
     from tradebot.sim.app import create_app
     from tradebot.sim.engine import Exchange
     from tradebot.sim.prices import Synthetic
-    from tradebot.sim.server import serve
+    from tradebot.sim.server import make_server, serve
 
     clock = SteppedClock(1_700_000_123_456)
     exchange = Exchange(Synthetic(1, 3), clock, Path(sys.argv[1]), fee=Decimal(0), spread=Decimal(0), start=None)
@@ -77,6 +77,10 @@ def test_nobody_waits_for_the_rest_of_a_request_when_it_is_to_end(process: subpr
         out, err = process.communicate(timeout=5)
         assert half.recv(1) == b""
     assert (out, err, process.returncode) == (f"ended by {signal.SIGTERM.value}\n", "", 0)
+
+
+def test_connections_outlast_the_pauses_of_who_polls() -> None:
+    assert make_server(_nothing, None, os.abort).config.timeout_keep_alive > 60  # type: ignore[arg-type]
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:

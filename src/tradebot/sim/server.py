@@ -19,6 +19,7 @@ from tradebot.sim.sockets import Door, FaultApp, FaultProtocol
 
 _BACKLOG = 2048
 _GRACE_S = 2
+_IDLE_S = 75  # who polls every few seconds must not meet a connection that is just being closed
 
 
 class _Server(uvicorn.Server):
@@ -101,7 +102,7 @@ def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) 
         _whoever_leaves(app if door is None else FaultApp(app, door)),
         http="httptools" if door is None else FaultProtocol, loop="uvloop", ws="none",
         lifespan="off", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_IDLE_S,
     )  # fmt: skip
     return _Server(config, listening, door)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -234,3 +235,14 @@ def test_a_process_starts_no_threads_for_large_matrices_and_does_not_tidy_up_bef
     command = [sys.executable, "-c", PROCESS, "fetch", "--status", "--json", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.split() == ["True", "1", "True"]
+
+
+def test_what_a_pipe_does_not_take_at_once_is_kept_also_where_python_has_no_buffers(tmp_path: Path) -> None:
+    program = "import atexit, sys\nfrom tradebot.cli import main\n"
+    program += "atexit.register(lambda: print(type(sys.stdout.buffer).__name__))\nmain(['--version'])"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "BufferedWriter"

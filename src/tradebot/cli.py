@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import gc
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -245,6 +246,9 @@ def _have_streams() -> None:
             if descriptor != number:
                 os.dup2(descriptor, number)
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        # PYTHONUNBUFFERED, usual in containers: Python writes once, and what a pipe does not take at once is lost.
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", closefd=False, encoding=sys.stdout.encoding)
 
 
 def _say(message: str) -> None:

@@ -323,4 +323,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         else:
             _say(f"a bug: {type(error).__name__}: {error}; run again with --debug for the traceback and report it")
         code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:  # already told; the interpreter would try again, and end with a code of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)

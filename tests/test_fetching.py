@@ -213,6 +213,19 @@ async def test_a_watch_waits_for_a_venue_in_trouble(planned: Plan) -> None:
     assert len(good["series"]) == 6
 
 
+async def test_a_watch_asks_for_symbols_that_fail_less_and_less_often_and_for_the_others_on_time(planned: Plan) -> None:
+    settings = planned('kind = "server-error"\npath = "klines"\nsymbol = "ETHUSDT"', venue__retries=0)
+    rounds = await watched(settings, 12)
+    waits = [row["next"] - row["now"] for row in rounds]
+    assert all({each["symbol"] for each in row["errors"]} == {"ETHUSDT"} for row in rounds)
+    assert waits[:3] == [1_000, 2_000, 4_000]
+    assert max(waits) <= 60_000
+    closes = [row["now"] for row in rounds[1:] if row["now"] % (5 * MINUTE) == 0]
+    assert closes, "the close of the others is not slept through"
+    new = {row["now"]: {each["symbol"] for each in row["series"] if each["new"]} for row in rounds[1:]}
+    assert all(new[close] and "ETHUSDT" not in new[close] for close in closes)
+
+
 async def test_series_are_told_by_symbol_and_from_fine_to_coarse(make_settings: MakeSettings) -> None:
     document = await fetching.fetch(make_settings(sim__symbols=2))
     assert [(row["symbol"], row["interval"]) for row in document["series"]] == [
@@ -229,8 +242,9 @@ async def test_a_series_that_failed_is_an_error_beside_the_others(make_settings:
     async with open_session(make_settings()) as session:
         good = Ready("BTCUSDT", "5m", Klines.empty())
         bad = Ready("ETHUSDT", "5m", Klines.empty(), error=VenueUnreachable("timed out"))
-        document = fetching.fetched(session, 0, [good, bad], 1.0)
+        document = fetching.fetched(session, 0, [good, bad], 1.0, {"XYZUSDT": "venue status HALT"})
         assert [row["symbol"] for row in document["series"]] == ["BTCUSDT"]
         assert document["errors"] == [{"symbol": "ETHUSDT", "interval": "5m", "error": "timed out"}]
+        assert document["skipped"] == [{"symbol": "XYZUSDT", "reason": "venue status HALT"}]
         with pytest.raises(VenueUnreachable):
-            fetching.fetched(session, 0, [bad], 1.0)
+            fetching.fetched(session, 0, [bad], 1.0, {})

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from tradebot.clock import SECOND, monotonic_ms
 from tradebot.config import Settings
-from tradebot.documents import SCHEMA, Document, series_document
-from tradebot.errors import MarketError, UsageError, VenueBusy
+from tradebot.documents import SCHEMA, Document, series_document, skipped_document
+from tradebot.errors import KlinesLate, MarketError, UsageError, VenueBusy
 from tradebot.intake import fetch_all, ttl_bounds
 from tradebot.keeping import chosen
 from tradebot.market.bars import interval_ms, open_of
@@ -39,10 +39,10 @@ async def fetch(settings: Settings, progress: Progress = unseen) -> Document:
         series = await fetch_all(session, universe.symbols, progress)
         if session.store.trouble is not None:
             raise session.store.trouble
-        return fetched(session, session.clock.now(), series, monotonic_ms() - start)
+        return fetched(session, session.clock.now(), series, monotonic_ms() - start, universe.skipped)
 
 
-def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) -> Document:
+def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float, skipped: Mapping[str, str]) -> Document:
     """The document of a fetch; raises the first error if every series failed."""
     failed = [ready for ready in series if ready.error is not None]
     if failed and len(failed) == len(series) and failed[0].error:
@@ -57,6 +57,7 @@ def fetched(session: Session, now: int, series: list[Ready], elapsed_ms: float) 
         "weight": session.feed.weight,
         "series": [series_document(ready) for ready in good],
         "errors": [{"symbol": r.symbol, "interval": r.interval, "error": str(r.error)} for r in failed],
+        "skipped": skipped_document(dict(skipped)),
     }
 
 
@@ -197,8 +198,8 @@ async def watch(settings: Settings, emit: Emit) -> None:
         while True:
             requests, weight, started = session.feed.requests, session.feed.weight, monotonic_ms()
             try:
-                document, due = await _round(session, started)
-                failures = 0
+                document, due, failed = await _round(session, started, _pause_s(failures))
+                failures = failures + 1 if failed else 0
             except MarketError as error:
                 pause_ms = await _trouble(session, error, failures, emit)
                 failures += 1
@@ -209,8 +210,13 @@ async def watch(settings: Settings, emit: Emit) -> None:
             await session.clock.sleep_until(due)
 
 
-async def _round(session: Session, started: float) -> tuple[Document, int]:
-    """A refresh, and when the next one is due."""
+def _pause_s(failures: int) -> float:
+    """How long a venue that failed so often is left alone."""
+    return min(2.0**failures, LONGEST_PAUSE_S)
+
+
+async def _round(session: Session, started: float, pause_s: float) -> tuple[Document, int, bool]:
+    """A refresh, when the next one is due, and whether symbols failed: for them alone it is due after the pause."""
     settings = session.settings
     universe = await session.scout.current()
     now = session.clock.now()
@@ -218,14 +224,17 @@ async def _round(session: Session, started: float) -> tuple[Document, int]:
     if session.store.trouble is not None:
         raise session.store.trouble
     market = settings.market
-    due = session.store.next_due(now, universe.symbols, market.intervals, market.bars, ttl_bounds(settings))
-    return fetched(session, now, series, monotonic_ms() - started), max(due, now + SECOND)
+    failed = {each.symbol for each in series if each.error and not isinstance(each.error, KlinesLate)}
+    sound = [symbol for symbol in universe.symbols if symbol not in failed]
+    dues = [session.store.next_due(now, sound, market.intervals, market.bars, ttl_bounds(settings))] if sound else []
+    due = min([*dues, now + round(pause_s * SECOND)] if failed else dues, default=now)
+    document = fetched(session, now, series, monotonic_ms() - started, universe.skipped)
+    return document, max(due, now + SECOND), bool(failed)
 
 
 async def _trouble(session: Session, error: MarketError, failures: int, emit: Emit) -> float:
     """Tell of it; real ms to wait before the next try. Who knows how long in venue time is waited for here."""
-    pause_s = min(2.0**failures, LONGEST_PAUSE_S)
-    wait_ms = error.wait_ms if isinstance(error, VenueBusy) else round(pause_s * SECOND)
+    wait_ms = error.wait_ms if isinstance(error, VenueBusy) else round(_pause_s(failures) * SECOND)
     now = session.clock.now()
     emit({"schema": SCHEMA, "venue": session.venue, "now": now, "error": str(error), "again_ms": wait_ms})
     if isinstance(error, VenueBusy):

@@ -207,6 +207,7 @@ def fetch(document: Document) -> Iterable[Table | Text]:
     if document["errors"]:
         yield table(f"Errors ({len(document['errors'])})", document["errors"], [
             ("symbol", get("symbol")), ("interval", get("interval")), ("error", get("error"))], shown=8)  # fmt: skip
+    yield from _notes(document)
 
 
 def analyze(document: Document) -> Iterable[Table | Text]:

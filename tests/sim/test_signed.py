@@ -380,6 +380,17 @@ async def test_an_order_is_replaced_wholly_or_in_halves(
     assert counted == 1 + (answer[3] in {"SUCCESS", "NOT_ATTEMPTED"}), "what is not attempted counts all the same"
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"quantity": "0.0001"}, -1013), ({"price": ""}, -1105), ({"stopPrice": 5}, -1106)]
+)
+async def test_an_order_that_is_no_order_replaces_none(connect: Connect, changes: dict[str, Any], code: int) -> None:
+    client = connect()
+    await client.buy(**LIMIT, newClientOrderId="old")
+    which = {"symbol": "ETHUSDT", "side": "BUY", "cancelOrigClientOrderId": "old", "cancelReplaceMode": "ALLOW_FAILURE"}
+    assert refusal(await client.signed("POST", "order/cancelReplace", **which, **LIMIT | changes)) == (400, code)
+    assert [each["clientOrderId"] for each in (await client.signed("GET", "openOrders")).json()] == ["old"]
+
+
 async def test_orders_are_counted_until_they_are_filled(connect: Connect) -> None:
     venue = exchange()
     client = connect(venue)

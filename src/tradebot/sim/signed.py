@@ -86,6 +86,7 @@ class Signed:
         order = forms.read_order(params, _fresh(exchange, "orders"))
         kind, tag = forms.read_reply(params, forms.usual_reply(order.type)), forms.read_tag(params)
         only, ids = forms.read_restriction(params), which(params, "cancelOrderId", "cancelOrigClientOrderId")
+        exchange.test(order)  # an order that is malformed or breaks a filter cancels nothing
 
         def gone() -> Any:
             entry = exchange.cancel(order.symbol, *ids, only)

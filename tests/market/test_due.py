@@ -20,6 +20,7 @@ from tradebot.market.due import (
     groups,
     late,
     not_come,
+    overlapping,
     reaches,
     silence,
 )
@@ -133,3 +134,13 @@ def test_only_the_newest_bar_can_be_late_and_only_shortly_after_its_close(
 def test_the_error_names_the_bar_that_has_not_come() -> None:
     error = not_come(WINDOW, T0 + 8 * STEP + 15_000)
     assert str(error) == "A 5m: the kline of 2018-01-20 00:45:00 has not come yet"
+
+
+def test_what_ends_right_before_a_window_is_asked_for_with_its_newest_bar() -> None:
+    for newest, first in ((-2, 0), (0, 0), (4, 0), (-1, -1)):
+        asked = overlapping(coverage(-5, newest), WINDOW)
+        assert asked.first == T0 + first * STEP
+        assert asked.border == chunk_open("5m", asked.first)
+        assert asked.end == WINDOW.end
+    assert reaches(coverage(-5, -1), overlapping(coverage(-5, -1), WINDOW))
+    assert overlapping(None, WINDOW) is WINDOW

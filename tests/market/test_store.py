@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from supply import BARS, STEP, T0, Desk, same
 
@@ -396,6 +396,7 @@ class Life:
 EVENTS = [name for name in vars(Life) if not name.startswith("_") and name != "ends_as_the_truth"]
 
 
+@example([("time_passes", 0), ("the_newest_bar_is_revised", 1), ("time_passes", 30), ("more_bars_are_wanted", 2)])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 30)), min_size=3, max_size=14))
 def test_whatever_happens_the_store_ends_as_the_truth(events: list[tuple[str, int]]) -> None:

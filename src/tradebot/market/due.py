@@ -105,6 +105,13 @@ def reaches(coverage: Coverage | None, window: Window) -> bool:
     return coverage is not None and coverage.since <= window.first <= coverage.newest <= window.end
 
 
+def overlapping(coverage: Coverage | None, window: Window) -> Window:
+    """The window; if what is stored ends right before it, with that newest bar, in which a revision would show."""
+    if coverage is None or not window.first - window.step <= coverage.newest < window.first:
+        return window
+    return window._replace(first=coverage.newest, border=chunk_open(window.interval, coverage.newest))
+
+
 class Silence(NamedTuple):
     """The venue did not have the bar `last` when it was asked for; before `again` it is not asked.
 

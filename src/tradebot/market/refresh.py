@@ -17,7 +17,7 @@ from tradebot.clock import SECOND, monotonic_ms
 from tradebot.errors import MarketError, TradebotError, VenueBusy
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Series
-from tradebot.market.due import Group, Window, complete, due_at, late, not_come, reaches, silence
+from tradebot.market.due import Group, Window, complete, due_at, late, not_come, overlapping, reaches, silence
 from tradebot.market.findings import ENDLESS, Findings, Ready, extended
 from tradebot.market.limits import retry_delay_ms
 from tradebot.market.memory import Memory
@@ -165,15 +165,16 @@ class Refresh:
 
     async def _update(self, window: Window) -> Ready | None:
         """Ask for what is missing of it; None if it is to be asked again."""
-        held, before = self._memory.held(window), self._findings.tallies[window.series].new
-        if held and reaches(held.coverage, window):
-            reply = await self._ask(window, held.coverage.newest)
-            klines = extended(held.klines, reply.between(0, window.end - 1))
+        asked = overlapping(self._memory.index.get(window.series), window)
+        held, before = self._memory.held(asked), self._findings.tallies[window.series].new
+        if held and reaches(held.coverage, asked):
+            reply = await self._ask(asked, held.coverage.newest)
+            klines = extended(held.klines, reply.between(0, asked.end - 1))
             if klines is not None:
-                self._findings.lengthen(window, held, klines)
+                self._findings.lengthen(asked, held, klines)
                 return self._judged(window, reply, before)
-        reply = await self._ask(window, window.first)
-        self._findings.replace(window, reply.between(0, window.end - 1))
+        reply = await self._ask(asked, asked.first)
+        self._findings.replace(asked, reply.between(0, asked.end - 1))
         return self._judged(window, reply, before)
 
     async def _ask(self, window: Window, start: int) -> Klines:

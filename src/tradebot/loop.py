@@ -295,7 +295,7 @@ class Loop:
             self.admission.clock_doubt = next(iter(warnings), "")
             due = min(due, self.session.clock.now() // self.every * self.every + self.every)
             if due % self.step == 0:
-                await self.session.feed.connect(len((await self.session.scout.universe()).symbols))
+                await self.session.feed.connect(self.session.scout.size)
         await (self.guard.keep_until(due) if self.session.stands_still else self.session.clock.sleep_until(due))
         return (self.session.clock.now() - due) // self.every, warnings
 

@@ -95,7 +95,9 @@ async def test_within_its_schedule_nothing_is_asked_again(world: World) -> None:
 
 async def test_for_a_first_universe_connections_are_opened_meanwhile(world: World) -> None:
     scout = await world.process()
+    assert scout.size == 0
     await scout.universe()
+    assert scout.size == 2
     assert world.market.opened == TOP.top
     world.later(9 * HOUR)
     await scout.current()

@@ -73,6 +73,11 @@ class Scout:
         stale = not self._fresh(self._chosen_at, self._period)
         return (stale or self._rules_due or self._unsettled) and self._clock.now() >= self._again
 
+    @property
+    def size(self) -> int:
+        """How many symbols are in the universe in force; 0 before one was chosen."""
+        return len(self._universe.symbols) if self._universe else 0
+
     async def universe(self) -> Universe:
         """The universe in force; chosen now if there is none. Raises as `universe.choose`.
 

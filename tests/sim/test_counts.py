@@ -39,12 +39,12 @@ def test_what_is_filled_is_given_back_but_never_more_than_was_counted() -> None:
     assert used(counts, NOON + 10 * SECOND) == [1, 1]
 
 
-def test_one_more_than_the_limit_is_refused_until_the_window_ends() -> None:
+def test_one_more_than_the_limit_is_refused_without_saying_when_to_come_back() -> None:
     counts = OrderCounts(Books(None))
     counts.add(WINDOWS[0].limit - 1, NOON + 1)
     with pytest.raises(Refused) as caught:
         counts.add(2, NOON + 2500)
-    assert (caught.value.code, caught.value.status, caught.value.headers) == (-1015, 429, {"Retry-After": "8"})
+    assert (caught.value.code, caught.value.status, caught.value.headers) == (-1015, 429, {})
     assert caught.value.text == "Too many new orders; current limit is 100 orders per 10 SECOND."
     counts.add(1, NOON + 2500)
 

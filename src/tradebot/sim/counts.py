@@ -46,11 +46,11 @@ class OrderCounts:
         self._books.keep(f"{each.suffix} orders", max(used, 0))
 
     def add(self, orders: int, now: int) -> None:
-        """Count new orders; `Refused` -1015 with 429 and Retry-After (venue seconds), if they are too many."""
+        """Count new orders; `Refused` -1015 with 429, and without Retry-After, if they are too many."""
         for each, used in self.used(now).items():
             if used + orders > each.limit:
                 text = f"Too many new orders; current limit is {each.limit} orders per {each.number} {each.interval}."
-                raise Refused(-1015, text, 429, {"Retry-After": str(-(-(each.length - now % each.length) // SECOND))})
+                raise Refused(-1015, text, 429)
             self._set(each, used + orders, now)
 
     def give_back(self, orders: int, now: int) -> None:

@@ -64,15 +64,16 @@ def save(path: Path, document: Document) -> None:
         raise UsageError(f"{path}: {error.strerror}; name another file with --save") from None
 
 
+def _sane(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < inf
+
+
 def load(path: Path, workload: Document | None = None) -> Document:
     """A saved document; `UsageError` if it is none, or of another workload than this one."""
     try:
         document: Document = json.loads(path.read_text(encoding="utf-8"))
         before = {key: document["workload"][key] for key in SAME}
-        found = [each.value for each in measures(document)]
-        whole = document["schema"] == SCHEMA and all(
-            isinstance(value, int | float) and 0 <= value < inf for value in found
-        )
+        whole = document["schema"] == SCHEMA and all(_sane(each.value) for each in measures(document))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; make one with --save") from None
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError):

@@ -244,25 +244,30 @@ class Entries:
         """Why the database is not ours, or `damaged`; empty if it is, or is new, and then made ours."""
         with closing(sqlite3.connect(self.folder / DATABASE, BRIEF_S, isolation_level=None)) as database:
             try:
-                if self._version(database) == VERSION and not damaged:
+                if not damaged and self._claimed(database):
                     return ""
-                database.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
-                database.execute("PRAGMA synchronous = OFF")  # there is nothing yet to be lost
-                database.execute("BEGIN IMMEDIATE")
-                version = self._version(database)
-                if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    database.execute(f"PRAGMA user_version = {VERSION}")
-                    version = VERSION
-                database.execute("COMMIT")
-                if version != VERSION or damaged:
-                    # Fails while anybody has it open: who goes on with a file that was moved would later
-                    # delete the log of the one that took its place.
-                    database.execute("PRAGMA journal_mode = DELETE")
+                # Fails while anybody has it open: who goes on with a file that was moved would later
+                # delete the log of the one that took its place.
+                database.execute("PRAGMA journal_mode = DELETE")
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if damage.tells(error):
                     return damaged or str(error)
                 raise
-            return damaged or ("" if version == VERSION else "of another version or another program")
+            return damaged or "of another version or another program"
+
+    def _claimed(self, database: sqlite3.Connection) -> bool:
+        """Whether it is of this version, which a new one is made now."""
+        if self._version(database) == VERSION:
+            return True
+        database.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        database.execute("PRAGMA synchronous = OFF")  # there is nothing yet to be lost
+        database.execute("BEGIN IMMEDIATE")
+        version = self._version(database)
+        if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            version = VERSION
+        database.execute("COMMIT")
+        return version == VERSION
 
     @staticmethod
     def _version(database: sqlite3.Connection) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 import diskcache
 
+DATABASE = diskcache.core.DBNAME
+
 
 class Foreign(bytes):
     """The bytes of an entry that somebody else pickled; they are never unpickled."""
@@ -53,3 +55,9 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         folder = Path(self._directory).resolve()
         path = (folder / filename).resolve()
         return path if path.is_relative_to(folder) and path.is_file() else None
+
+
+def unchanging(folder: Path) -> sqlite3.Connection:
+    """The database's file alone, without its log and without a lock."""
+    uri = f"{(folder / DATABASE).absolute().as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None)

@@ -25,13 +25,12 @@ import orjson
 from tradebot.clock import SECOND, monotonic_ms, wall_ms
 from tradebot.errors import BadKlines, MarketError
 from tradebot.market import damage
-from tradebot.market.disk import BytesDisk, Foreign
+from tradebot.market.disk import DATABASE, BytesDisk, Foreign, unchanging
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 VERSION = 2
 MAGIC = b"TBKL"
-DATABASE = diskcache.core.DBNAME
 HEADER = struct.Struct("<4sHxxII")
 INLINE = 1 << 24  # diskcache's own files can be deleted between its look-up and its reading of them
 # How long another process's lock is waited for: in steps, between which a signal is heard.
@@ -109,15 +108,9 @@ class Frozen(Cache):
     @property
     def _con(self) -> sqlite3.Connection:
         if getattr(self._local, "con", None) is None:
-            self._local.con = _unchanging(Path(self._directory))
+            self._local.con = unchanging(Path(self._directory))
         found: sqlite3.Connection = self._local.con
         return found
-
-
-def _unchanging(folder: Path) -> sqlite3.Connection:
-    """The database's file alone, without its log and without a lock."""
-    uri = f"{(folder / DATABASE).absolute().as_uri()}?mode=ro&immutable=1"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)
 
 
 def _set(database: sqlite3.Connection, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
@@ -230,7 +223,7 @@ class Entries:
         another process may be setting aside at that moment.
         """
         try:
-            with closing(_unchanging(self.folder)) as database:
+            with closing(unchanging(self.folder)) as database:
                 # With a journal it is half made, by another process or by one that was killed.
                 return self._version(database) == VERSION and not (self.folder / f"{DATABASE}-journal").exists()
         except sqlite3.DatabaseError:

@@ -24,28 +24,39 @@ def error(path: Path, *statements: str) -> BaseException:
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(2_000)])
 def test_a_file_that_sqlite_cannot_read_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.db").write_bytes(content)
-    assert damage.tells(error(tmp_path / "a.db", "SELECT * FROM sqlite_master"))
+    assert damage.tells(error(tmp_path / "a.db", "SELECT * FROM sqlite_master"), tmp_path / "a.db")
 
 
 def test_tables_that_are_others_than_ours_are_damaged(tmp_path: Path) -> None:
-    assert damage.tells(error(tmp_path / "a.db", "SELECT key FROM Cache"))
-    assert damage.tells(error(tmp_path / "a.db", "CREATE TABLE Cache (k)", "SELECT key FROM Cache"))
+    assert damage.tells(error(tmp_path / "a.db", "SELECT key FROM Cache"), tmp_path / "a.db")
+    assert damage.tells(error(tmp_path / "a.db", "CREATE TABLE Cache (k)", "SELECT key FROM Cache"), tmp_path / "a.db")
 
 
 def test_a_text_that_cannot_be_read_is_damaged(tmp_path: Path) -> None:
-    assert damage.tells(error(tmp_path / "a.db", "SELECT CAST(x'c3' AS TEXT)"))
+    assert damage.tells(error(tmp_path / "a.db", "SELECT CAST(x'c3' AS TEXT)"), tmp_path / "a.db")
     with pytest.raises(UnicodeDecodeError) as raised:
         b"\xc3".decode()
-    assert damage.tells(raised.value)
+    assert damage.tells(raised.value, tmp_path / "a.db")
+
+
+def test_a_file_that_may_be_written_but_says_it_may_not_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    assert isinstance(error(path, "CREATE TABLE t (k)"), AssertionError)
+    content = bytearray(path.read_bytes())
+    content[18] = 3  # of a version to come, which may only be read
+    path.write_bytes(content)
+    refused = error(path, "CREATE TABLE u (k)")
+    assert damage.tells(refused, path)
+    assert not damage.tells(refused, tmp_path / "none.db")
 
 
 def test_what_is_locked_cannot_be_opened_or_was_rolled_back_is_not_damaged(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert not damage.tells(error(tmp_path / "a.db", "BEGIN IMMEDIATE"))
-    assert not damage.tells(error(tmp_path / "a.db", "COMMIT"))
-    assert not damage.tells(error(tmp_path / "none" / "a.db"))
-    assert not damage.tells(OSError("no space left"))
+        assert not damage.tells(error(tmp_path / "a.db", "BEGIN IMMEDIATE"), tmp_path / "a.db")
+    assert not damage.tells(error(tmp_path / "a.db", "COMMIT"), tmp_path / "a.db")
+    assert not damage.tells(error(tmp_path / "none" / "a.db"), tmp_path / "a.db")
+    assert not damage.tells(OSError("no space left"), tmp_path / "a.db")
 
 
 def test_a_mark_is_there_until_it_is_taken_away(tmp_path: Path) -> None:

@@ -197,6 +197,23 @@ def test_a_database_whose_schema_is_damaged_is_set_aside_as_soon_as_it_is_opened
         assert not entries.damaged
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE Settings SET key = 'disk_qickle_protocol' WHERE key = 'disk_pickle_protocol'",
+     "UPDATE Settings SET value = 'x'", "UPDATE Settings SET key = 'x' || key", "DELETE FROM Settings"],
+)  # fmt: skip
+def test_a_database_whose_settings_are_damaged_is_set_aside_or_mended(tmp_path: Path, change: str) -> None:
+    with closing(Entries(tmp_path)) as entries:
+        entries.put("a", b"1")
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as database, database:
+        database.execute(change)
+    for _ in range(2):
+        with suppress(MarketError), closing(Entries(tmp_path)) as entries:
+            entries.put("b", b"2")
+    with closing(Entries(tmp_path)) as entries:
+        assert unseal(entries.get("b")) == b"2"
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 7)), min_size=1, max_size=40))
 def test_whatever_bits_are_wrong_the_next_but_one_who_opens_it_can_store(flips: list[tuple[int, int]]) -> None:

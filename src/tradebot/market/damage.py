@@ -6,6 +6,7 @@ cannot be moved then, so that a mark is left beside it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -15,16 +16,22 @@ _CODES = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE
 _STATES = ("cannot ",)  # of transactions: "cannot commit - no transaction is active"
 
 
-def tells(error: BaseException) -> bool:
-    """Whether an error says that the file is damaged, rather than locked, full, or not to be written.
+class Damaged(sqlite3.DatabaseError):
+    """What SQLite can read, but nobody can make sense of."""
+
+
+def tells(error: BaseException, database: Path) -> bool:
+    """Whether an error says that the file `database` is damaged, rather than locked, full, or not to be written.
 
     All statements are our own: one that SQLite cannot understand means that its tables are others now.
     """
-    if isinstance(error, UnicodeDecodeError):  # in a key, or in what SQLite quotes of the schema
+    if isinstance(error, Damaged | UnicodeDecodeError):  # the second in a key, or in what SQLite quotes of the schema
         return True
     if not isinstance(error, sqlite3.DatabaseError) or str(error).startswith(_STATES):
         return False
     code = getattr(error, "sqlite_errorcode", None)  # none where Python itself could not read a text
+    if code == sqlite3.SQLITE_READONLY:  # by its header, if the file may be written
+        return all(os.access(path, os.W_OK) for path in (database, database.parent))
     return str(error).startswith("Could not decode") if code is None else code & 0xFF in _CODES
 
 

@@ -50,8 +50,10 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         if self._inside(filename):
             super().remove(filename)
 
-    def _inside(self, filename: str) -> Path | None:
-        """The file of an entry; None if there is none, or somebody wrote a name that leads out of the folder."""
+    def _inside(self, filename: object) -> Path | None:
+        """The file of an entry; None if there is none, what stands there is no name, or one that leads out of here."""
+        if not isinstance(filename, str) or "\0" in filename:
+            return None
         folder = Path(self._directory).resolve()
         path = (folder / filename).resolve()
         return path if path.is_relative_to(folder) and path.is_file() else None

@@ -78,6 +78,15 @@ class Group(NamedTuple):
     written: int
 
 
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What diskcache stumbles over are the settings that it finds in the database."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise damage.Damaged(f"its settings make no sense: {error}") from None
+
+
 class Cache(diskcache.Cache):  # type: ignore[misc]
     """One that writes nothing when it is opened and all its settings are there already.
 
@@ -86,10 +95,17 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         try:
-            super().__init__(*args, **settings)
+            with _understood():
+                super().__init__(*args, **settings)
         except BaseException:
             self.close()  # or it would delete the log of the file that is put in its place
             raise
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        with _understood():
+            made: sqlite3.Connection = super()._con
+        return made
 
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
@@ -243,7 +259,7 @@ class Entries:
                 # delete the log of the one that took its place.
                 database.execute("PRAGMA journal_mode = DELETE")
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                if damage.tells(error):
+                if damage.tells(error, self.folder / DATABASE):
                     return damaged or str(error)
                 raise
             return damaged or "of another version or another program"
@@ -295,7 +311,7 @@ class Entries:
                 raise MarketError(
                     f"kline store {self.folder}: locked by another process that goes on writing; try again later"
                 ) from None
-            if damage.tells(_root(error)) and damage.mark(self.folder, reason):
+            if damage.tells(_root(error), self.folder / DATABASE) and damage.mark(self.folder, reason):
                 raise MarketError(
                     f"kline store {self.folder}: {reason}; it is set aside when it is opened next, and fetched anew"
                 ) from None

@@ -39,7 +39,7 @@ def test_a_text_that_cannot_be_read_is_damaged(tmp_path: Path) -> None:
     assert damage.tells(raised.value, tmp_path / "a.db")
 
 
-def test_a_file_that_may_be_written_but_says_it_may_not_is_damaged(tmp_path: Path) -> None:
+def test_a_file_of_a_format_that_may_only_be_read_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     assert isinstance(error(path, "CREATE TABLE t (k)"), AssertionError)
     content = bytearray(path.read_bytes())

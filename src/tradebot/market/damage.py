@@ -6,7 +6,6 @@ cannot be moved then, so that a mark is left beside it.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +29,17 @@ def tells(error: BaseException, database: Path) -> bool:
     if not isinstance(error, sqlite3.DatabaseError) or str(error).startswith(_STATES):
         return False
     code = getattr(error, "sqlite_errorcode", None)  # none where Python itself could not read a text
-    if code == sqlite3.SQLITE_READONLY:  # by its header, if the file may be written
-        return all(os.access(path, os.W_OK) for path in (database, database.parent))
+    if code == sqlite3.SQLITE_READONLY:
+        return _of_another_format(database)
     return str(error).startswith("Could not decode") if code is None else code & 0xFF in _CODES
+
+
+def _of_another_format(database: Path) -> bool:
+    """Whether a file is of a version that SQLite may only read, which its 19th byte says."""
+    with suppress(OSError), database.open("rb") as file:
+        head = file.read(20)
+        return len(head) == 20 and not {*head[18:]} <= {1, 2}
+    return False
 
 
 def mark(folder: Path, why: str) -> bool:

@@ -249,7 +249,7 @@ def test_after_the_steps_nothing_is_left_to_do(page: Page) -> None:
     candles, alone = Candles(prices), Candles(PRICES)
     done = sum(1 for _ in candles.steps(page, NOW))
     assert done > 50 if page.limit == 1000 and page.interval == "1w" else done >= 1
-    assert list(Candles(prices).steps(page, NOW)) == [], "it is only written again"
+    assert len(list(Candles(prices).steps(page, NOW))) == 1, "it is only written again"
     assert candles.body(page, NOW) == alone.body(page, NOW)
     assert list(candles.steps(page, NOW)) == []
 
@@ -274,11 +274,12 @@ def test_pages_that_are_asked_for_together_are_those_that_are_asked_for_alone() 
 
 def test_pages_that_are_asked_for_together_are_looked_up_in_one_go() -> None:
     prices = Told(1, 9)
-    candles = Candles(prices)
-    going = [candles.steps(Page(each, "5m", None, NOW - 9 * DAY, 20), NOW) for each in prices.instruments()]
-    while going:
-        going = [each for each in going if next(each, "done") is None]
-    assert (prices.looks, prices.bars) == (1, 9 * 20)
+    for known in (False, True):
+        candles, prices.looks, prices.bars = Candles(prices), 0, 0
+        going = [candles.steps(Page(each, "5m", None, NOW - 9 * DAY, 20), NOW) for each in prices.instruments()]
+        while going:
+            going = [each for each in going if next(each, "done") is None]
+        assert (prices.looks, prices.bars) == (1, 9 * 20), known
 
 
 def test_a_page_that_ends_before_the_open_bar_does_not_look_it_up() -> None:

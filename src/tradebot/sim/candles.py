@@ -60,14 +60,17 @@ class Candles:
         reaches = [(each.opened, now) if isinstance(each, Running) else each.within(listed) for each in due]
         start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
         self._underway += 1
+        together = False
         try:
-            yield from self.prices.steps(page.symbol, page.interval, start, end, now)
+            for _ in self.prices.steps(page.symbol, page.interval, start, end, now):
+                together = True
+                yield
         finally:
             self._underway -= 1
         if self.prices.settled:
             self._due |= dict.fromkeys(due)
-            if self._underway:
-                yield  # the others may be as far in a moment
+            if self._underway or not together:
+                yield  # others may be as far in a moment
             while any(each in self._due for each in due):
                 self._write_due()
 

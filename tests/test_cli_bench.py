@@ -30,6 +30,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
     ("options", "told"),
     [
         (["--symbols", "many"], "--symbols many: write it as"),
+        (["--symbols", "601"], "as in --symbols 200,601"),
         (["--picture", "a.png"], "ends in .svg or .html"),
         (["--profile", "none/p.json"], "--profile none/p.json: No such file or directory"),
         (["--baseline", "none.json"], "none.json: No such file or directory; make one with --save"),

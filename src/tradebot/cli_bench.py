@@ -153,10 +153,16 @@ def _workload(  # noqa: PLR0917
     from tradebot.bench import Workload
 
     usual = (50.0, 3) if full else (20.0, 5)
-    return Workload(
+    workload = Workload(
         symbols, settings.market.intervals, bars, usual[0] if latency is None else latency,
         settings.venue.connections, cycles or usual[1],
     )  # fmt: skip
+    if not workload.serial_fits:
+        raise UsageError(
+            f"--symbols {symbols}: the serial loop asks for all of them anew each minute, which no venue allows; "
+            f"let a smaller size lead, as in --symbols 200,{symbols}"
+        )
+    return workload
 
 
 def _compare(

@@ -19,6 +19,11 @@ async def test_the_served_venue_is_gone_afterwards() -> None:
         httpx.get(f"{url}/api/v3/ping", trust_env=False)
 
 
+@pytest.mark.parametrize(("symbols", "fits"), [(200, True), (600, True), (601, False), (2000, False)])
+def test_the_serial_loop_looks_at_no_more_than_a_minutes_weight_allows(symbols: int, fits: bool) -> None:
+    assert Workload(symbols, ("5m", "15m", "1h"), 100, 0.0, 50, 2).serial_fits is fits
+
+
 async def test_a_bot_moves_the_venues_clock_and_fills_its_store(tmp_path: Path) -> None:
     workload = Workload(3, ("5m", "15m", "1h"), 100, 0.0, 50, 1)
     settings = load(None, {}, {})

@@ -26,6 +26,9 @@ START = parse_time("2025-06-02T12:00:00Z")
 WEIGHT_LIMIT = 6_000
 """Of the venue for each bot, a minute."""
 
+KLINES_WEIGHT, WEIGHT_SHARE = 2, 0.6
+"""Of a request for klines; and how much of the limit they may take: the rest is for the universe, prices and margins."""
+
 HELD_S = 240
 """Venue seconds for which positions are held: so there are places for new ones at every 5m close."""
 
@@ -43,6 +46,11 @@ class Workload:
     latency_ms: float
     connections: int
     cycles: int
+
+    @property
+    def serial_fits(self) -> bool:
+        """Whether a minute's weight lets a loop that keeps nothing look at all of them, with room for all else."""
+        return self.symbols * len(self.intervals) * KLINES_WEIGHT <= WEIGHT_SHARE * WEIGHT_LIMIT
 
     @property
     def minutes(self) -> list[int]:

@@ -27,7 +27,7 @@ WEIGHT_LIMIT = 6_000
 """Of the venue for each bot, a minute."""
 
 KLINES_WEIGHT, WEIGHT_SHARE = 2, 0.6
-"""Of a request for klines; and how much of the limit they may take: the rest is for the universe, prices and margins."""
+"""Of a request for klines; and the part of the limit that they may take: what is left is for all else, and margins."""
 
 HELD_S = 240
 """Venue seconds for which positions are held: so there are places for new ones at every 5m close."""

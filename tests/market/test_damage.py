@@ -59,6 +59,26 @@ def test_what_is_locked_cannot_be_opened_or_was_rolled_back_is_not_damaged(tmp_p
     assert not damage.tells(OSError("no space left"), tmp_path / "a.db")
 
 
+def test_what_diskcache_stumbles_over_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(damage.Damaged, match="make no sense: 'x'") as raised, damage.understood():
+        {}["x"]
+    assert damage.tells(raised.value, tmp_path / "a.db")
+    with pytest.raises(OSError, match="full"), damage.understood():
+        raise OSError("full")
+
+
+def test_the_reason_is_the_one_at_the_root() -> None:
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise sqlite3.OperationalError("cannot rollback") from None
+    except sqlite3.OperationalError as error:
+        assert damage.reason(error) == "No space left on device"
+    assert damage.reason(TimeoutError()) == "locked"
+    assert damage.reason(sqlite3.OperationalError("malformed")) == "malformed"
+
+
 def test_a_mark_is_there_until_it_is_taken_away(tmp_path: Path) -> None:
     assert damage.marked(tmp_path) == ""
     assert damage.mark(tmp_path, "malformed")

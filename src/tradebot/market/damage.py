@@ -7,8 +7,11 @@ cannot be moved then, so that a mark is left beside it.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tradebot.errors import MarketError
 
 MARK = "damaged"
 _CODES = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -19,11 +22,34 @@ class Damaged(sqlite3.DatabaseError):
     """What SQLite can read, but nobody can make sense of."""
 
 
+@contextmanager
+def understood() -> Iterator[None]:
+    """What diskcache stumbles over are the settings that it finds in the database."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Damaged(f"its settings make no sense: {error}") from None
+
+
+def _root(error: BaseException) -> BaseException:
+    # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
+    while isinstance(error.__context__, sqlite3.Error | OSError | MarketError):
+        error = error.__context__
+    return error
+
+
+def reason(error: BaseException) -> str:
+    """What was at the root of an error, in few words; `locked` for a lock that was waited for in vain."""
+    error = _root(error)
+    return "locked" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
+
+
 def tells(error: BaseException, database: Path) -> bool:
     """Whether an error says that the file `database` is damaged, rather than locked, full, or not to be written.
 
     All statements are our own: one that SQLite cannot understand means that its tables are others now.
     """
+    error = _root(error)
     if isinstance(error, Damaged | UnicodeDecodeError):  # the second in a key, or in what SQLite quotes of the schema
         return True
     if not isinstance(error, sqlite3.DatabaseError) or str(error).startswith(_STATES):

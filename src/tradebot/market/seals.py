@@ -78,15 +78,6 @@ class Group(NamedTuple):
     written: int
 
 
-@contextmanager
-def _understood() -> Iterator[None]:
-    """What diskcache stumbles over are the settings that it finds in the database."""
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise damage.Damaged(f"its settings make no sense: {error}") from None
-
-
 class Cache(diskcache.Cache):  # type: ignore[misc]
     """One that writes nothing when it is opened and all its settings are there already.
 
@@ -95,7 +86,7 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         try:
-            with _understood():
+            with damage.understood():
                 super().__init__(*args, **settings)
         except BaseException:
             self.close()  # or it would delete the log of the file that is put in its place
@@ -103,7 +94,7 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
 
     @property
     def _con(self) -> sqlite3.Connection:
-        with _understood():
+        with damage.understood():
             made: sqlite3.Connection = super()._con
         return made
 
@@ -145,20 +136,8 @@ def tried(act: Callable[[], T], longest_s: float) -> T:
         try:
             return act()
         except (diskcache.Timeout, sqlite3.OperationalError) as error:
-            if "locked" not in _reason(error) or monotonic_ms() >= until:
+            if "locked" not in damage.reason(error) or monotonic_ms() >= until:
                 raise
-
-
-def _root(error: BaseException) -> BaseException:
-    # diskcache says no more than "timeout", and fails to roll back what a full disk has ended.
-    while isinstance(error.__context__, sqlite3.Error | OSError | MarketError):
-        error = error.__context__
-    return error
-
-
-def _reason(error: BaseException) -> str:
-    error = _root(error)
-    return "locked" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
 
 
 def seal(payload: bytes) -> bytes:
@@ -300,18 +279,14 @@ class Entries:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except (
-            diskcache.Timeout,
-            sqlite3.Error,
-            OSError,
-            UnicodeDecodeError,
-        ) as error:  # the lock's time-out is an OSError
-            reason = _reason(error)
+        # The lock's time-out is an OSError.
+        except (diskcache.Timeout, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            reason = damage.reason(error)
             if "locked" in reason:
                 raise MarketError(
                     f"kline store {self.folder}: locked by another process that goes on writing; try again later"
                 ) from None
-            if damage.tells(_root(error), self.folder / DATABASE) and damage.mark(self.folder, reason):
+            if damage.tells(error, self.folder / DATABASE) and damage.mark(self.folder, reason):
                 raise MarketError(
                     f"kline store {self.folder}: {reason}; it is set aside when it is opened next, and fetched anew"
                 ) from None

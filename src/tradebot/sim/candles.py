@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -59,20 +59,25 @@ class Candles:
         listed = self.prices.listed(page.symbol)
         reaches = [(each.opened, now) if isinstance(each, Running) else each.within(listed) for each in due]
         start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
+        together = yield from self._together(self.prices.steps(page.symbol, page.interval, start, end, now))
+        if self.prices.settled:
+            self._due |= dict.fromkeys(due)
+            if not together:
+                yield
+            while any(each in self._due for each in due):
+                self._write_due()
+
+    def _together(self, steps: Iterator[None]) -> Generator[None, None, bool]:
+        """Take these steps; whether all who came along are as far now. Who had none to take cannot tell."""
         self._underway += 1
-        together = False
+        taken = False
         try:
-            for _ in self.prices.steps(page.symbol, page.interval, start, end, now):
-                together = True
+            for _ in steps:
+                taken = True
                 yield
         finally:
             self._underway -= 1
-        if self.prices.settled:
-            self._due |= dict.fromkeys(due)
-            if self._underway or not together:
-                yield  # others may be as far in a moment
-            while any(each in self._due for each in due):
-                self._write_due()
+        return taken and not self._underway
 
     def _due_for(self, page: Page, now: int) -> list[Closed | Running]:
         """What of a page is not written yet."""

@@ -176,7 +176,7 @@ class Days:
             some = block if len(rows) == len(needs) else block[:, rows]
             made = grouped_block(some, MINUTES // bars, np.array([[needs[row].day * MINUTES] for row in rows]))
             for place, row in enumerate(rows):
-                needs[row].made[bars] = self.keep(needs[row].place, needs[row].day, made[:, place].copy())
+                needs[row].made[bars] = self._keep(needs[row].place, needs[row].day, made[:, place].copy())
             return
         for row in rows:
             need = needs[row]
@@ -255,13 +255,13 @@ class Days:
         if known is not None:
             return known
         if bars == 1 and (hours := self._coarse[24].get((place, day))) is not None:
-            return self.keep(place, day, grouped_bars(hours, 24))
+            return self._keep(place, day, grouped_bars(hours, 24))
         whole = self._known(place, day, 0, MINUTES)
         if whole is None:
             return None
-        return self.keep(place, day, grouped_block(whole[1][:, None], MINUTES // bars, day * MINUTES)[:, 0])
+        return self._keep(place, day, grouped_block(whole[1][:, None], MINUTES // bars, day * MINUTES)[:, 0])
 
-    def keep(self, place: int, day: int, data: Times) -> Times:
+    def _keep(self, place: int, day: int, data: Times) -> Times:
         """Keep the coarse bars of a day of a coin, `(10, 24)` or `(10, 1)`, which are returned."""
         return self._coarse[data.shape[1]].put((place, day), data, data.nbytes + _OBJECT)
 

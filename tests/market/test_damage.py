@@ -68,12 +68,9 @@ def test_what_diskcache_stumbles_over_is_damage(tmp_path: Path) -> None:
 
 
 def test_the_reason_is_the_one_at_the_root() -> None:
-    with pytest.raises(sqlite3.OperationalError) as raised:
-        try:
-            raise OSError(28, "No space left on device")
-        except OSError:
-            raise sqlite3.OperationalError("cannot rollback") from None
-    assert damage.reason(raised.value) == "No space left on device"
+    failure = sqlite3.OperationalError("cannot rollback")
+    failure.__context__ = OSError(28, "No space left on device")
+    assert damage.reason(failure) == "No space left on device"
     assert damage.reason(TimeoutError()) == "locked"
     assert damage.reason(sqlite3.OperationalError("malformed")) == "malformed"
 

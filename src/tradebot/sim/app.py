@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tradebot.clock import SteppedClock
 from tradebot.sim import replies, weights
+from tradebot.sim.crowd import Crowd
 from tradebot.sim.deals import Deals
 from tradebot.sim.engine import Exchange
 from tradebot.sim.gate import Gate, Path, clock_mode
@@ -102,8 +102,8 @@ def create_app(
     What happens to requests is for `fault_transport` or `sockets` to enact.
     """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
-    turn = asyncio.Lock()
-    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms, turn)
+    crowd = Crowd()
+    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms, crowd)
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     nowhere = Path(gate, {})
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
@@ -113,7 +113,7 @@ def create_app(
         from tradebot.sim.futures.routes import futures_api
 
         def counted(limit: int) -> Gate:
-            return Gate(exchange, secrets, weights.Weights(limit), latency_ms, turn)
+            return Gate(exchange, secrets, weights.Weights(limit), latency_ms, crowd)
 
         return futures_api(futures or Futures(exchange), accounts or {}, counted, nowhere)
 

@@ -19,6 +19,7 @@ _SEARCHED = 60 * DAY  # how far to look over holes in bars that are made anew ea
 _AT_ONCE = 3200  # rows to write in one go
 _OVERHEAD = 400  # bytes that a cache entry takes besides its rows
 _OPEN = 2 << 20
+_BEHIND = 2  # steps that others who came along may be behind
 
 Written: TypeAlias = tuple[bytes, int]  # rows separated by commas, and how many
 
@@ -59,16 +60,19 @@ class Candles:
         listed = self.prices.listed(page.symbol)
         reaches = [(each.opened, now) if isinstance(each, Running) else each.within(listed) for each in due]
         start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
-        together = yield from self._together(self.prices.steps(page.symbol, page.interval, start, end, now))
+        taken = yield from self._together(self.prices.steps(page.symbol, page.interval, start, end, now))
         if self.prices.settled:
             self._due |= dict.fromkeys(due)
-            if not together:
+            if not taken:
                 yield
+            for _ in range(_BEHIND):
+                if self._underway:
+                    yield
             while any(each in self._due for each in due):
                 self._write_due()
 
     def _together(self, steps: Iterator[None]) -> Generator[None, None, bool]:
-        """Take these steps; whether all who came along are as far now. Who had none to take cannot tell."""
+        """Take these steps; whether there were any."""
         self._underway += 1
         taken = False
         try:
@@ -77,7 +81,7 @@ class Candles:
                 yield
         finally:
             self._underway -= 1
-        return taken and not self._underway
+        return taken
 
     def _due_for(self, page: Page, now: int) -> list[Closed | Running]:
         """What of a page is not written yet."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from tradebot.clock import Clock, SteppedClock
 from tradebot.errors import TradebotError
 from tradebot.sim import units, weights
+from tradebot.sim.crowd import Crowd
 from tradebot.sim.engine import Exchange
 from tradebot.sim.keys import check_signature, check_time, payload
 from tradebot.sim.params import Params
@@ -49,15 +49,15 @@ class Call:
 class Gate:
     """What every request passes: latency, weight, parameters, signature; and what every reply carries.
 
-    Answers that take long wait for their `turn`.
+    The `crowd` works through answers that take long.
     """
 
     def __init__(
         self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float,
-        turn: asyncio.Lock,
+        crowd: Crowd,
     ) -> None:  # fmt: skip
         self.clock = exchange.clock
-        self._turn = turn
+        self._crowd = crowd
         self._plan = exchange.prices.plan
         self._credentials = dict(credentials)
         self._weights = counted
@@ -98,7 +98,7 @@ class Gate:
             micro = units.asked(request.scope["headers"])
             content = self._carry_out(request, calls, body, headers)
             if isinstance(content, InSteps):
-                content = await self._worked_through(content)
+                content = await self._crowd.work(content)
             return 200, units.in_microseconds(content) if micro else content
         except Refused as no:
             headers |= no.headers
@@ -110,12 +110,6 @@ class Gate:
             # A bug of ours: told as the venue tells its own, with all of it in the log.
             log.exception("%s %s", request.method, request.url.path)
             return 500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}
-
-    async def _worked_through(self, work: InSteps) -> Any:
-        async with self._turn if work.alone else nullcontext():
-            for _ in work.steps:
-                await asyncio.sleep(0)
-            return work.result()
 
     def _skew(self, now: int) -> int:
         """By how much the exchange's clock goes wrong, where a plan of faults says so."""

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from types import TracebackType
 from typing import Any
 
 from tradebot.errors import JournalError
@@ -15,9 +16,24 @@ _WHOLE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 _PART = ("SAVEPOINT part", "RELEASE part", "ROLLBACK TO part; RELEASE part")
 
 
-def as_column(value: Any) -> Any:
-    """A value as SQLite holds it: a Decimal as plain text, never with an exponent."""
-    return format(value, "f") if isinstance(value, Decimal) else value
+# A Decimal is held as plain text, never with an exponent.
+sqlite3.register_adapter(Decimal, "{:f}".format)
+
+
+class _Border:
+    """Around what SQLite does: its errors, and those of the disk, become `JournalError`s. One does for all blocks."""
+
+    def __init__(self, name: str, so: str) -> None:
+        self._name, self._so = name, so
+
+    def __enter__(self) -> None:
+        """Nothing is held."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error | OSError):
+            raise JournalError(f"{self._name}: {error}{self._so}") from error
 
 
 class Database:
@@ -29,8 +45,8 @@ class Database:
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str, so: str = "") -> None:
         self.name = name
-        self._so = so
-        with self._translated():
+        self._translated = _Border(name, so)
+        with self._translated:
             self._connection = connect()
         weakref.finalize(self, self._connection.close)
 
@@ -39,17 +55,10 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self.name}: {error}{self._so}") from error
-
-    @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or nothing; within another transaction it can fail by itself."""
         begin, done, undone = _PART if self._connection.in_transaction else _WHOLE
-        with self._translated():
+        with self._translated:
             self._connection.execute(begin)
             try:
                 yield
@@ -63,13 +72,13 @@ class Database:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Carry out one statement; a Decimal becomes plain text."""
-        with self._translated():
-            return self._connection.execute(sql, [as_column(value) for value in values])
+        with self._translated:
+            return self._connection.execute(sql, values)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows that a statement finds."""
-        with self._translated():
-            return self.execute(sql, values).fetchall()
+        with self._translated:
+            return self._connection.execute(sql, values).fetchall()
 
     def migrate(self, steps: Sequence[Sequence[str]]) -> int:
         """Carry out the statements of those `steps` that the file's `user_version` does not count, all or nothing.

@@ -29,6 +29,18 @@ class TestSending:
         assert seen == ["SENT"]
         assert orders[0].state == "FILLED"
 
+    async def test_writes_twice_for_an_order_that_goes_out_at_once(self, office):
+        desk = office(protect="monitor")
+        record, facts = desk.journal.record, []
+
+        def counting(account, time, *new):
+            facts.append({type(fact).__name__ for fact in new})
+            record(account, time, *new)
+
+        desk.journal.record = counting
+        await desk.buy("AUSDT")
+        assert facts[:2] == [{"Intended", "Moved"}, {"Filled", "Moved"}]
+
     @pytest.mark.parametrize(
         ("word", "status", "executed", "position", "reason"),
         [

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -72,6 +73,12 @@ T = TypeVar("T")
 
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
 _RECORD = TypeAdapter(Record)
+
+
+@lru_cache(maxsize=1_000)  # each is read several times between two changes
+def _read(kind: TypeAdapter[Any], body: str) -> Any:
+    """The inverse of `_text`."""
+    return kind.validate_json(body)
 
 
 def _text(value: Any) -> str:
@@ -188,7 +195,9 @@ class Journal:
         order = self._order(account, moved.client_id).moved(moved, time)
         self._put_order(account, order)
         live = [(each.duty, each.state) for each in self.live(account, order.position)]
-        self._put_position(account, self._position(account, order.position).followed(live))
+        before = self._position(account, order.position)
+        if (after := before.followed(live)) is not before:
+            self._put_position(account, after)
 
     def _book(self, account: str, client_id: str, fill: Fill) -> bool:
         new = self._db.execute(
@@ -236,7 +245,7 @@ class Journal:
 
     def _rows(self, kind: TypeAdapter[T], where: str, *values: object) -> list[T]:
         rows = self._db.rows(f"SELECT body FROM {where}", values)  # noqa: S608
-        return [kind.validate_json(body) for (body,) in rows]
+        return [_read(kind, body) for (body,) in rows]
 
     def accounts(self) -> list[str]:
         """Every account that something was ever recorded of."""

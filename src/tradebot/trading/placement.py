@@ -91,12 +91,15 @@ class Placement:
         return await self.send(self.intend(intents))
 
     def intend(self, intents: Sequence[Intended]) -> list[Outcome]:
-        """Record all intents at once; their orders, to be sent at once: till then others leave them alone."""
-        self.record(*intents)
+        """Record all intents at once; their orders, to be sent at once: till then others leave them alone.
+
+        Those that need not wait for others' replies are marked as sent with the same stroke.
+        """
         names = [intent.order.client_id for intent in intents]
+        self.record(*intents, *(Moved(name, OrderEvent.SEND) for name in names[:AT_ONCE]))
         self._flying.update(names)
         self.moments.note("intent", names)
-        return [intent.order for intent in intents]
+        return [self._now(intent.order) for intent in intents]
 
     async def send(self, orders: Iterable[Outcome]) -> list[Outcome]:
         """Send orders whose intents are recorded side by side, two of one `pair` in one request; as they are then."""
@@ -155,8 +158,7 @@ class Placement:
         names = {order.client_id for group in groups for order in group}
 
         async def slotted(group: Sequence[Outcome]) -> list[Outcome]:
-            enters = group[0].duty is Duty.ENTRY and group[0].state is OrderState.INTENDED
-            async with self._entries if enters else self._others:
+            async with self._entries if work == self._send and group[0].duty is Duty.ENTRY else self._others:
                 return await work(group)
 
         self._flying |= names
@@ -175,8 +177,9 @@ class Placement:
 
     async def _send(self, orders: Sequence[Outcome]) -> list[Outcome]:
         """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
-        self.record(*(Moved(order.client_id, OrderEvent.SEND) for order in orders))
-        orders = [self._now(order) for order in orders]
+        if unmarked := [order for order in orders if order.state is OrderState.INTENDED]:
+            self.record(*(Moved(order.client_id, OrderEvent.SEND) for order in unmarked))
+            orders = [self._now(order) for order in orders]
         names = [order.client_id for order in orders]
         self.moments.note("sent", names)
         try:
@@ -191,7 +194,9 @@ class Placement:
             with suppress(JournalError):
                 self.record(*(Moved(order.client_id, OrderEvent.DOUBT, reason) for order in orders))
             raise
-        return [await self._answered(order, reports.get(order.client_id)) for order in orders]
+        told = [(order, reports[order.client_id]) for order in orders if order.client_id in reports]
+        self.record(*[fact for each in told for fact in await self._news(*each)])
+        return [await self._answered(order, told=order.client_id in reports) for order in orders]
 
     async def _failed(self, order: Outcome, error: Exception) -> Outcome:
         """An order whose request was not answered with a report."""
@@ -208,11 +213,11 @@ class Placement:
         above, below = (target, stop) if stop.side is Side.SELL else (stop, target)
         return await self.broker.submit_pair(OrderPair(stop.pair, above.order(), below.order()))
 
-    async def _answered(self, order: Outcome, report: OrderReport | None) -> Outcome:
+    async def _answered(self, order: Outcome, *, told: bool) -> Outcome:
         """An order whose request was answered, with or without a word about it."""
-        if report is None:
-            return await self._resolve(self._move(order, OrderEvent.DOUBT, "the reply does not name it"))
-        return await self._settle(order, report)
+        if told:
+            return self._now(order)
+        return await self._resolve(self._move(order, OrderEvent.DOUBT, "the reply does not name it"))
 
     async def _cancel(self, orders: Sequence[Outcome]) -> list[Outcome]:
         """Ask for the end of an order, once; what became of it, as far as the venue tells."""
@@ -275,13 +280,18 @@ class Placement:
         return order.duty is not Duty.GUARD or report.client_id.startswith(MADE_BY_VENUE)
 
     async def _settle(self, order: Outcome, report: OrderReport) -> Outcome:
-        """Record what a report says; older news than we have changes nothing.
+        """Record what a report says; the order as it is then."""
+        self.record(*await self._news(order, report))
+        return self._now(order)
+
+    async def _news(self, order: Outcome, report: OrderReport) -> list[Fact]:
+        """What a report says that is not recorded; older news than we have says nothing.
 
         An order is over only when all its fills are booked: until then it is in doubt and asked
         for again.
         """
         if report.executed < order.executed:
-            return order
+            return []
         fills, whole = await self._fills(order, report)
         event = event_of(report)
         reason = f"the venue calls it {report.status}" if event in {OrderEvent.DOUBT, OrderEvent.REJECT} else ""
@@ -291,9 +301,8 @@ class Placement:
             order.client_id, event, reason, report.order_id, report.executed, report.quote_executed,
             quantity=None if report.quantity == order.quantity else report.quantity, list_id=report.list_id,
         )  # fmt: skip
-        if fills or _moved(order, order.moved(moved, order.doubted)):
-            self.record(*(Filled(order.client_id, fill) for fill in fills), moved)
-        return self._now(order)
+        new = fills or _moved(order, order.moved(moved, order.doubted))
+        return [*(Filled(order.client_id, fill) for fill in fills), moved] if new else []
 
     async def _fills(self, order: Outcome, report: OrderReport) -> tuple[list[Fill], bool]:
         """Fills of the order that are not booked, and whether they make up what was executed."""

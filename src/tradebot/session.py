@@ -139,11 +139,12 @@ def _in_process(
     exchange: Exchange, settings: Settings, wrap: Wrap | None = None, futures: Futures | None = None
 ) -> Link:
     from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
+    from tradebot.sim.inside import Inside
 
     app = create_app(
         exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit, futures=futures
     )
-    transport: httpx.AsyncBaseTransport = httpx.ASGITransport(app)
+    transport: httpx.AsyncBaseTransport = Inside(app)
     if (plan := exchange.prices.plan) is not None:
         from tradebot.sim.fault_transport import FaultTransport
 

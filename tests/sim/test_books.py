@@ -168,9 +168,9 @@ def test_the_log_tells_everything_in_order(books: Books) -> None:
 
 
 def test_numbers_are_kept_by_name(books: Books) -> None:
-    books.keep("seen", NOW)
-    books.keep("seen", NOW + 1)
-    assert (books.note("seen"), books.note("other")) == (NOW + 1, None)
+    books.keep({"seen": NOW})
+    books.keep({"seen": NOW + 1, "other": 2})
+    assert books.notes() == {"seen": NOW + 1, "other": 2}
 
 
 def test_an_account_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -35,6 +35,6 @@ def last_seen(account: Path | None) -> int | None:
     if account is None or not account.exists():
         return None
     books = Books(account)
-    seen = books.note(SEEN)
+    seen = books.notes().get(SEEN)
     books.close()
     return seen

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,14 @@ class Books:
             "INSERT INTO log (time, event, order_id, status, executed, trade_id) VALUES (?, ?, ?, ?, ?, ?)", values
         )
 
-    def note(self, name: str) -> int | None:
-        """A number that was kept under a name."""
-        rows = self._db.rows("SELECT value FROM notes WHERE name = ?", (name,))
-        return int(rows[0][0]) if rows else None
+    def notes(self) -> dict[str, int]:
+        """All numbers that were kept, by name."""
+        return dict(self._db.rows("SELECT name, value FROM notes"))
 
-    def keep(self, name: str, value: int) -> None:
-        """Keep a number under a name."""
-        self._db.rows("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+    def keep(self, notes: Mapping[str, int]) -> None:
+        """Keep numbers under their names."""
+        marks = ", ".join(["(?, ?)"] * len(notes))
+        self._db.rows(f"INSERT OR REPLACE INTO notes VALUES {marks}", [*chain(*notes.items())])  # noqa: S608
 
     def last_id(self, table: str) -> int:
         """The highest id that was given out in a table, ever."""

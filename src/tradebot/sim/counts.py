@@ -35,26 +35,22 @@ class OrderCounts:
 
     def used(self, now: int) -> Mapping[Window, int]:
         """What counts in the windows that hold `now`."""
-        return {each: self._used(each, now) for each in WINDOWS}
+        known = self._books.notes()
+        here = (each for each in WINDOWS if known.get(f"{each.suffix} window") == now // each.length)
+        return dict.fromkeys(WINDOWS, 0) | {each: known[f"{each.suffix} orders"] for each in here}
 
-    def _used(self, each: Window, now: int) -> int:
-        same = self._books.note(f"{each.suffix} window") == now // each.length
-        return (self._books.note(f"{each.suffix} orders") or 0) if same else 0
-
-    def _set(self, each: Window, used: int, now: int) -> None:
-        self._books.keep(f"{each.suffix} window", now // each.length)
-        self._books.keep(f"{each.suffix} orders", max(used, 0))
+    def _set(self, used: Mapping[Window, int], now: int) -> None:
+        notes = {f"{each.suffix} window": now // each.length for each in used}
+        self._books.keep(notes | {f"{each.suffix} orders": max(count, 0) for each, count in used.items()})
 
     def add(self, orders: int, now: int) -> None:
         """Count new orders; `Refused` -1015 with 429, and without Retry-After, if they are too many."""
-        for each, used in self.used(now).items():
-            if used + orders > each.limit:
-                text = f"Too many new orders; current limit is {each.limit} orders per {each.number} {each.interval}."
-                raise Refused(-1015, text, 429)
-            self._set(each, used + orders, now)
+        used = {each: before + orders for each, before in self.used(now).items()}
+        if each := next((each for each in WINDOWS if used[each] > each.limit), None):
+            text = f"Too many new orders; current limit is {each.limit} orders per {each.number} {each.interval}."
+            raise Refused(-1015, text, 429)
+        self._set(used, now)
 
     def give_back(self, orders: int, now: int) -> None:
         """Orders that were filled for the first time no longer count."""
-        for each, used in self.used(now).items():
-            if used:
-                self._set(each, used - orders, now)
+        self._set({each: before - orders for each, before in self.used(now).items()}, now)

@@ -76,7 +76,7 @@ class Exchange:
         )  # fmt: skip
         self._rules: dict[str, Instrument] = {}  # of symbols with open orders, should they be delisted
         # A clock that was set back since then begins anew.
-        self._seen = min(self._books.note(SEEN) or clock.now(), clock.now())
+        self._seen = min(self._books.notes().get(SEEN) or clock.now(), clock.now())
         if self._books.new:
             with self._books.transaction():
                 for asset, amount in (usual_balance(self._on_offer()) if start is None else start).items():
@@ -86,7 +86,7 @@ class Exchange:
         """Play everything up to now and remember the time, so that a restart goes on from here."""
         now = self._catch_up()
         with self._books.transaction():
-            self._books.keep(SEEN, now)
+            self._books.keep({SEEN: now})
 
     @property
     def seen(self) -> int:
@@ -158,7 +158,7 @@ class Exchange:
             with self._books.transaction():
                 happened = self._progress.play(self._path, trading, now)
                 if self._give_up(known) or happened:
-                    self._books.keep(SEEN, now)
+                    self._books.keep({SEEN: now})
         self._seen = max(now, self._seen)
         return now
 
@@ -289,7 +289,7 @@ class Exchange:
 
     def _count(self, orders: int, now: int) -> None:
         self.counts.add(orders, now)
-        self._books.keep(SEEN, now)
+        self._books.keep({SEEN: now})
 
     def cancel(self, symbol: str, order_id: int | None, client_id: str | None, only: str | None = None) -> Entry:
         """Take an order off the market, and with it the list that it is in; its entry then.

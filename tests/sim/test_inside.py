@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from tradebot.sim.inside import Inside
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what it was asked, in two pieces."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message.get("more_body", False)
+    line = f"{scope['method']} {scope['path']} {scope['query_string'].decode()} {dict(scope['headers'])[b'x-key']!r} "
+    await send({"type": "http.response.start", "status": 418, "headers": [(b"x-sim", b"yes")]})
+    await send({"type": "http.response.body", "body": line.encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def insatiable(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the kinds of what it receives."""
+    kinds = " ".join([(await receive())["type"] for _ in range(3)])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": kinds.encode()})
+
+
+async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ZeroDivisionError
+
+
+def request() -> httpx.Request:
+    return httpx.Request("POST", "http://sim/api/a%20b?c=d%2Be", headers={"X-Key": "k"}, content=b"body")
+
+
+async def test_hands_over_the_whole_request_and_brings_the_whole_answer() -> None:
+    response = await Inside(echo).handle_async_request(request())
+    assert (response.status_code, response.headers["x-sim"]) == (418, "yes")
+    assert await response.aread() == b"POST /api/a b c=d%2Be b'k' body"
+
+
+async def test_answers_as_httpx_does_in_process() -> None:
+    ours = await Inside(echo).handle_async_request(request())
+    theirs = await httpx.ASGITransport(echo).handle_async_request(request())
+    assert (ours.status_code, await ours.aread()) == (theirs.status_code, await theirs.aread())
+
+
+async def test_nothing_comes_after_the_request() -> None:
+    response = await Inside(insatiable).handle_async_request(request())
+    assert await response.aread() == b"http.request http.disconnect http.disconnect"
+
+
+async def test_lets_a_bug_of_the_app_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await Inside(broken).handle_async_request(request())

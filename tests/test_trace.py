@@ -7,7 +7,6 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tradebot.cycle import Cycle
@@ -63,8 +62,8 @@ async def test_nothing_secret_is_written(make_settings: MakeSettings, tmp_path: 
         feed = loop.session.feed
         assert isinstance(feed, BinanceClient)
         with Trace(tmp_path / "trace.json", feed) as trace:
-            url = httpx.URL("http://v/api/v3/order?symbol=BTCUSDT&timestamp=1&signature=deadbeef")
-            feed.spans = deque([(1.0, 2.0, url)])
+            target = "/api/v3/order?symbol=BTCUSDT&timestamp=1&signature=deadbeef"
+            feed.spans = deque([(1.0, 2.0, target)])
             trace.add(Cycle(1, 0, (await loop.begin(1)).watch, 0, 0))
     text = (tmp_path / "trace.json").read_text()
     assert "order BTCUSDT" in text

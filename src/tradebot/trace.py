@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from tradebot.cycle import Cycle
 from tradebot.errors import UsageError
@@ -81,9 +82,11 @@ class Trace:
         flights = list(self._feed.spans) if self._feed else []
         if self._feed:
             self._feed.spans.clear()
-        for start, end, url in flights:
-            asked = [url.params[name] for name in ("symbol", "interval") if name in url.params]
-            yield "requests", " ".join([url.path.rpartition("/")[2], *asked]), start, end, {}
+        for start, end, target in flights:
+            path, _, query = target.partition("?")
+            told = dict(parse_qsl(query))
+            asked = [told[name] for name in ("symbol", "interval") if name in told]
+            yield "requests", " ".join([path.rpartition("/")[2], *asked]), start, end, {}
 
     def _write(self, event: Event) -> None:
         self._file.write(self._between + json.dumps(event))

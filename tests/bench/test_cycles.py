@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-import httpx
 import pytest
 
 from tradebot.bench.cycles import Flight, Sample, difference, floor, waits
@@ -24,7 +23,7 @@ WORKLOAD = Workload(200, ("5m", "15m", "1h"), 100, 50.0, 50, 2)
 
 
 def flight(what: str, start: float = 0.0, end: float = 50.0) -> Flight:
-    return start, end, httpx.URL(f"http://sim/api/v3/{what}")
+    return start, end, f"/api/v3/{what}?symbol=BTCUSDT"
 
 
 def cycle(*intents: str) -> Cycle:

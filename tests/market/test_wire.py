@@ -140,7 +140,7 @@ def test_limits_are_what_the_venue_names_of_those_that_are_known() -> None:
     ],
 )  # fmt: skip
 def test_each_limit_has_its_counter(what: str, length: int, header: str) -> None:
-    assert wire.counter(what, length) == header.encode()
+    assert wire.counter(what, length) == header
 
 
 def test_of_contracts_only_those_without_an_end_are_listed() -> None:

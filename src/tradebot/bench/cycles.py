@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import httpx
-
 from tradebot.bench.rig import Bot, Workload
 from tradebot.bench.serial import Serial
 from tradebot.bench.timeline import Strip
@@ -22,7 +20,7 @@ from tradebot.trading.orders import ENTER
 TOLERANCE = 1e-6
 KLINES = "klines"
 UNIVERSE = ("exchangeInfo", "24hr")
-Flight: TypeAlias = tuple[float, float, httpx.URL]
+Flight: TypeAlias = tuple[float, float, str]
 Told: TypeAlias = Callable[[Cycle], None]
 
 
@@ -87,7 +85,7 @@ def floor(cycle: Cycle, flights: Iterable[Flight], workload: Workload) -> float:
     Only what needs another's reply waits for it: klines for the universe where that had to be asked for,
     klines for a free connection, entries for the klines, protection for the entries.
     """
-    asked = [(start, end, url.path.rpartition("/")[2]) for start, end, url in flights]
+    asked = [(start, end, target.partition("?")[0].rpartition("/")[2]) for start, end, target in flights]
     klines = [start for start, _, name in asked if name == KLINES]
     universe = [end for _, end, name in asked if name in UNIVERSE and klines and end <= min(klines)]
     sent = {each.intent == ENTER for each in cycle.outcomes if "sent" in cycle.orders.get(each.client_id, {})}

@@ -29,8 +29,9 @@ from tradebot.market import failures, wire
 from tradebot.market.account import Holder, KeyRights, read_holder, read_rights
 from tradebot.market.bars import Klines
 from tradebot.market.limits import CEILING, retry_delay_ms
-from tradebot.market.line import PATIENCE_MS, Line, Times
+from tradebot.market.line import PATIENCE_MS, Line
 from tradebot.market.profiles import VENUES, Endpoint, Profile
+from tradebot.market.request import Over, Place, Times, nobody_waits
 from tradebot.market.signing import Credentials, Parameters
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost
@@ -132,8 +133,8 @@ class BinanceClient(Line, Feed, Broker):
         endpoint, cost = self._endpoint("klines"), self.profile.kline_cost(limit)
 
         async def once() -> Klines:
-            async with self._bulk:
-                reply = await self._ask(endpoint, parameters, cost, self._read_times)
+            with await Place.taken(self._bulk) as place:
+                reply = await self._ask(endpoint, parameters, cost, self._read_times, place.leave)
             async with self._reading:  # one by one, and after whatever else may go out now
                 await asyncio.sleep(0)
                 with self._named():
@@ -280,10 +281,12 @@ class BinanceClient(Line, Feed, Broker):
             raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
         return endpoint
 
-    async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
+    async def _ask(
+        self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times, over: Over = nobody_waits
+    ) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
-            return await self._once(endpoint, parameters, cost, times)
+            return await self._once(endpoint, parameters, cost, times, over)
         except VenueRejected as refusal:
             if refusal.code not in failures.CLOCK_CODES:
                 raise

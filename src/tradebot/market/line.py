@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
@@ -15,6 +14,7 @@ from tradebot.errors import BadReply, ConfigError, MarketError
 from tradebot.market import failures, wire
 from tradebot.market.limits import CEILING, Budget
 from tradebot.market.profiles import Endpoint, Profile
+from tradebot.market.request import Adapter, Answer, Carrier, Over, Request, Times, nobody_waits
 from tradebot.market.signing import Credentials, Parameters, query
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost, Limit, Traffic
@@ -22,10 +22,10 @@ from tradebot.market.usage import Cost, Limit, Traffic
 if TYPE_CHECKING:
     from tradebot.market.transport import NetworkTransport
 
-Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
-Spans: TypeAlias = deque[tuple[float, float, httpx.URL]]
+Spans: TypeAlias = deque[tuple[float, float, str]]
 log = logging.getLogger(__name__)
 RECV_WINDOW_MS = 5_000
+HEADERS = (("Accept-Encoding", "gzip, deflate"),)
 PATIENCE_MS = 3_000  # a longer wait for the budget is the caller's decision
 LOOK_AGAIN_MS = 50
 CONNECT_S = 2.0  # that connections may take to be ready beforehand
@@ -50,7 +50,7 @@ class Line:
 
     Of the venue's limits it uses `share`, counted in `tally`, which it closes. `requests`, `weight` and
     `network_ms` are of all that was sent; `spans`, of which none are kept unless somebody sets another
-    deque, are when requests were in the air (real ms) and their URLs. Raises `MarketError`s only.
+    deque, are when requests were in the air (real ms) and their paths and queries. Raises `MarketError`s only.
     """
 
     def __init__(
@@ -69,15 +69,16 @@ class Line:
         self._silent_since = 0
         self._tally = tally or Tally()
         self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
-        self._base = str(url).rstrip("/")
         self._clock = clock
         self._credentials = credentials
         self._network: NetworkTransport | None = None
+        self._carrier: Carrier
         if transport is None:
             from tradebot.market.transport import NetworkTransport
 
-            transport = self._network = NetworkTransport(url, connections=connections)
-        self._transport = transport
+            self._carrier = self._network = NetworkTransport(url, connections=connections)
+        else:
+            self._carrier = Adapter(transport, str(url).rstrip("/"))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.where}>"
@@ -92,71 +93,62 @@ class Line:
 
     async def close(self) -> None:
         """Close all connections and the tally."""
-        await self._transport.aclose()
+        await self._carrier.aclose()
         self._tally.close()
 
     async def _control(self, method: str, path: str, body: bytes, times: Times) -> bytes:
         """Ask a simulated venue's own endpoints, which no limit counts."""
-        response = await self._exchange(
-            httpx.Request(method, self._base + path, content=body, extensions={"timeout": times})
-        )
-        if not response.is_success:
-            raise self._error(response)
-        return response.content
+        answer = await self._exchange(Request(method, path, times, body=body), nobody_waits)
+        if not answer.good:
+            raise self._error(answer)
+        return answer.body
 
-    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
+    async def _once(
+        self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times, over: Over = nobody_waits
+    ) -> bytes:
         """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
         await self._admit(cost)
         sent, told = self._clock.now(), dict[Limit, int]()
         self.weight += cost.weight
         try:
-            response = await self._exchange(self._request(endpoint, parameters, times))
-            told = self._told(response) if endpoint.exact else told
+            answer = await self._exchange(self._request(endpoint, parameters, times), over)
+            told = self._told(answer) if endpoint.exact else told
         finally:
             self.budget.answered(cost, told, sent)
-        if not response.is_success:
-            raise self._refused(response)
+        if not answer.good:
+            raise self._refused(answer)
         self._heard_again()
-        return response.content
+        return answer.body
 
-    def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> httpx.Request:
+    def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> Request:
         """The request as it goes out at once: signed ones carry the present moment."""
-        headers = {"Accept-Encoding": "gzip, deflate"}
-        if endpoint.signed and self._credentials:
-            parameters = [*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())]
-            headers["X-MBX-APIKEY"] = self._credentials.key
-        payload = query(parameters)
-        if endpoint.signed and self._credentials:
-            payload += f"&signature={self._credentials.sign(payload)}"
-        url = f"{self._base}{endpoint.path}?{payload}" if payload else self._base + endpoint.path
-        return httpx.Request(endpoint.method, url, headers=headers, extensions={"timeout": times})
+        if not endpoint.signed or self._credentials is None:
+            return Request(endpoint.method, target(endpoint.path, query(parameters)), times, HEADERS)
+        payload = query([*parameters, ("recvWindow", RECV_WINDOW_MS), ("timestamp", self._clock.now())])
+        payload += f"&signature={self._credentials.sign(payload)}"
+        headers = (*HEADERS, ("X-MBX-APIKEY", self._credentials.key))
+        return Request(endpoint.method, target(endpoint.path, payload), times, headers)
 
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+    async def _exchange(self, request: Request, over: Over) -> Answer:
         """Send and wait for the body. The only place that touches the network and that translates its errors."""
         started = monotonic_ms()
         self.requests += 1
         try:
-            async with asyncio.timeout(request.extensions["timeout"]["read"]):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
+            return await self._carrier.send(request, over)
         except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
             raise failures.unreachable(error, self.where) from None
         finally:
             ended = monotonic_ms()
             self.rtt_ms = ended - started
             self.network_ms += self.rtt_ms
-            self.spans.append((started, ended, request.url))
-        return response
+            self.spans.append((started, ended, request.target))
 
-    def _told(self, response: httpx.Response) -> dict[Limit, int]:
+    def _told(self, answer: Answer) -> dict[Limit, int]:
         """What the venue says is used of each limit, and of its clock."""
-        headers = {name.lower(): value for name, value in response.headers.raw}
-        self.sim_clock = headers.get(b"x-sim-clock", self.sim_clock.encode()).decode()
-        counts = [(window.limit, headers.get(wire.counter(*window.limit), b"")) for window in self.budget.known.windows]
-        return {limit: int(count) for limit, count in counts if count.isdigit()}
+        headers = answer.headers
+        self.sim_clock = headers.get("x-sim-clock", self.sim_clock)
+        counts = [(window.limit, headers.get(wire.counter(*window.limit), "")) for window in self.budget.known.windows]
+        return {limit: int(count) for limit, count in counts if count.isdecimal()}
 
     async def _admit(self, cost: Cost) -> None:
         """Return when `cost` may be spent; `VenueBusy` if that is not soon, or never by itself.
@@ -170,9 +162,9 @@ class Line:
             if self._clock.now() == before:  # too long, or a clock that stands while we work
                 raise failures.not_before(before, wait, self.where)
 
-    def _refused(self, response: httpx.Response) -> MarketError:
+    def _refused(self, answer: Answer) -> MarketError:
         """The error of a reply, and silence where it asks for that."""
-        error = self._error(response)
+        error = self._error(answer)
         if silence := failures.silence(error):
             if not self.budget.silent_ms(silence[1]):
                 log.warning("%s", error)
@@ -187,9 +179,14 @@ class Line:
             log.warning("%s: answers again after %d s", self.where, (self._clock.now() - self._silent_since) // SECOND)
             self._silent_since = 0
 
-    def _error(self, response: httpx.Response) -> MarketError:
+    def _error(self, answer: Answer) -> MarketError:
         try:
-            reply = wire.parsed(response.content)
+            reply = wire.parsed(answer.body)
         except BadReply:
             reply = None
-        return failures.refused(response.status_code, response.headers, reply, self.where, self._clock.now())
+        return failures.refused(answer.status, answer.headers, reply, self.where, self._clock.now())
+
+
+def target(path: str, query: str) -> str:
+    """Path and query of a request."""
+    return f"{path}?{query}" if query else path

@@ -111,10 +111,10 @@ def limits(reply: Any) -> list[Window]:
 
 
 @cache
-def counter(what: str, length: int) -> bytes:
-    """The header, in small letters, that tells what is used of a limit of such a length (ms); else b""."""
+def counter(what: str, length: int) -> str:
+    """The header, in small letters, that tells what is used of a limit of such a length (ms); else nothing."""
     letter, unit = next((name[0].lower(), ms) for name, ms in _UNITS.items() if length % ms == 0)
-    return f"x-mbx-{_COUNTED[what]}-{length // unit}{letter}".encode() if what in _COUNTED else b""
+    return f"x-mbx-{_COUNTED[what]}-{length // unit}{letter}" if what in _COUNTED else ""
 
 
 def instruments(reply: Any) -> dict[str, Instrument]:

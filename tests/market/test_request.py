@@ -1,0 +1,83 @@
+"""What carries requests beside the network, and the places that they take."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+import httpx
+import pytest
+
+from tradebot.market.request import Adapter, Answer, Place, Request
+
+TIMES = {"connect": 1.0, "pool": 1.0, "read": 1.0, "write": 1.0}
+
+
+class Echo(httpx.AsyncBaseTransport):
+    """Answers as it is told and keeps what it was asked."""
+
+    def __init__(self, response: httpx.Response | None = None) -> None:
+        self.response = response
+        self.asked: list[httpx.Request] = []
+        self.closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if self.response is None:
+            await asyncio.sleep(60)
+            raise AssertionError
+        return self.response
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("status", "good"), [(200, True), (204, True), (302, False), (404, False), (199, False)])
+def test_only_a_success_is_good(status: int, good: bool) -> None:
+    assert Answer(status, {}, b"").good == good
+
+
+async def test_a_transport_of_httpx_gets_the_request_as_it_is() -> None:
+    echo, over = Echo(httpx.Response(200, content=b"{}")), list[str]()
+    adapter = Adapter(echo, "http://venue.test:81/behind")
+    request = Request("POST", "/order?a=%2C&b=1", TIMES, (("X-MBX-APIKEY", "k"),), b"[]")
+    assert (await adapter.send(request, lambda: over.append("over"))).body == b"{}"
+    (asked,) = echo.asked
+    assert (asked.method, str(asked.url)) == ("POST", "http://venue.test:81/behind/order?a=%2C&b=1")
+    assert (asked.headers["x-mbx-apikey"], asked.content, asked.extensions["timeout"]) == ("k", b"[]", TIMES)
+    assert over == ["over"]
+    await adapter.aclose()
+    assert echo.closed
+
+
+async def test_its_answer_is_unpacked_and_its_headers_go_by_small_letters() -> None:
+    headers = {"Content-Encoding": "gzip", "Retry-After": "5"}
+    echo = Echo(httpx.Response(429, content=gzip.compress(b"[1]"), headers=headers))
+    answer = await Adapter(echo, "http://venue.test").send(Request("GET", "/", TIMES), lambda: None)
+    assert (answer.status, answer.headers.get("retry-after"), answer.body) == (429, "5", b"[1]")
+
+
+async def test_one_that_never_answers_is_given_up() -> None:
+    with pytest.raises(TimeoutError):
+        await Adapter(Echo(), "http://venue.test").send(Request("GET", "/", TIMES | {"read": 0.02}), lambda: None)
+
+
+async def test_a_place_that_is_left_early_is_left_once() -> None:
+    gate = asyncio.Semaphore(1)
+    with await Place.taken(gate) as place:
+        assert gate.locked()
+        place.leave()
+        assert not gate.locked()
+        with await Place.taken(gate):
+            place.leave()
+            assert gate.locked()
+    assert not gate.locked()
+    await gate.acquire()
+    assert gate.locked(), "one place has not become two"
+
+
+async def test_a_place_is_left_when_what_took_it_fails() -> None:
+    gate = asyncio.Semaphore(1)
+    with pytest.raises(ValueError, match="x"), await Place.taken(gate):
+        raise ValueError("x")
+    assert not gate.locked()

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tradebot.errors import UsageError
-from tradebot.sim.sockets import Door, FaultApp, FaultProtocol
+from tradebot.sim.protocol import Protocol
+from tradebot.sim.sockets import Door, FaultApp
 
 _BACKLOG = 2048
 _GRACE_S = 2
@@ -100,7 +101,7 @@ def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) 
     """A server for a bound socket; with a `door` the door's plan of faults stands in front of the app."""
     config = uvicorn.Config(
         _whoever_leaves(app if door is None else FaultApp(app, door)),
-        http="httptools" if door is None else FaultProtocol, loop="uvloop", ws="none",
+        http=Protocol, loop="uvloop", ws="none",
         lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_IDLE_S,
     )  # fmt: skip

@@ -9,26 +9,16 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tradebot.clock import Clock
 from tradebot.sim.fault_plan import Plan
 from tradebot.sim.faults import CONTROL, Call, Outcome, Reply, Wire, call_of
 from tradebot.sim.gate import whole_body
+from tradebot.sim.protocol import CONNECTION, Protocol
 
-_CONNECTION = "tradebot.connection"
 _LOOK_S = 0.01
 _TRIES = 1_000
 _RESET = struct.pack("ii", 1, 0)  # lingering for 0 s: an abort then sends RST instead of FIN
-
-
-class FaultProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; each request can reach its connection."""
-
-    def on_message_begin(self) -> None:
-        """Put the connection into the request's scope."""
-        super().on_message_begin()
-        self.scope[_CONNECTION] = self.transport  # type: ignore[literal-required]
 
 
 class Door:
@@ -105,14 +95,14 @@ class Door:
         config = server.config
 
         def protocol() -> asyncio.Protocol:
-            return FaultProtocol(config, server.server_state, server.lifespan.state)
+            return Protocol(config, server.server_state, server.lifespan.state)
 
         loop = asyncio.get_running_loop()
         server.servers = [await loop.create_server(protocol, sock=kept, backlog=config.backlog)]
 
 
 class FaultApp:
-    """An ASGI app with the plan of a `Door` in front of it; it needs the connections of `FaultProtocol`."""
+    """An ASGI app with the plan of a `Door` in front of it; it needs the connections of `Protocol`."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
@@ -195,6 +185,7 @@ async def _send(outcome: Outcome, reply: Reply, send: Send) -> None:
     length = len(reply.body) if cut else sum(map(len, pieces))
     headers = [(name.encode(), value.encode()) for name, value in (*reply.headers, ("content-length", str(length)))]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})  # the head waits for no pause
     for piece in pieces:
         await asyncio.sleep(outcome.pause_ms / 1000)
         await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -204,7 +195,7 @@ async def _send(outcome: Outcome, reply: Reply, send: Send) -> None:
 
 async def _lose(wire: Wire, scope: Scope, receive: Receive) -> None:
     """End the connection in an orderly way or by a reset, and wait until it has gone."""
-    connection: asyncio.Transport = scope[_CONNECTION]
+    connection: asyncio.Transport = scope[CONNECTION]
     if connection.is_closing():  # the client was faster, and its socket may be no more
         pass
     elif wire in (Wire.REFUSED, Wire.RESET):

@@ -67,6 +67,8 @@ class Loop:
         self.admission = Admission(pipeline, desk, self.marks, self.reconciliation)
         self.summary = Summary()
         self._memo = Memo(pipeline.settings.data_path / "known", self.session.account)
+        looked = self._memo.load(LOOKED, int)
+        self._looked = looked[1] if looked else None
         self._under_way: deque[tuple[Cycle, asyncio.Task[None]]] = deque()
         self._traded = False
         self._error: TradebotError | None = None
@@ -145,10 +147,9 @@ class Loop:
         look = cycle.look
         if look is None or look.analysis is None:
             return
-        before = self._memo.load(LOOKED, int)
         earlier = [each for each in look.predictions if each.symbol not in cycle.offered]
         acted = self.desk.acted(earlier) if earlier else ()
-        cycle.bar = bar = Bar(self.pipeline.intervals[0], look.analysis.bar_time, before[1] if before else None, acted)
+        cycle.bar = bar = Bar(self.pipeline.intervals[0], look.analysis.bar_time, self._looked, acted)
         if bar.unseen:
             cycle.warnings.append(
                 f"{bar.unseen} bar{'s' * (bar.unseen > 1)} of {bar.interval} closed unseen since "
@@ -159,6 +160,7 @@ class Loop:
         """Note for the next process which bar has been looked at, if all went well."""
         if (bar := cycle.bar) and bar.before != bar.opened and cycle.error is None:
             self._memo.keep(LOOKED, self.session.clock.now(), bar.opened)
+            self._looked = bar.opened
 
     async def _enter(self, cycle: Cycle, look: Look) -> None:
         """Execute the predictions of a look, or of a part of it, that were not executed before."""

@@ -35,7 +35,7 @@ from tradebot.session import Session
 from tradebot.trading.risk.view import Prediction
 
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
-BATCH = 64  # symbols analyzed at once while others are still in the air
+BATCH = 50  # symbols analyzed at once while others are still in the air: what comes in at once by default
 
 
 class Watch:
@@ -363,9 +363,13 @@ def fine_to_coarse(settings: Settings) -> tuple[str, ...]:
 
 def joined(panels: Sequence[Panel], symbols: Sequence[str]) -> Panel:
     """Panels of one interval and end put together, in the order of `symbols`."""
-    names = [symbol for each in panels for symbol in each.symbols]
-    data = np.concatenate([each.data for each in panels], axis=1)
-    filled = np.concatenate([each.filled for each in panels])
-    place = {name: row for row, name in enumerate(names)}
-    whole = Panel(panels[0].interval, panels[0].end, tuple(names), data, filled)
-    return whole.take([place[symbol] for symbol in symbols if symbol in place])
+    there = {symbol for each in panels for symbol in each.symbols}
+    names = tuple(symbol for symbol in symbols if symbol in there)
+    place = {symbol: row for row, symbol in enumerate(names)}
+    fields, _, bars = panels[0].data.shape
+    data, filled = np.empty((fields, len(names), bars)), np.empty((len(names), bars), bool)
+    for each in panels:
+        mine = [(row, place[symbol]) for row, symbol in enumerate(each.symbols) if symbol in place]
+        rows, places = map(list, zip(*mine, strict=True)) if mine else ([], [])
+        data[:, places], filled[places] = each.data[:, rows], each.filled[rows]
+    return Panel(panels[0].interval, panels[0].end, names, data, filled)

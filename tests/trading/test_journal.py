@@ -206,6 +206,28 @@ class TestTheFile:
         Journal(tmp_path / "state.db").close()
         assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
 
+    @pytest.mark.parametrize(
+        ("fact", "level"),
+        [
+            (SENT, 2),
+            (DONE, 1),
+            (filled(), 1),
+            (Moved("tb-1", OrderEvent.REJECT), 2),
+            (Moved("tb-1", OrderEvent.DOUBT), 2),
+            (Judged("tb-1", PositionEvent.DOUBT), 2),
+        ],
+    )
+    def test_waits_for_the_disk_unless_the_venue_can_tell_it_again(self, journal, fact, level):
+        journal.record(ACCOUNT, 5, intended(), *(() if fact == SENT else (SENT,)))
+        journal.record(ACCOUNT, 6, fact)
+        assert journal._db.rows("PRAGMA synchronous") == [(level,)]
+        journal.record(ACCOUNT, 7, Audited({}, ()))
+        assert journal._db.rows("PRAGMA synchronous") == [(2,)]
+
+    def test_waits_for_the_disk_with_what_only_we_know_beside_what_the_venue_knows(self, journal):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(), DONE)
+        assert journal._db.rows("PRAGMA synchronous") == [(2,)]
+
     def test_syncs_fully_and_lets_others_read_while_it_writes(self, journal, tmp_path):
         assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
         assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -39,7 +39,7 @@ class TestSending:
 
         desk.journal.record = counting
         await desk.buy("AUSDT")
-        assert facts[:2] == [{"Intended", "Moved"}, {"Filled", "Moved"}]
+        assert facts[:2] == [{"Intended"}, {"Filled", "Moved"}]
 
     @pytest.mark.parametrize(
         ("word", "status", "executed", "position", "reason"),

@@ -53,6 +53,31 @@ async def test_an_answer_that_was_asked_for_ahead_is_used_once(bank: Bank, journ
     assert [list(await made.balances()) for _ in range(2)] == [["1"], ["2"]]
 
 
+async def test_it_is_full_from_the_answer_until_that_is_used_or_something_is_noted(
+    bank: Bank, journal: Journal
+) -> None:
+    made = opened(bank, journal)
+    assert not made.full
+    made.ask()
+    assert not made.full, "on its way"
+    await asyncio.sleep(0)
+    assert made.full
+    await made.balances()
+    assert not made.full
+    made.ask()
+    await asyncio.sleep(0)
+    journal.record(ACCOUNT, 1, Record())
+    assert not made.full
+
+
+async def test_it_is_not_full_of_what_went_wrong(bank: Bank, journal: Journal) -> None:
+    made = opened(bank, journal)
+    bank.down = True
+    made.ask()
+    await asyncio.sleep(0)
+    assert not made.full
+
+
 async def test_an_answer_that_is_still_to_come_is_waited_for(bank: Bank, journal: Journal) -> None:
     made = opened(bank, journal)
     bank.gate.clear()

@@ -202,9 +202,10 @@ class Desk:
         nothing was bought. Probabilities below `threshold` (or NaN) are not entered.
         """
         best = sorted(predictions, key=_rank)
-        hopeless = self._hopeless(best, marks, self._state(None, best, marks, threshold, outlook))
-        if len(hopeless) == len(best):  # as in every minute in which no bar has closed
-            return [], {prediction.symbol: reason for prediction, reason in zip(best, hopeless, strict=True)}
+        if not self.purse.full:
+            hopeless = self._hopeless(best, marks, self._state(None, best, marks, threshold, outlook))
+            if len(hopeless) == len(best):  # as in every minute in which no bar has closed
+                return [], {prediction.symbol: reason for prediction, reason in zip(best, hopeless, strict=True)}
         try:
             balances = await self.purse.balances()
         except VENUE_ERRORS as error:

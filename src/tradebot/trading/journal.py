@@ -1,10 +1,11 @@
 """The trading state: facts that are only ever added, and the rows that follow from them.
 
-SQLite in WAL mode with synchronous FULL: what `record` has returned from survives a power cut, and
-other processes can read at any time. Facts (`events`) are the truth; orders, positions and fills
-are projections that the same transaction keeps up to date and that `rebuild` makes anew. Decimals
-are stored as text, times are venue ms. There is one writer at a time (whoever holds the data
-folder's lock). Every failure is a `JournalError`.
+SQLite in WAL mode: what `record` has returned from survives a power cut, and other processes can read at any
+time. What the venue can tell again survives the process, and a power cut only from the next write on that brings
+anything else: until then its order would be looked up. Facts (`events`) are the truth; orders, positions and fills
+are projections that the same transaction keeps up to date and that `rebuild` makes anew. Decimals are stored
+as text, times are venue ms. There is one writer at a time (whoever holds the data folder's lock). Every failure
+is a `JournalError`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
 from tradebot.trading.facts import Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped, reader
-from tradebot.trading.orders import Moved, Outcome, plain
+from tradebot.trading.orders import TOLD, Moved, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
 
@@ -123,10 +124,11 @@ class Journal:
             self.rebuild()
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
-        """Add facts, in one transaction; on return they are on disk.
+        """Add facts, in one transaction; on return they are safe.
 
         `ImpossibleTransition` and `JournalError` leave the journal as it was.
         """
+        self._db.execute(f"PRAGMA synchronous = {'NORMAL' if all(map(_told, facts)) else 'FULL'}")
         with self._db.transaction():
             for fact in facts:
                 if self._project(account, time, fact):
@@ -368,6 +370,11 @@ class Journal:
         """Trade ids of a symbol's booked fills."""
         rows = self._db.rows("SELECT trade_id FROM fills WHERE account = ? AND symbol = ?", (account, symbol))
         return frozenset(trade for (trade,) in rows)
+
+
+def _told(fact: Fact) -> bool:
+    """Whether the venue can tell it again."""
+    return isinstance(fact, Filled) or (isinstance(fact, Moved) and fact.event in TOLD)
 
 
 def _opened(path: Path) -> Database:

@@ -112,6 +112,9 @@ _VENUE_EVENTS = {
     OrderEvent.REJECT: OrderState.REJECTED,
     OrderEvent.DOUBT: OrderState.UNKNOWN,
 }
+TOLD = frozenset(_VENUE_EVENTS) - {OrderEvent.DOUBT, OrderEvent.REJECT}
+"""What the venue tells of an order as often as it is asked; of one that it refused it knows nothing."""
+
 _LIVE = (OrderState.SENT, OrderState.UNKNOWN, OrderState.ACCEPTED, OrderState.PARTIAL)
 _RESTING = (OrderState.ACCEPTED, OrderState.PARTIAL)
 _STAYS = dict.fromkeys((OrderEvent.ACCEPT, OrderEvent.PART), OrderState.CANCELING)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from tradebot.clock import SECOND, Clock, Moments
@@ -95,11 +96,14 @@ class Placement:
 
         Those that need not wait for others' replies are marked as sent with the same stroke.
         """
+        now = self.clock.now()
+        at_once = [replace(intent, order=intent.order.moved(_sent(intent.order), now)) for intent in intents[:AT_ONCE]]
+        intents = [*at_once, *intents[AT_ONCE:]]
+        self.record(*intents)
         names = [intent.order.client_id for intent in intents]
-        self.record(*intents, *(Moved(name, OrderEvent.SEND) for name in names[:AT_ONCE]))
         self._flying.update(names)
         self.moments.note("intent", names)
-        return [self._now(intent.order) for intent in intents]
+        return [intent.order for intent in intents]
 
     async def send(self, orders: Iterable[Outcome]) -> list[Outcome]:
         """Send orders whose intents are recorded side by side, two of one `pair` in one request; as they are then."""
@@ -178,7 +182,7 @@ class Placement:
     async def _send(self, orders: Sequence[Outcome]) -> list[Outcome]:
         """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
         if unmarked := [order for order in orders if order.state is OrderState.INTENDED]:
-            self.record(*(Moved(order.client_id, OrderEvent.SEND) for order in unmarked))
+            self.record(*map(_sent, unmarked))
             orders = [self._now(order) for order in orders]
         names = [order.client_id for order in orders]
         self.moments.note("sent", names)
@@ -314,6 +318,10 @@ class Placement:
                 found |= {trade.trade_id: trade for trade in trades if trade.order_id == report.order_id}
         new = [fill for trade, fill in sorted(found.items()) if trade not in booked]
         return new, _total(found) == report.executed
+
+
+def _sent(order: Outcome) -> Moved:
+    return Moved(order.client_id, OrderEvent.SEND)
 
 
 def _total(fills: dict[int, Fill]) -> object:

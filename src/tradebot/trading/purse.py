@@ -26,12 +26,23 @@ class Purse:
         self._asked = self._journal.newest(), monotonic_ms(), asyncio.create_task(self._broker.balances())
         self._asked[2].add_done_callback(_looked_at)
 
+    @property
+    def full(self) -> bool:
+        """Whether `balances` has them at hand."""
+        if self._asked is None or not self._good(*self._asked[:2]):
+            return False
+        task = self._asked[2]
+        return task.done() and not task.cancelled() and task.exception() is None
+
+    def _good(self, noted: int, at: float) -> bool:
+        return self._journal.newest() == noted and monotonic_ms() - at <= self._good_ms
+
     async def balances(self) -> Mapping[str, Balance]:
         """The balances, once. One of `VENUE_ERRORS` if the venue does not tell them."""
         asked, self._asked = self._asked, None
         if asked is not None:
             noted, at, task = asked
-            if self._journal.newest() == noted and monotonic_ms() - at <= self._good_ms:
+            if self._good(noted, at):
                 known = await task
                 if self._journal.newest() == noted:
                     return known

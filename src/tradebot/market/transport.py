@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._living.discard(self)
 
     def _finish(self) -> None:
-        """Free for another request, which is told first; then who waits gets the reply."""
+        """Free for another request, which goes out first; then who waits gets the reply."""
         reply, answer = self._reply, self._freed()
         self.answered, self.idle_since = True, wall_ms()
         wanted = answer is not None and not answer.done()
@@ -121,7 +121,8 @@ class Connection(asyncio.Protocol):
             self.close()
         if answer is not None and wanted:
             self._over()
-            answer.set_result(reply)
+            # Of several replies that came at once, none is read before all that waits has gone out.
+            answer.get_loop().call_soon(_hand, answer, reply)
 
     def _fail(self, error: httpx.TransportError) -> None:
         """Close, and tell who waits."""
@@ -136,6 +137,11 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             self._timer.cancel()
         return answer
+
+
+def _hand(answer: asyncio.Future[Reply], reply: Reply) -> None:
+    if not answer.done():
+        answer.set_result(reply)
 
 
 class NetworkTransport:

@@ -141,10 +141,8 @@ def _in_process(
     from tradebot.sim.app import PAPER_KEY, PAPER_SECRET, create_app
     from tradebot.sim.inside import Inside
 
-    app = create_app(
-        exchange, latency_ms=settings.sim.latency_ms, weight_limit=settings.sim.weight_limit, futures=futures
-    )
-    transport: httpx.AsyncBaseTransport = Inside(app)
+    app = create_app(exchange, weight_limit=settings.sim.weight_limit, futures=futures)
+    transport: httpx.AsyncBaseTransport = Inside(app, settings.sim.latency_ms)
     if (plan := exchange.prices.plan) is not None:
         from tradebot.sim.fault_transport import FaultTransport
 

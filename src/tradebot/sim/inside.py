@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,15 +15,27 @@ CLIENT = "127.0.0.1", 123
 class Inside(httpx.AsyncBaseTransport):
     """Hands requests to `app`; what it raises comes out here.
 
+    Half of the latency is the way there: who has more to send does so before the first is worked on.
     httpx's own ASGITransport looks for an event loop of another kind with each request, which takes as long
     as half an order.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, latency_ms: float = 0.0) -> None:
         self._app = app
+        self._latency = latency_ms / 1000
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The app's answer, once it is whole."""
+        """The app's answer, once it is whole and has come all the way."""
+        if not self._latency:
+            return await self._answer(request)
+        clock = asyncio.get_running_loop().time
+        back = clock() + self._latency
+        await asyncio.sleep(self._latency / 2)
+        response = await self._answer(request)
+        await asyncio.sleep(back - clock())
+        return response
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         incoming, told = _messages(await request.aread()), list[Message]()
 
         async def receive() -> Message:

@@ -142,6 +142,12 @@ class MortalJournal(Journal):
         super().record(account, time, *facts)
         self.reaper.step()
 
+    def secure(self) -> None:
+        """Have it on disk."""
+        self.reaper.step()
+        super().secure()
+        self.reaper.step()
+
 
 @dataclass
 class Story:

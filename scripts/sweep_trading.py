@@ -178,6 +178,12 @@ class MortalJournal(Journal):
         super().record(account, time, *facts)
         self.reaper.step()
 
+    def secure(self) -> None:
+        """Have it on disk."""
+        self.reaper.step()
+        super().secure()
+        self.reaper.step()
+
     def _project(self, account: str, time: int, fact: Fact) -> bool:
         new = super()._project(account, time, fact)
         if not self._begun:

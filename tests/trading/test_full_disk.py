@@ -15,6 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 STORY = """if True:
     import asyncio, resource, sys
+    from functools import partial
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from floor import Floor
@@ -26,18 +27,19 @@ STORY = """if True:
     async def live(folder, fails_at):
         folder.mkdir()
         desk = Floor(folder, max_hold_s=120)
-        record, writes = desk.journal.record, [0]
+        writes = [0]
 
-        def failing(*facts):
+        def failing(write, *facts):
             writes[0] += 1
             if writes[0] == fails_at:
                 if sys.argv[3] == "full":
                     limit(0)
                 else:
                     desk.journal._db.execute("PRAGMA query_only = ON")
-            return record(*facts)
+            return write(*facts)
 
-        desk.journal.record = failing
+        desk.journal.record = partial(failing, desk.journal.record)
+        desk.journal.secure = partial(failing, desk.journal.secure)
         before, failed = [], False
         for act in (desk.buy, desk.cycle, desk.cycle, desk.cycle):
             try:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tradebot.errors import ImpossibleTransition, JournalError
-from tradebot.market.venue import Fill, OrderType, Side
-from tradebot.trading.facts import Audited, Filled, Identified, Intended, Judged, Released, Watched
+from tradebot.market.venue import Fill, OrderType, Payment, Side
+from tradebot.trading.facts import Audited, Filled, Funded, Identified, Intended, Judged, Released, Watched
 from tradebot.trading.journal import APPLICATION, SCHEMA, Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
@@ -209,7 +209,8 @@ class TestTheFile:
     @pytest.mark.parametrize(
         ("fact", "level"),
         [
-            (SENT, 2),
+            (SENT, 1),
+            (intended("tb-2"), 1),
             (DONE, 1),
             (filled(), 1),
             (Moved("tb-1", OrderEvent.REJECT), 2),
@@ -217,7 +218,7 @@ class TestTheFile:
             (Judged("tb-1", PositionEvent.DOUBT), 2),
         ],
     )
-    def test_waits_for_the_disk_unless_the_venue_can_tell_it_again(self, journal, fact, level):
+    def test_waits_for_the_disk_unless_it_is_to_be_secured_or_the_venue_can_tell_it_again(self, journal, fact, level):
         journal.record(ACCOUNT, 5, intended(), *(() if fact == SENT else (SENT,)))
         journal.record(ACCOUNT, 6, fact)
         assert journal._db.rows("PRAGMA synchronous") == [(level,)]
@@ -225,8 +226,31 @@ class TestTheFile:
         assert journal._db.rows("PRAGMA synchronous") == [(2,)]
 
     def test_waits_for_the_disk_with_what_only_we_know_beside_what_the_venue_knows(self, journal):
-        journal.record(ACCOUNT, 5, intended(), SENT, filled(), DONE)
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(), Watched("tb-1", Decimal(1), Decimal(1)))
         assert journal._db.rows("PRAGMA synchronous") == [(2,)]
+
+    def test_is_secured_with_one_write_however_much_was_recorded(self, journal, tmp_path):
+        def written() -> int:
+            return (tmp_path / "state.db-wal").stat().st_size
+
+        journal.record(ACCOUNT, 5, intended())
+        journal.record(ACCOUNT, 5, intended("tb-2"))
+        before = written()
+        journal.secure()
+        assert journal._db.rows("PRAGMA synchronous") == [(2,)], "a write that waits for the disk, and"
+        assert before < (once := written()) < before + 3 * 4096, "for all that was written before it"
+        journal.secure()
+        assert written() == once
+
+    def test_is_not_taken_for_secure_because_of_a_fact_that_is_known_already(self, journal, tmp_path):
+        funding = Funded("tb-1", Payment("p", "XUSDT", Decimal(1), "USDT", 5))
+        journal.record(ACCOUNT, 5, intended(), funding)
+        journal.secure()
+        journal.record(ACCOUNT, 5, intended("tb-2"))
+        journal.record(ACCOUNT, 6, funding)
+        before = (tmp_path / "state.db-wal").stat().st_size
+        journal.secure()
+        assert (tmp_path / "state.db-wal").stat().st_size > before
 
     def test_syncs_fully_and_lets_others_read_while_it_writes(self, journal, tmp_path):
         assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -1,11 +1,11 @@
 """The trading state: facts that are only ever added, and the rows that follow from them.
 
-SQLite in WAL mode: what `record` has returned from survives a power cut, and other processes can read at any
-time. What the venue can tell again survives the process, and a power cut only from the next write on that brings
-anything else: until then its order would be looked up. Facts (`events`) are the truth; orders, positions and fills
-are projections that the same transaction keeps up to date and that `rebuild` makes anew. Decimals are stored
-as text, times are venue ms. There is one writer at a time (whoever holds the data folder's lock). Every failure
-is a `JournalError`.
+SQLite in WAL mode: what `record` has returned from survives the process, and other processes can read at any
+time. It survives a power cut too, but for what is about to be sent, which does so once `secure` has returned, and
+for what the venue can tell again, whose orders would be looked up. Facts (`events`) are the truth; orders, positions
+and fills are projections that the same transaction keeps up to date and that `rebuild` makes anew. Decimals are
+stored as text, times are venue ms. There is one writer at a time (whoever holds the data folder's lock). Every
+failure is a `JournalError`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
 from tradebot.trading.facts import Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped, reader
-from tradebot.trading.orders import TOLD, Moved, Outcome, plain
+from tradebot.trading.orders import TOLD, Moved, OrderEvent, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
 
@@ -97,6 +97,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = _opened(path)
+        self._unsafe = False
         try:
             self._prepare()
         except JournalError:
@@ -124,11 +125,13 @@ class Journal:
             self.rebuild()
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
-        """Add facts, in one transaction; on return they are safe.
+        """Add facts, in one transaction; `secure` makes safe what is to be sent because of them, all else is then.
 
         `ImpossibleTransition` and `JournalError` leave the journal as it was.
         """
-        self._db.execute(f"PRAGMA synchronous = {'NORMAL' if all(map(_told, facts)) else 'FULL'}")
+        waits = all(map(_waits, facts))
+        self._unsafe = self._unsafe or waits
+        self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'FULL'}")
         with self._db.transaction():
             for fact in facts:
                 if self._project(account, time, fact):
@@ -137,6 +140,13 @@ class Journal:
                         "INSERT INTO events (account, time, kind, body) VALUES (?, ?, ?, ?)",
                         (account, time, kind, _text(fact)),
                     )
+
+    def secure(self) -> None:
+        """Have all that was recorded on disk: one write for however much that is, none where it is there already."""
+        if self._unsafe:
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA user_version = {len(SCHEMA)}")  # any write takes along what was written before
+            self._unsafe = False
 
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""
@@ -372,9 +382,9 @@ class Journal:
         return frozenset(trade for (trade,) in rows)
 
 
-def _told(fact: Fact) -> bool:
-    """Whether the venue can tell it again."""
-    return isinstance(fact, Filled) or (isinstance(fact, Moved) and fact.event in TOLD)
+def _waits(fact: Fact) -> bool:
+    """Whether it need not be on disk at once: nothing is sent before `secure`, or the venue can tell it again."""
+    return isinstance(fact, Intended | Filled) or (isinstance(fact, Moved) and fact.event in {OrderEvent.SEND, *TOLD})
 
 
 def _opened(path: Path) -> Database:

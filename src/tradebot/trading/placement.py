@@ -1,7 +1,7 @@
 """Placement: how a recorded intent becomes an order, how it is taken back, and how one in doubt becomes certain.
 
-One order takes this way: intent in the journal → marked as sent → submitted once → what came back in
-the journal. Two orders of which one cancels the other take it together, in one request. An order whose
+One order takes this way: intent in the journal → marked as sent → that on disk → submitted once → what came
+back in the journal. Two orders of which one cancels the other take it together, in one request. An order whose
 outcome is not known is never sent again; it is looked up until the venue has told what became of
 it, or until it is certainly absent. A cancel is in the journal before it is sent, and counts for
 nothing until the venue has told what was executed before it.
@@ -184,6 +184,7 @@ class Placement:
         if unmarked := [order for order in orders if order.state is OrderState.INTENDED]:
             self.record(*map(_sent, unmarked))
             orders = [self._now(order) for order in orders]
+        self.journal.secure()  # with the intents of all who go out now
         names = [order.client_id for order in orders]
         self.moments.note("sent", names)
         try:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from tradebot.sim.digits import Template
 
-ROW = Template([b"[", False, b',"', True, b'","', True, b'"],'])
+ROW = Template([b"[", False, b',"', True, b'","', True, b'"]'])
 
 
 def written(rows: list[tuple[int, int, int]], places: tuple[int, int]) -> list[list[object]]:
     raw = ROW.fill(np.array(rows, np.int64).T, np.array([0, *places])[:, None])
-    found: list[list[object]] = orjson.loads(b"[" + raw[:-1] + b"]")
+    found: list[list[object]] = orjson.loads(b"[" + raw + b"]")
     return found
 
 

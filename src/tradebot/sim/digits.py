@@ -78,7 +78,7 @@ def text(value: int, places: int) -> str:
 
 
 class Template:
-    """Text of rows with slots for numbers ≥ 0.
+    """Text of rows with slots for numbers ≥ 0, separated by commas.
 
     Parts are literal text, and for a slot True (a decimal of eight places) or False (an integer).
     """
@@ -98,7 +98,7 @@ class Template:
         return (self._line % tuple(text(value, digits) if slot else value for value, digits, slot in slots)).encode()
 
     def fill(self, values: Times, places: Times) -> bytes:
-        """The rows one after another.
+        """The rows.
 
         `values` is `(slots, rows)` int64, a decimal times 10**places; `places` is `(slots, 1)`, 0 for integers.
         """
@@ -132,6 +132,7 @@ class Template:
             word, number = _split(number[going], _BASE)
             out[at] = tables.inner[word]
         rows, ends = out.T, list(accumulate(sizes))
+        rows[[end - 1 for end in ends if end], -1] = 0
         return [rows[end - size : end].tobytes().translate(None, _FILL) for end, size in zip(ends, sizes, strict=True)]
 
     def _layout(self, wholes: tuple[int, ...], integers: tuple[int, ...]) -> _Layout:
@@ -155,7 +156,7 @@ class Template:
             going = [place for place, (_, words) in enumerate(left) if words > depth]
             left = [left[place] for place in going]
             uppers.append((_places(last - depth - 1 for last, _ in left), _places(going)))
-        words = np.frombuffer(b"".join(row), np.uint32)[:, None]
+        words = np.frombuffer(b"".join([*row, _word(b",")]), np.uint32)[:, None]
         return _Layout(words, _places(lasts[True]), _places(lasts[False]), uppers)
 
 

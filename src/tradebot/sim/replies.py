@@ -27,7 +27,7 @@ _WIRE = [*range(6), 0, *range(6, 10)]
 _CLOSE = 6
 _ROW = Template([
     b"[", False, b',"', True, b'","', True, b'","', True, b'","', True, b'","', True, b'",', False, b',"', True,
-    b'",', False, b',"', True, b'","', True, b'","0"],',
+    b'",', False, b',"', True, b'","', True, b'","0"]',
 ])  # fmt: skip
 
 
@@ -54,10 +54,18 @@ def amount(value: Decimal) -> str:
 
 def close_times(opens: Times, interval: str) -> Times:
     """The last ms of each bar; a bar that opened off the grid ends with the grid's bar."""
-    if interval == MONTH:
-        return np.array([next_open(MONTH, moment) - 1 for moment in opens.tolist()], np.int64)
-    step = INTERVALS[interval]
-    return opens - (opens - open_of(interval, 0)) % step + step - 1
+    return _closes(opens, [interval], [len(opens)])
+
+
+def _closes(opens: Times, intervals: Sequence[str], sizes: Sequence[int]) -> Times:
+    """`close_times` of several pages, of so many bars each."""
+    if MONTH in intervals:
+        names = [name for name, size in zip(intervals, sizes, strict=True) for _ in range(size)]
+        return np.array([next_open(*each) - 1 for each in zip(names, opens.tolist(), strict=True)], np.int64)
+    step = np.repeat([INTERVALS[name] for name in intervals], sizes)
+    origin = np.repeat([open_of(name, 0) for name in intervals], sizes)
+    closes: Times = opens - (opens - origin) % step + step - 1
+    return closes
 
 
 def kline_rows(bars: Exact, interval: str) -> bytes:
@@ -69,11 +77,14 @@ def kline_pages(pages: Sequence[tuple[Exact, str]]) -> list[bytes]:
     """`kline_rows` of several series with their intervals; together they take half the time."""
     if len(pages) == len(pages[0][0]) == 1:
         return [_kline_row(*pages[0])]
-    values = np.concatenate([bars.data for bars, _ in pages], axis=1)[_WIRE]
-    values[_CLOSE] = np.concatenate([close_times(bars.data[0], interval) for bars, interval in pages])
+    data, sizes = [bars.data for bars, _ in pages], [len(bars) for bars, _ in pages]
+    values = np.empty((len(_WIRE), sum(sizes)), np.int64)
+    np.concatenate([part[:_CLOSE] for part in data], axis=1, out=values[:_CLOSE])
+    np.concatenate([part[_CLOSE:] for part in data], axis=1, out=values[_CLOSE + 1 :])
+    values[_CLOSE] = _closes(values[0], [interval for _, interval in pages], sizes)
     places = np.array([bars.scale.rows for bars, _ in pages]).T[_WIRE]
     places[_CLOSE] = 0
-    return [text[:-1] for text in _ROW.pages(values, places, [len(bars) for bars, _ in pages])]
+    return _ROW.pages(values, places, sizes)
 
 
 def _kline_row(bars: Exact, interval: str) -> bytes:
@@ -81,7 +92,7 @@ def _kline_row(bars: Exact, interval: str) -> bytes:
     bar, places = bars.data[:, 0].tolist(), bars.scale.rows
     values = [bar[row] for row in _WIRE]
     values[_CLOSE] = close_times(bars.data[0], interval).item()
-    return _ROW.line(values, [places[row] for row in _WIRE])[:-1]
+    return _ROW.line(values, [places[row] for row in _WIRE])
 
 
 def order(entry: Entry) -> dict[str, Any]:

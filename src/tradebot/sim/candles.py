@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from tradebot.clock import DAY
 from tradebot.market.bars import open_of
@@ -24,8 +23,7 @@ _BEHIND = 2  # steps that others who came along may be behind
 Written: TypeAlias = tuple[bytes, int]  # rows separated by commas, and how many
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What is asked for. Both bounds are inclusive and compared with open times.
 
     With `start` the oldest rows from it on, else the newest ones up to `end`.
@@ -86,7 +84,8 @@ class Candles:
     def _due_for(self, page: Page, now: int) -> list[Closed | Running]:
         """What of a page is not written yet."""
         due: list[Closed | Running] = []
-        asked = _closed(page, now, int(_end(page, now) >= open_of(page.interval, now)))
+        opened = open_of(page.interval, now)
+        asked = _closed(page, now, opened, int(_end(page, now) >= opened))
         known = self._known(asked)
         if known is None:
             due.append(lacking := self._lacking(asked))
@@ -100,7 +99,7 @@ class Candles:
     def body(self, page: Page, now: int) -> bytes:
         """The page as the body of a reply."""
         running, number = self._running(page, now) if page.start is None else _NOTHING
-        rows, count = self._rows(_closed(page, now, number))
+        rows, count = self._rows(_closed(page, now, open_of(page.interval, now), number))
         if page.start is not None and count < page.limit:
             running, _ = self._running(page, now)
         return b"".join((b"[", rows, b"," if rows and running else b"", running, b"]"))
@@ -190,9 +189,9 @@ def _end(page: Page, now: int) -> int:
     return now if page.end is None else min(page.end, now)
 
 
-def _closed(page: Page, now: int, running: int) -> Closed:
-    """The closed rows of a page, of which so many bars are not closed."""
-    last = open_of(page.interval, now) - 1
+def _closed(page: Page, now: int, opened: int, running: int) -> Closed:
+    """The closed rows of a page, of which so many bars are not closed; the one that holds `now` has opened then."""
+    last = opened - 1
     end = min(_end(page, now), last)
     if page.start is not None:
         return Closed(page.symbol, page.interval, page.start, end, page.limit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from tradebot.clock import Clock, SteppedClock
@@ -64,17 +64,18 @@ class Gate:
         self._latency = latency_ms / 1000
         self._mode = clock_mode(exchange.clock).encode()
 
-    async def reply(self, request: Request, calls: Mapping[str, Call], send: Send) -> None:
+    async def reply(self, calls: Mapping[str, Call], scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a path; `calls` is by method, without any there is no such path."""
-        over = self._way()
+        over = self._way() if self._latency else None
         headers: dict[str, str] = {}
-        status, content = await self._answer(request, calls, headers)
+        status, content = await self._answer(calls, scope, receive, headers)
         now = self.clock.now()
         if "X-MBX-USED-WEIGHT-1M" not in headers:
-            _tell(headers, self._weights.add(_address(request), 1, now))  # what could not be read is a request too
+            _tell(headers, self._weights.add(_address(scope), 1, now))  # what could not be read is a request too
         if skew := self._skew(now):
             content = _told_wrong(content, skew)
-        await over.wait()
+        if over is not None:
+            await over.wait()
         await self.send(send, status, content, headers)
 
     def _way(self) -> asyncio.Event:
@@ -83,20 +84,19 @@ class Gate:
         So many requests that come at once do not have to wait for each other once more at its end.
         """
         over = asyncio.Event()
-        if self._latency:
-            asyncio.get_running_loop().call_later(self._latency, over.set)
-        else:
-            over.set()
+        asyncio.get_running_loop().call_later(self._latency, over.set)
         return over
 
-    async def _answer(self, request: Request, calls: Mapping[str, Call], headers: dict[str, str]) -> tuple[int, Any]:
+    async def _answer(
+        self, calls: Mapping[str, Call], scope: Scope, receive: Receive, headers: dict[str, str]
+    ) -> tuple[int, Any]:
         """Status and body; headers are added."""
-        body = await whole_body(request.receive) if request.method in _WITH_A_BODY else b""
+        body = await whole_body(receive) if scope["method"] in _WITH_A_BODY else b""
         try:
             if len(body) > _LARGEST_BODY:
                 raise Refused(-1101, "Too many parameters sent for this endpoint.", 413)
-            micro = units.asked(request.scope["headers"])
-            content = self._carry_out(request, calls, body, headers)
+            micro = units.asked(scope["headers"])
+            content = self._carry_out(calls, scope, body, headers)
             if isinstance(content, InSteps):
                 content = await self._crowd.work(content)
             return 200, units.in_microseconds(content) if micro else content
@@ -108,24 +108,24 @@ class Gate:
             return 500, {"code": -1000, "msg": str(error)}
         except Exception:
             # A bug of ours: told as the venue tells its own, with all of it in the log.
-            log.exception("%s %s", request.method, request.url.path)
+            log.exception("%s %s", scope["method"], scope["path"])
             return 500, {"code": -1000, "msg": "An unknown error occurred while processing the request."}
 
     def _skew(self, now: int) -> int:
         """By how much the exchange's clock goes wrong, where a plan of faults says so."""
         return 0 if self._plan is None else self._plan.skew(now)
 
-    def _carry_out(self, request: Request, calls: Mapping[str, Call], body: bytes, headers: dict[str, str]) -> Any:
-        now, client = self.clock.now(), _address(request)
-        call = calls.get(request.method)
+    def _carry_out(self, calls: Mapping[str, Call], scope: Scope, body: bytes, headers: dict[str, str]) -> Any:
+        now, client = self.clock.now(), _address(scope)
+        call = calls.get(scope["method"])
         if call is None:
-            raise no_such(request.url.path, request.method, 405 if calls else 404)
-        query: bytes = request.scope["query_string"]
+            raise no_such(scope["path"], scope["method"], 405 if calls else 404)
+        query: bytes = scope["query_string"]
         params = Params(query, body)
         _tell(headers, self._weights.add(client, call.weight(params), now))
         self._weights.check(client, now)
         if call.signed:
-            check_signature(self._credentials, request.headers.get("X-MBX-APIKEY"), params, payload(query, body))
+            check_signature(self._credentials, _api_key(scope), params, payload(query, body))
             check_time(params, now + self._skew(now))
         params.only(call.known)
         result = call.handler(params)
@@ -149,8 +149,13 @@ class Gate:
         await send({"type": "http.response.body", "body": body})
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _address(scope: Scope) -> str:
+    client: tuple[str, int] | None = scope.get("client")
+    return client[0] if client else ""
+
+
+def _api_key(scope: Scope) -> str | None:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-mbx-apikey"), None)
 
 
 def _tell(headers: dict[str, str], weight: int) -> None:
@@ -172,7 +177,7 @@ class Path:
         self.calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.gate.reply(Request(scope, receive), self.calls, send)
+        await self.gate.reply(self.calls, scope, receive, send)
 
 
 async def whole_body(receive: Receive) -> bytes:

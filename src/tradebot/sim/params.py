@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -27,6 +28,7 @@ _MOST = Decimal(LARGEST).scaleb(-PLACES)
 LAST_MOMENT = 253_402_300_799_999  # the end of the year 9999, UTC ms
 
 E = TypeVar("E", bound=StrEnum)
+_compiled = cache(re.compile)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -67,7 +69,7 @@ class Params(dict[str, str]):
             return None
         if not value:
             raise Refused(-1105, f"Parameter '{name}' was empty.")
-        if not re.fullmatch(legal, value):  # `$` alone would let a line's end through
+        if not _compiled(legal).fullmatch(value):  # `$` alone would let a line's end through
             raise illegal(name, shown or legal)
         return value
 
@@ -99,10 +101,12 @@ class Params(dict[str, str]):
 
     def integer(self, name: str) -> int | None:
         """A whole number ≥ 0 of at most 63 bits, which is what the venue counts with."""
-        value = self.text(name, _INTEGER)
-        if value is not None and int(value) > LARGEST:
+        text = self.text(name, _INTEGER)
+        if text is None:
+            return None
+        if (value := int(text)) > LARGEST:
             raise overflowed(name)
-        return None if value is None else int(value)
+        return value
 
     def time(self, name: str) -> int | None:
         """A moment in ms, at most the last of the calendar; microseconds are taken too."""

@@ -159,8 +159,11 @@ def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
     """Both series by open time, `new` winning; and the open times whose values were revised."""
     if not len(old) or not len(new):
         return (new if len(new) else old), np.empty(0, np.int64)
-    if new.data[0, 0] > old.data[0, -1]:  # the usual case: nothing overlaps
-        return Klines(np.concatenate([old.data, new.data], axis=1)), np.empty(0, np.int64)
+    before = int(old.data[0].searchsorted(new.data[0, 0]))
+    again, first = old.data[:, before:], new.data[:, : len(old) - before]
+    if np.array_equal(again[0], first[0]):  # the usual case: they follow, after some or none that are known
+        revised = (again != first).any(axis=0)
+        return Klines(np.concatenate([old.data[:, :before], new.data], axis=1)), first[0][revised].astype(np.int64)
     kept = ~np.isin(old.data[0], new.data[0])
     known = np.isin(new.data[0], old.data[0])
     revised = (old.data[:, ~kept] != new.data[:, known]).any(axis=0)
@@ -179,28 +182,31 @@ def gaps(klines: Klines, interval: str) -> list[tuple[int, int]]:
     return [(int(times[i]) + step, int(times[i + 1]) - step) for i in holes]
 
 
-def _sum_exactly(values: Floats, starts: NDArray[np.intp]) -> Floats:
-    """Sums of groups of decimal numbers of up to eight places, correctly rounded.
+def _sums_exactly(rows: Floats, starts: NDArray[np.intp]) -> Floats:
+    """Sums of groups of decimal numbers of up to eight places, correctly rounded, row by row.
 
     Float sums of the venue's decimals err in the last digit for nearly half of all real hours;
     integers of 10⁻⁸ do not. Python's integers take over where 2**53 would be passed.
     """
-    ends = np.append(starts[1:], len(values))
-    peak = np.abs(values).max(initial=0.0) * 1e8
+    ends = np.append(starts[1:], rows.shape[1])
+    peaks = np.abs(rows).max(axis=1, initial=0.0) * 1e8
     # Up to 2**50 the error of value * 1e8 is below a half; up to 2**53 the sum is an exact float.
-    if peak < 2**50 and peak * (ends - starts).max(initial=1) < 2**53:
-        sums: Floats = np.add.reduceat(np.rint(values * 1e8).astype(np.int64), starts) / 1e8
+    fit = (peaks < 2**50) & (peaks * (ends - starts).max(initial=1) < 2**53)
+    if fit.all():
+        sums: Floats = np.add.reduceat(np.rint(rows * 1e8).astype(np.int64), starts, axis=1) / 1e8
         return sums
+    if len(rows) > 1:
+        return np.concatenate([_sums_exactly(row[np.newaxis], starts) for row in rows])
     from decimal import Decimal
 
-    exact = [round(Decimal(repr(float(value))).scaleb(8)) for value in values]
-    return np.array([sum(exact[a:b]) / 10**8 for a, b in zip(starts, ends, strict=True)])
+    exact = [round(Decimal(repr(value)).scaleb(8)) for value in rows[0].tolist()]
+    return np.array([[sum(exact[a:b]) / 10**8 for a, b in zip(starts, ends, strict=True)]])
 
 
 def aggregate(fine: Klines, interval: str) -> Klines:
     """Bars of `interval` from finer ones; a bar is made of whatever finer bars there are.
 
-    Volumes and counts are summed exactly (see `_sum_exactly`). The caller sees to it that the
+    Volumes and counts are summed exactly (see `_sums_exactly`). The caller sees to it that the
     first and last bars are whole.
     """
     if not len(fine):
@@ -216,8 +222,7 @@ def aggregate(fine: Klines, interval: str) -> Klines:
     data[0], data[1], data[4] = opens[starts], fine["open"][starts], fine["close"][ends]
     data[2] = np.maximum.reduceat(fine["high"], starts)
     data[3] = np.minimum.reduceat(fine["low"], starts)
-    for row in range(SUMMED.start, SUMMED.stop):
-        data[row] = _sum_exactly(fine.data[row], starts)
+    data[SUMMED] = _sums_exactly(fine.data[SUMMED], starts)
     return Klines(data)
 
 

@@ -77,6 +77,25 @@ def test_the_venues_counter_is_the_truth_and_the_local_one_its_floor() -> None:
     assert used(weights) == 90
 
 
+def test_what_was_admitted_may_not_go_any_more_when_others_have_used_up_the_limit_or_the_venue_wants_silence() -> None:
+    weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 100))
+    small = Cost(5, traffic=Traffic.BULK)
+    assert [weights.wait_ms(small) for _ in range(3)] == [0, 0, 0]
+    assert weights.barred_ms(small) == 0
+    weights.answered(small, {MINUTELY: 80}, clock.now())
+    assert (weights.barred_ms(small), weights.barred_ms(Cost(5))) == (50_000, 0)
+    clock.advance(T0 + MINUTE)
+    assert weights.barred_ms(small) == 0
+    weights.silence(7_000, Traffic.BULK)
+    assert (weights.barred_ms(small), weights.barred_ms(READ)) == (7_000, 0)
+
+
+def test_what_is_heavier_than_a_whole_share_is_not_barred_by_itself() -> None:
+    weights, _ = budget(0.9, Window(WEIGHT, MINUTE, 100))
+    heavy = Cost(95, traffic=Traffic.BULK)
+    assert (weights.wait_ms(heavy), weights.barred_ms(heavy)) == (0, 0)
+
+
 def test_the_counter_of_an_earlier_minute_says_nothing_about_this_one() -> None:
     weights, clock = budget()
     sent = clock.now()

@@ -31,7 +31,7 @@ from tradebot.market.bars import Klines
 from tradebot.market.limits import CEILING, retry_delay_ms
 from tradebot.market.line import PATIENCE_MS, Line
 from tradebot.market.profiles import VENUES, Endpoint, Profile
-from tradebot.market.request import Over, Place, Times, nobody_waits
+from tradebot.market.request import Times
 from tradebot.market.signing import Credentials, Parameters
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost
@@ -79,7 +79,6 @@ class BinanceClient(Line, Feed, Broker):
         self.sim_speed = 1.0
         self._retries = retries
         self._seed = seed
-        self._bulk = asyncio.Semaphore(connections)
         self._reading = asyncio.Lock()
         # Half the time for the connection, so that a request which never left is known as such.
         times = {"connect": timeout_s / 2, "pool": timeout_s / 2, "read": timeout_s, "write": timeout_s}
@@ -133,8 +132,7 @@ class BinanceClient(Line, Feed, Broker):
         endpoint, cost = self._endpoint("klines"), self.profile.kline_cost(limit)
 
         async def once() -> Klines:
-            with await Place.taken(self._bulk) as place:
-                reply = await self._ask(endpoint, parameters, cost, self._read_times, place.leave)
+            reply = await self._ask(endpoint, parameters, cost, self._read_times)
             async with self._reading:  # one by one, and after whatever else may go out now
                 await asyncio.sleep(0)
                 with self._named():
@@ -281,12 +279,10 @@ class BinanceClient(Line, Feed, Broker):
             raise VenueRejected(f"{self.where}: this needs an API key", code=0, status=401)
         return endpoint
 
-    async def _ask(
-        self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times, over: Over = nobody_waits
-    ) -> bytes:
+    async def _ask(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
         """One exchange; a signed one that comes too early or late is signed again after one look at the clock."""
         try:
-            return await self._once(endpoint, parameters, cost, times, over)
+            return await self._once(endpoint, parameters, cost, times)
         except VenueRejected as refusal:
             if refusal.code not in failures.CLOCK_CODES:
                 raise

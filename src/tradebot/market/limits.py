@@ -66,6 +66,13 @@ class Budget:
         self._tally.update(admit)
         return wait
 
+    def barred_ms(self, cost: Cost) -> int:
+        """0 if what was admitted may still go, by what replies have said since; or the venue ms to wait."""
+        now, most = self._clock.now(), self._caps[cost.traffic][1]
+        usage = self.known.at(now)
+        over = [each for each in usage.windows if 0 < cost.of(each.what) < each.used > most * each.most]
+        return max(usage.silent_ms(cost.traffic, now), *(each.left(now) for each in over), 0)
+
     def silent_ms(self, traffic: Traffic = Traffic.READ) -> int:
         """Venue ms until the venue may be asked such things again; 0 if it may now."""
         return self.usage.silent_ms(traffic, self._clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
@@ -14,7 +15,7 @@ from tradebot.errors import BadReply, ConfigError, MarketError
 from tradebot.market import failures, wire
 from tradebot.market.limits import CEILING, Budget
 from tradebot.market.profiles import Endpoint, Profile
-from tradebot.market.request import Adapter, Answer, Carrier, Over, Request, Times, nobody_waits
+from tradebot.market.request import Adapter, Answer, Carrier, Over, Place, Request, Times, nobody_waits
 from tradebot.market.signing import Credentials, Parameters, query
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost, Limit, Traffic
@@ -48,9 +49,11 @@ def _address(text: str) -> httpx.URL:
 class Line:
     """Sends requests of a venue's protocol one by one, signed where they must be, and never one twice.
 
-    Of the venue's limits it uses `share`, counted in `tally`, which it closes. `requests`, `weight` and
-    `network_ms` are of all that was sent; `spans`, of which none are kept unless somebody sets another
-    deque, are when requests were in the air (real ms) and their paths and queries. Raises `MarketError`s only.
+    Of bulk reads no more are in the air than there are `connections`; others have leave already while they wait,
+    for which it is looked at once more. Of the venue's limits it uses `share`, counted in `tally`, which it
+    closes. `requests`, `weight` and `network_ms` are of all that was sent; `spans`, of which none are kept unless
+    somebody sets another deque, are when requests were in the air (real ms) and their paths and queries. Raises
+    `MarketError`s only.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Line:
         self._silent_since = 0
         self._tally = tally or Tally()
         self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
+        self._gates = {Traffic.BULK: asyncio.Semaphore(connections)}
         self._clock = clock
         self._credentials = credentials
         self._network: NetworkTransport | None = None
@@ -103,15 +107,15 @@ class Line:
             raise self._error(answer)
         return answer.body
 
-    async def _once(
-        self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times, over: Over = nobody_waits
-    ) -> bytes:
-        """Wait for leave, send, and note what the reply says of the limits. Signed anew each time."""
-        await self._admit(cost)
+    async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
+        """Wait for leave and a place, send, and note what the reply says of the limits. Signed anew each time."""
+        await self._admit(cost, self.budget.wait_ms)
         sent, told = self._clock.now(), dict[Limit, int]()
-        self.weight += cost.weight
         try:
-            answer = await self._exchange(self._request(endpoint, parameters, times), over)
+            with await Place.taken(self._gates.get(cost.traffic)) as place:
+                await self._admit(cost, self.budget.barred_ms)
+                sent, self.weight = self._clock.now(), self.weight + cost.weight
+                answer = await self._exchange(self._request(endpoint, parameters, times), place.leave)
             told = self._told(answer) if endpoint.exact else told
         finally:
             self.budget.answered(cost, told, sent)
@@ -150,12 +154,12 @@ class Line:
         counts = [(window.limit, headers.get(wire.counter(*window.limit), "")) for window in self.budget.known.windows]
         return {limit: int(count) for limit, count in counts if count.isdecimal()}
 
-    async def _admit(self, cost: Cost) -> None:
-        """Return when `cost` may be spent; `VenueBusy` if that is not soon, or never by itself.
+    async def _admit(self, cost: Cost, wait_ms: Callable[[Cost], int]) -> None:
+        """Return when nothing of `cost` has to wait; `VenueBusy` if that is not soon, or never by itself.
 
         Orders never wait: what they were decided on would be another moment's.
         """
-        while wait := self.budget.wait_ms(cost):
+        while wait := wait_ms(cost):
             before = self._clock.now()
             if wait <= PATIENCE_MS and cost.traffic is not Traffic.ORDER:
                 await asyncio.sleep(min(wait, LOOK_AGAIN_MS) / 1000)

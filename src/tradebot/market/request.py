@@ -79,15 +79,16 @@ class Adapter:
 
 
 class Place:
-    """One of the places behind a gate, held to the end of a block or until `leave`."""
+    """One of the places behind a gate, held to the end of a block or until `leave`; without a gate there are enough."""
 
-    def __init__(self, gate: asyncio.Semaphore) -> None:
-        self._gate: asyncio.Semaphore | None = gate
+    def __init__(self, gate: asyncio.Semaphore | None) -> None:
+        self._gate = gate
 
     @classmethod
-    async def taken(cls, gate: asyncio.Semaphore) -> Place:
+    async def taken(cls, gate: asyncio.Semaphore | None) -> Place:
         """Wait for one."""
-        await gate.acquire()
+        if gate is not None:
+            await gate.acquire()
         return cls(gate)
 
     def __enter__(self) -> Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from tradebot.errors import UnknownName, suggestion
@@ -37,6 +37,10 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         except KeyError:
             raise UnknownName(f"unknown {self.kind} '{name}'{suggestion(name, self._entries)}") from None
+
+    def items(self) -> ItemsView[str, T]:
+        """All names with their entries, without a look-up for each."""
+        return self._entries.items()
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

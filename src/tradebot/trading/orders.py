@@ -52,6 +52,7 @@ MOST = Decimal("92233720368.54775807")
 
 _EXACT = Context(prec=60, rounding=ROUND_DOWN)
 _FIGURE = Context(prec=12)
+_OTHERS = re.compile(r"[^A-Za-z0-9]")
 
 
 class Duty(StrEnum):
@@ -166,8 +167,8 @@ def client_id(venue: str, symbol: str, bar_time: int, intent: str, attempt: int)
     100 bits of a hash of all five.
     """
     digest = hashlib.sha256("|".join((venue, symbol, str(bar_time), intent, str(attempt))).encode()).digest()
-    code = base64.b32encode(digest).decode("ascii").lower()[:20]
-    return f"tb-{re.sub('[^A-Za-z0-9]', '', symbol)[:12]}-{code}"
+    code = base64.b32encode(digest[:15]).decode("ascii").lower()[:20]
+    return f"tb-{_OTHERS.sub('', symbol)[:12]}-{code}"
 
 
 def plain(value: Decimal) -> str:

@@ -109,5 +109,7 @@ def _cash(candidate: Candidate, account: Account) -> str | None:
 
 def refused(candidate: Candidate, account: Account, *, unasked: Collection[str] = ()) -> str | None:
     """The first rule's reason against the entry, or None; the rules named in `unasked` are left out."""
-    asked = (rule for name, rule in RULES.items() if name not in unasked)
-    return next((reason for rule in asked if (reason := rule(candidate, account))), None)
+    for name, rule in RULES.items():
+        if name not in unasked and (reason := rule(candidate, account)):
+            return reason
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import math
 import os
@@ -198,6 +199,7 @@ def serve(symbols: int) -> int:
     exchange = sim.open_exchange(settings, clock, None, plan)
     exchange.prices.expect(clock.now())
     app = create_app(exchange, weight_limit=10**12)
+    gc.set_threshold(50_000)  # as the command line does
     return listen(app, "127.0.0.1", 0, lambda url: print(url, flush=True), Door(plan, clock))
 
 

@@ -38,6 +38,24 @@ def test_zeros_lead_only_where_a_number_needs_one(value: int, text: str) -> None
     assert written([(0, value, value)], (8, 8)) == [[0, text, text]]
 
 
+@given(
+    st.lists(
+        st.tuples(st.lists(st.tuples(*[st.integers(0, 10**15)] * 3), max_size=4), *[st.integers(0, 8)] * 2), max_size=5
+    )
+)
+def test_pages_side_by_side_are_those_that_are_written_alone(
+    pages: list[tuple[list[tuple[int, int, int]], int, int]],
+) -> None:
+    columns = [np.array(rows, np.int64).reshape(-1, 3).T for rows, *_ in pages]
+    places = [np.array([0, *scales])[:, None] for _, *scales in pages]
+    together = ROW.pages(
+        np.concatenate([np.empty((3, 0), np.int64), *columns], axis=1),
+        np.concatenate([np.empty((3, 0), np.int64), *places], axis=1),
+        [column.shape[1] for column in columns],
+    )
+    assert together == [ROW.fill(column, scale) for column, scale in zip(columns, places, strict=True)]
+
+
 def test_no_rows_are_no_text() -> None:
     assert ROW.fill(np.empty((3, 0), np.int64), np.zeros((3, 1), np.int64)) == b""
 

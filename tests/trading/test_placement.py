@@ -29,6 +29,26 @@ class TestSending:
         assert seen == ["SENT"]
         assert orders[0].state == "FILLED"
 
+    async def test_has_all_that_go_out_at_once_on_disk_before_the_first_with_one_write(self, office, tmp_path):
+        symbols = [f"S{n}USDT" for n in range(AT_ONCE)]
+        desk = office(*symbols, max_positions=9, fraction="0.05", protect="monitor")
+        submit, secure, seen = desk.broker.submit, desk.journal.secure, []
+
+        def securing():
+            secure()
+            seen.append(sum(path.stat().st_size for path in tmp_path.glob("state.db-wal")))
+
+        async def spying(order):
+            assert desk.journal._db.rows("PRAGMA synchronous") == [(2,)]
+            seen.append("sent")
+            return await submit(order)
+
+        desk.broker.submit, desk.journal.secure = spying, securing
+        await desk.buy(*symbols)
+        size = seen[0]
+        assert size > 0
+        assert seen == [size, "sent"] * AT_ONCE
+
     async def test_writes_twice_for_an_order_that_goes_out_at_once(self, office):
         desk = office(protect="monitor")
         record, facts = desk.journal.record, []

@@ -174,14 +174,24 @@ async def test_a_request_goes_out_before_the_reply_that_made_room_for_it_is_read
     assert read == [False, False]
 
 
-async def test_what_waits_for_a_connection_is_not_sent_into_a_ban_or_over_the_limit() -> None:
-    for bad in (refusal(-1003, 418), reply([], x_mbx_used_weight_1m="5900")):
-        venue, script = client(bad, reply([]), connections=1, retries=0)
-        waiting = [asyncio.create_task(venue.klines(symbol, "5m", None, 1)) for symbol in "AB"]
-        assert isinstance(await failure(waiting[1]), VenueBusy)
-        await asyncio.wait(waiting)
-        assert (len(script.asked), venue.requests, venue.weight) == (1, 1, 2)
-        assert not venue.budget._air
+@pytest.mark.parametrize(
+    # What a good reply says of the limits is read when the next request has gone out.
+    ("first", "asked"),
+    [(refusal(-1003, 418), 1), (reply([], x_mbx_used_weight_1m="5900"), 2)],
+    ids=["ban", "limit"],
+)
+async def test_what_waits_for_a_connection_is_not_sent_into_a_ban_or_over_the_limit(
+    first: httpx.Response, asked: int
+) -> None:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.01)
+        return first
+
+    venue, script = client(slow, slow, slow, connections=1, retries=0)
+    ends = await asyncio.gather(*(venue.klines(each, "5m", None, 1) for each in "ABC"), return_exceptions=True)
+    assert isinstance(ends[2], VenueBusy)
+    assert (len(script.asked), venue.requests, venue.weight) == (asked, asked, 2 * asked)
+    assert not venue.budget._air
 
 
 # --- faults of reads

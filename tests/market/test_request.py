@@ -34,7 +34,7 @@ class Echo(httpx.AsyncBaseTransport):
 
 @pytest.mark.parametrize(("status", "good"), [(200, True), (204, True), (302, False), (404, False), (199, False)])
 def test_only_a_success_is_good(status: int, good: bool) -> None:
-    assert Answer(status, {}, b"").good == good
+    assert Answer(status, {}, b"", 0.0).good == good
 
 
 async def test_a_transport_of_httpx_gets_the_request_as_it_is() -> None:
@@ -53,7 +53,9 @@ async def test_a_transport_of_httpx_gets_the_request_as_it_is() -> None:
 async def test_its_answer_is_unpacked_and_its_headers_go_by_small_letters() -> None:
     headers = {"Content-Encoding": "gzip", "Retry-After": "5"}
     echo = Echo(httpx.Response(429, content=gzip.compress(b"[1]"), headers=headers))
-    answer = await Adapter(echo, "http://venue.test").send(Request("GET", "/", TIMES), lambda: None)
+    over = list[str]()
+    answer = await Adapter(echo, "http://venue.test").send(Request("GET", "/", TIMES), lambda: over.append("over"))
+    assert not over, "a refusal is read before anything else goes out"
     assert (answer.status, answer.headers.get("retry-after"), answer.body) == (429, "5", b"[1]")
 
 

@@ -435,6 +435,17 @@ async def test_what_waits_for_a_connection_goes_out_before_the_reply_that_made_r
     assert server.connections == 1
 
 
+async def test_after_a_refusal_nothing_goes_out_before_it_is_read() -> None:
+    server = Server(b"HTTP/1.1 418 Banned\r\ncontent-length: 0\r\n\r\n")
+    async with served(server) as client:
+        over = list[str]()
+        assert not (await client.network.send(Request("GET", "/", times()), lambda: over.append("over"))).good
+        assert not over
+        assert (await client.network.send(Request("GET", "/", times()), lambda: over.append("over"))).good
+        assert over
+    assert server.connections == 1
+
+
 async def test_who_is_cancelled_when_the_reply_is_there_does_no_harm_to_the_next_request() -> None:
     server = Server()
     async with served(server) as client:

@@ -79,7 +79,6 @@ class BinanceClient(Line, Feed, Broker):
         self.sim_speed = 1.0
         self._retries = retries
         self._seed = seed
-        self._reading = asyncio.Lock()
         # Half the time for the connection, so that a request which never left is known as such.
         times = {"connect": timeout_s / 2, "pool": timeout_s / 2, "read": timeout_s, "write": timeout_s}
         self._read_times = times
@@ -129,16 +128,7 @@ class BinanceClient(Line, Feed, Broker):
         parameters: Parameters = [("symbol", symbol), ("interval", interval), ("limit", limit)]
         if start is not None:
             parameters = [*parameters, ("startTime", start)]
-        endpoint, cost = self._endpoint("klines"), self.profile.kline_cost(limit)
-
-        async def once() -> Klines:
-            reply = await self._ask(endpoint, parameters, cost, self._read_times)
-            async with self._reading:  # one by one, and after whatever else may go out now
-                await asyncio.sleep(0)
-                with self._named():
-                    return wire.klines(reply)
-
-        return await self._patiently("klines", once)
+        return await self._read("klines", wire.klines, parameters, self.profile.kline_cost(limit))
 
     # --- the account
 

@@ -135,17 +135,19 @@ class Line:
 
     async def _exchange(self, request: Request, over: Over) -> Answer:
         """Send and wait for the body. The only place that touches the network and that translates its errors."""
-        started = monotonic_ms()
+        started, came = monotonic_ms(), 0.0
         self.requests += 1
         try:
-            return await self._carrier.send(request, over)
+            answer = await self._carrier.send(request, over)
+            came = answer.came
         except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
             raise failures.unreachable(error, self.where) from None
         finally:
-            ended = monotonic_ms()
+            ended = came or monotonic_ms()
             self.rtt_ms = ended - started
             self.network_ms += self.rtt_ms
             self.spans.append((started, ended, request.target))
+        return answer
 
     def _told(self, answer: Answer) -> dict[Limit, int]:
         """What the venue says is used of each limit, and of its clock."""

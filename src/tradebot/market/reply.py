@@ -10,10 +10,14 @@ FINAL = range(200, 1000)  # replies that no other follows
 
 
 class Reply:
-    """One reply as its bytes come in, until it is `whole`; `last` if nothing more may come over its connection."""
+    """One reply as its bytes come in, until it is `whole`; `last` if nothing more may come over its connection.
+
+    When it `came` (`monotonic_ms`) is for its reader to note.
+    """
 
     def __init__(self, method: str) -> None:
         self.status = 0
+        self.came = 0.0
         self.headers: list[tuple[bytes, bytes]] = []
         self.whole = False
         self.last = False

@@ -9,9 +9,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import httpx
 
+from tradebot.clock import monotonic_ms
+
+GOOD = range(200, 300)  # of a reply that is what was asked for
 Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
 Over: TypeAlias = Callable[[], None]
-"""Called as soon as a reply is whole, before anybody reads it: what waits goes out first."""
+"""Called as soon as a good reply is whole, before anybody reads it: what waits goes out first."""
 
 
 def nobody_waits() -> None:
@@ -29,16 +32,17 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A whole reply: the names of its headers in small letters, its body unpacked."""
+    """A whole reply: the names of its headers in small letters, its body unpacked; when it `came` by `monotonic_ms`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    came: float
 
     @property
     def good(self) -> bool:
         """Whether it is what was asked for, not a refusal."""
-        return self.status in range(200, 300)
+        return self.status in GOOD
 
 
 class Carrier(Protocol):
@@ -70,8 +74,11 @@ class Adapter:
                 await response.aread()
             finally:
                 await response.aclose()
-        over()
-        return Answer(response.status_code, response.headers, response.content)
+        answer = Answer(response.status_code, response.headers, response.content, monotonic_ms())
+        if answer.good:
+            over()
+            await asyncio.sleep(0)  # what waits goes out first
+        return answer
 
     async def aclose(self) -> None:
         """Close the transport."""

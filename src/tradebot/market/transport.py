@@ -11,16 +11,20 @@ import re
 import select
 import socket
 import ssl
+from collections import deque
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, TypeAlias, cast
 
 import httpx
 
-from tradebot.clock import SECOND, wall_ms
+from tradebot.clock import SECOND, monotonic_ms, wall_ms
 from tradebot.market.reply import Reply
-from tradebot.market.request import Answer, Over, Place, Request, nobody_waits
+from tradebot.market.request import GOOD, Answer, Over, Place, Request, nobody_waits
 
 Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the family and what its sockets connect to
+Waiting: TypeAlias = asyncio.Future[Reply]
+Free: TypeAlias = Callable[[Reply], None]
 RESERVE = 8  # connections that bulk reads leave to orders
 KEEPALIVE_MS = 60 * SECOND  # by the wall clock, which also counts how long a machine slept
 RESOLVED_S = 10.0  # for which the addresses of a name are taken as known
@@ -36,18 +40,19 @@ class Connection(asyncio.Protocol):
     It stands in `living` as long as anything is left of it. `idle_since` is when it last `answered`, or was opened.
     """
 
-    def __init__(self, living: set[Connection], address: Address) -> None:
+    def __init__(self, living: set[Connection], hand: Callable[[Waiting, Reply], None], address: Address) -> None:
         self.address = address
         self.closed = False
         self.answered = False
         self.idle_since = wall_ms()
         self._living = living
+        self._hand = hand
         self._reply = Reply("")
-        self._answer: asyncio.Future[Reply] | None = None  # while busy
-        self._over: Over = nobody_waits
+        self._answer: Waiting | None = None  # while busy
+        self._over: Free
         self._timer: asyncio.TimerHandle
 
-    async def ask(self, method: str, request: bytes, read_s: float, over: Over) -> Reply:
+    async def ask(self, method: str, request: bytes, read_s: float, over: Free) -> Reply:
         """Write, once, and wait for the whole reply, up to `read_s`; when it is there `over` comes first.
 
         Raises httpx's transport errors, `ConnectError` only where nothing was written.
@@ -55,7 +60,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             raise httpx.ConnectError("closed before anything was sent")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Reply] = loop.create_future()
+        answer: Waiting = loop.create_future()
         self._answer = answer
         self._reply, self._over = Reply(method), over
         self._timer = loop.call_later(read_s, self._fail, httpx.ReadTimeout("no answer in time"))
@@ -113,16 +118,15 @@ class Connection(asyncio.Protocol):
         self._living.discard(self)
 
     def _finish(self) -> None:
-        """Free for another request, which goes out first; then who waits gets the reply."""
+        """Free for another request, which goes out first; then the reply is handed on."""
         reply, answer = self._reply, self._freed()
-        self.answered, self.idle_since = True, wall_ms()
+        self.answered, self.idle_since, reply.came = True, wall_ms(), monotonic_ms()
         wanted = answer is not None and not answer.done()
         if reply.last or not wanted:
             self.close()
         if answer is not None and wanted:
-            self._over()
-            # Of several replies that came at once, none is read before all that waits has gone out.
-            answer.get_loop().call_soon(_hand, answer, reply)
+            self._over(reply)
+            self._hand(answer, reply)
 
     def _fail(self, error: httpx.TransportError) -> None:
         """Close, and tell who waits."""
@@ -131,17 +135,12 @@ class Connection(asyncio.Protocol):
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
-    def _freed(self) -> asyncio.Future[Reply] | None:
+    def _freed(self) -> Waiting | None:
         """Busy no more; what was waited for, if anything was."""
         answer, self._answer = self._answer, None
         if answer is not None:
             self._timer.cancel()
         return answer
-
-
-def _hand(answer: asyncio.Future[Reply], reply: Reply) -> None:
-    if not answer.done():
-        answer.set_result(reply)
 
 
 class NetworkTransport:
@@ -163,6 +162,7 @@ class NetworkTransport:
         self._slots = asyncio.Semaphore(connections + RESERVE)
         self._living = set[Connection]()
         self._idle: list[Connection] = []  # the one used last at the end
+        self._whole = deque[tuple[Waiting, Reply]]()
         self._closed = False
         self._resolving = asyncio.Lock()
         self._addresses: list[Address] = []
@@ -174,11 +174,12 @@ class NetworkTransport:
         with await self._place(times["pool"]) as place:
             connection = self._kept() or await self._fresh(times["connect"])
 
-            def free() -> None:
+            def free(reply: Reply) -> None:
                 if not connection.closed:
                     self._idle.append(connection)
                 place.leave()
-                over()
+                if reply.status in GOOD:
+                    over()
 
             reply = await self._asked(connection, request.method, raw, times["read"], free)
         return answered(reply)
@@ -234,7 +235,20 @@ class NetworkTransport:
         except TimeoutError:
             raise httpx.PoolTimeout("no connection free in time") from None
 
-    async def _asked(self, connection: Connection, method: str, request: bytes, read_s: float, over: Over) -> Reply:
+    def _hand(self, answer: Waiting, reply: Reply) -> None:
+        """Hand on a reply; one in each pass of the loop, so that none is read before all that waits has gone out."""
+        self._whole.append((answer, reply))
+        if len(self._whole) == 1:
+            asyncio.get_running_loop().call_soon(self._hand_out)
+
+    def _hand_out(self) -> None:
+        answer, reply = self._whole.popleft()
+        if self._whole:
+            asyncio.get_running_loop().call_soon(self._hand_out)
+        if not answer.done():
+            answer.set_result(reply)
+
+    async def _asked(self, connection: Connection, method: str, request: bytes, read_s: float, over: Free) -> Reply:
         """The reply. Where none comes, nothing that has been silent as long is used any more."""
         began = wall_ms()
         try:
@@ -271,7 +285,7 @@ class NetworkTransport:
         try:
             async with asyncio.timeout(connect_s) as limit:
                 address, reached = await self._reached(limit.when())
-                made, name = partial(Connection, self._living, address), self._host if self._tls else None
+                made, name = partial(Connection, self._living, self._hand, address), self._host if self._tls else None
                 _, connection = await loop.create_connection(made, sock=reached, ssl=self._tls, server_hostname=name)
         except TimeoutError:
             self._put_last(address)
@@ -335,4 +349,4 @@ def answered(reply: Reply) -> Answer:
     body = reply.body
     if "content-encoding" in headers:
         body = httpx.Response(reply.status, headers=headers, content=body).content
-    return Answer(reply.status, headers, body)
+    return Answer(reply.status, headers, body, reply.came)

@@ -78,7 +78,12 @@ class FaultyPrices(Prices):
 
     def steps(self, symbol: str, interval: str, start: int, end: int, now: int) -> Iterator[None]:
         """The source's, and what it takes to see what is left of its bars."""
-        yield from self.source.steps(symbol, interval, start, end, now)
+        steps = self.source.steps(symbol, interval, start, end, now)
+        return self._then_left(steps, Range(symbol, interval, start, end, now)) if self._market else steps
+
+    def _then_left(self, steps: Iterator[None], asked: Range) -> Iterator[None]:
+        yield from steps
+        symbol, interval, start, end, now = asked
         first, last = max(start, self.listed(symbol)), min(end, now)
         reached = self._reached(symbol, interval, open_of(interval, first), last) if first <= last else None
         if reached is not None:

@@ -51,9 +51,10 @@ class Params(dict[str, str]):
         self.key = ""
         for part in (body, query):
             pairs = _pairs(part.decode("utf-8", "replace"))
-            if len(dict(pairs)) < len(pairs):
+            named = dict(pairs)
+            if len(named) < len(pairs):
                 raise Refused(-1101, "Duplicate values for a parameter detected.")
-            self.update(pairs)
+            self.update(named)
 
     def only(self, known: Collection[str]) -> None:
         """Refuse parameters that the endpoint does not know."""

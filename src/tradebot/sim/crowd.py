@@ -8,7 +8,7 @@ from typing import Any
 from tradebot.sim.slices import InSteps
 
 _PATIENCE = 20  # turns of the event loop in which nobody comes
-_LONGEST_S = 0.002
+_LONGEST_S = 0.02  # of others' work in these turns
 _MOST = 64  # of whom a page in common costs no less than among fewer
 
 

@@ -60,14 +60,7 @@ class Candles:
         start, end = min(first for first, _ in reaches), max(last for _, last in reaches)
         taken = yield from self._together(self.prices.steps(page.symbol, page.interval, start, end, now))
         if self.prices.settled:
-            self._due |= dict.fromkeys(due)
-            if not taken:
-                yield
-            for _ in range(_BEHIND):
-                if self._underway:
-                    yield
-            while any(each in self._due for each in due):
-                self._write_due()
+            yield from self._written(due, taken)
 
     def _together(self, steps: Iterator[None]) -> Generator[None, None, bool]:
         """Take these steps; whether there were any."""
@@ -80,6 +73,17 @@ class Candles:
         finally:
             self._underway -= 1
         return taken
+
+    def _written(self, due: Sequence[Closed | Running], taken: bool) -> Iterator[None]:
+        """Write this with what else is due, as soon as those who came along are as far. Who took no step waits one."""
+        self._due |= dict.fromkeys(due)
+        if not taken:
+            yield
+        for _ in range(_BEHIND):
+            if self._underway:
+                yield
+        while any(each in self._due for each in due):
+            self._write_due()
 
     def _due_for(self, page: Page, now: int) -> list[Closed | Running]:
         """What of a page is not written yet."""

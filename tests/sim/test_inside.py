@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -54,3 +56,18 @@ async def test_nothing_comes_after_the_request() -> None:
 async def test_lets_a_bug_of_the_app_through() -> None:
     with pytest.raises(ZeroDivisionError):
         await Inside(broken).handle_async_request(request())
+
+
+async def test_half_of_the_latency_is_the_way_there() -> None:
+    clock = asyncio.get_running_loop().time
+    begun, arrived = clock(), list[float]()
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.append(clock())
+        await echo(scope, receive, send)
+
+    transport = Inside(noting, latency_ms=20)
+    await asyncio.gather(*(transport.handle_async_request(request()) for _ in range(3)))
+    assert len(arrived) == 3
+    assert min(arrived) - begun >= 0.009, "not before all three were sent"
+    assert clock() - begun >= 0.019

@@ -44,7 +44,7 @@ def test_what_is_asked_for_in_one_turn_is_made_in_one_batch() -> None:
 def test_the_same_day_for_two_is_made_once_as_both_want_it() -> None:
     works = Works()
     asks = Asks(8, 4, works)
-    one, other = Need(0, 7, 100, 200, {MINUTES}), Need(0, 7, 150, 300, {24})
+    one, other = Need(0, 7, 60, 240, {MINUTES}), Need(0, 7, 180, 300, {24})
     waiting = [asks.steps([one]), asks.steps([other])]
     for each in waiting:
         next(each)
@@ -52,8 +52,8 @@ def test_the_same_day_for_two_is_made_once_as_both_want_it() -> None:
         list(each)
     assert works.batches == [[(0, 7)]]
     assert one.made.keys() == {MINUTES, 24}
-    assert (one.first, one.last) == (100, 300)
-    assert one.span == (0, MINUTES), "hours are made of whole days"
+    assert (one.first, one.last) == (60, 300)
+    assert one.hours == (1, 5)
 
 
 def test_who_needs_little_does_not_wait_for_who_needs_much() -> None:

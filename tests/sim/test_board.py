@@ -70,4 +70,4 @@ def test_nothing_before_the_24_hours_is_worked_out() -> None:
     for _ in Board(days, coins(3)).steps(now):
         pass
     today = MIDNIGHT // DAY
-    assert days.asked == [(today - 1, 20 * 60, 24 * 60), (today, 0, 22 * 60)]
+    assert days.asked == [(today - 1, 21, 24), (today, 0, 22)]

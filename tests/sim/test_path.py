@@ -13,13 +13,17 @@ FIRST = 19_675
 COINS = {coin.instrument.base: coin for coin in coins(30)}
 
 
-def made(table: path.Table, days: np.ndarray, market: path.Market, part: slice = slice(0, 1440)) -> np.ndarray:
-    at = path.nodes(table, days, market.at)
-    return path.minutes(table, days, at, market, path.walk(table, days, at), part=part)
+def hours(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
+    return path.sketch(path.Table.of(seed, coins), np.array(days), path.market(seed, np.array(days)))
+
+
+def told(sketch: np.ndarray) -> np.ndarray:
+    """Minutes `(7, rows, minutes)` of some hours of each row."""
+    return path.minutes(sketch.reshape(len(sketch), -1)).reshape(len(path.BLOCK), sketch.shape[1], -1)
 
 
 def block(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
-    return made(path.Table.of(seed, coins), np.array(days), path.Market.of(seed, np.array(days)))
+    return told(hours(coins, days, seed))
 
 
 def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
@@ -46,29 +50,15 @@ def test_any_coin_has_the_same_bytes_alone_and_among_others() -> None:
 
 def test_one_row_of_the_market_stands_for_all_rows_of_its_day() -> None:
     pair, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST])
-    table, market = path.Table.of(1, pair), path.Market.of(1, days[:1])
-    found = made(table, days, market)
-    assert found.tolist() == block(pair, [FIRST, FIRST]).tolist()
+    found = path.sketch(path.Table.of(1, pair), days, path.market(1, days[:1]))
+    assert found.tobytes() == hours(pair, [FIRST, FIRST]).tobytes()
 
 
-@pytest.mark.parametrize("part", [slice(0, 1440), slice(0, 1), slice(1439, 1440), slice(180, 540), slice(7, 8)])
-def test_a_part_of_the_day_is_a_cut_of_it(part: slice) -> None:
-    coins, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST + 1])
-    table, market = path.Table.of(1, coins), path.Market.of(1, days)
-    assert made(table, days, market, part).tolist() == block(coins, days.tolist())[:, :, part].tolist()
-
-
-@pytest.mark.parametrize("part", [slice(0, 1440), slice(0, 60), slice(60, 240), slice(120, 121), slice(1380, 1440)])
-def test_a_walk_goes_on_from_its_trail_to_the_same_bytes(part: slice) -> None:
-    coins, days = [COINS["XRP"], COINS["ETH"]], np.array([FIRST, FIRST + 1])
-    table, market = path.Table.of(1, coins), path.Market.of(1, days)
-    at = path.nodes(table, days, market.at)
-    whole = path.walk(table, days, at)
-    own = path.walk(table, days, at, part, whole.trail())
-    assert own.position.tobytes() == whole.position[:, own.first : part.stop].tobytes()
-    assert own.first == max(part.start - 1, 0)
-    found = path.minutes(table, days, at, market, own, part=part)
-    assert found.tolist() == path.minutes(table, days, at, market, whole)[:, :, part].tolist()
+@pytest.mark.parametrize("part", [slice(0, 24), slice(0, 1), slice(23, 24), slice(3, 9), slice(7, 8)])
+def test_any_hours_are_a_cut_of_the_day(part: slice) -> None:
+    pair, days = [COINS["XRP"], COINS["ETH"]], [FIRST, FIRST + 1]
+    minutes = slice(part.start * 60, part.stop * 60)
+    assert told(hours(pair, days)[:, :, part]).tolist() == block(pair, days)[:, :, minutes].tolist()
 
 
 def test_numbers_beyond_32_bits_are_not_cut_off() -> None:
@@ -114,9 +104,9 @@ def test_prices_neither_explode_nor_vanish() -> None:
 def months() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log closes and amounts of 120 days of ETH in 15-minute bars, and the mood they were made with."""
     days = np.arange(FIRST, FIRST + 120)
-    at = path.nodes(path.Table.of(1, [COINS["ETH"]] * 120), days, path.Market.of(1, days).at)
+    walk = path.walk(path.Table.of(1, [COINS["ETH"]] * 120), days, path.market(1, days))
     bars = minutes("ETH", days=120)
-    mood = np.repeat(at.mood[:, :-1], 180)[14::15]
+    mood = np.repeat(walk.mood, 60)[14::15]
     return np.log(bars[4, 14::15]), bars[5].reshape(-1, 15).sum(axis=1), mood
 
 

@@ -23,7 +23,7 @@ LATER = NOW + 60 * DAY
 def test_prices_are_these_bytes_on_every_machine_and_in_every_version() -> None:
     klines = Synthetic(1, 1).klines("BTCUSDT", "1m", 1_700_000_000_000, 1_700_000_000_000 + 3 * DAY, LATER)
     assert hashlib.sha256(klines.to_bytes()).hexdigest() == (
-        "275e4d89904ef3054b74f2b8394b8d594d84bb04adb6c25585d0853463c8e3b7"
+        "82a89fdea83c4075c3bffb7240f4c360a37421a567410277b91479805c188699"
     )
 
 

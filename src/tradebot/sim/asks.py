@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tradebot.market.bars import Times
-from tradebot.sim.path import MINUTES
+from tradebot.sim.shapes import LENGTH
 
 
 @dataclass(eq=False, slots=True)
 class Need:
-    """A day of a coin (by its place) to be computed: minutes `first` to `last` of it.
+    """A day of a coin (by its place) to be computed: minutes `first` to `last` of it, whole hours.
 
     `bars` are the numbers of bars that it is wanted as: `MINUTES`, 24 or 1, the latter two of whole
     days. `made` has them when it is done: minutes as a block `(7, last - first)`, coarser ones `(10, bars)`.
@@ -26,9 +26,9 @@ class Need:
     made: dict[int, Times] = field(default_factory=dict)
 
     @property
-    def span(self) -> tuple[int, int]:
-        """What has to be computed."""
-        return (self.first, self.last) if self.bars == {MINUTES} else (0, MINUTES)
+    def hours(self) -> tuple[int, int]:
+        """What has to be computed: the first of these hours of the day, and the one after the last."""
+        return self.first // LENGTH, self.last // LENGTH
 
     def join(self, other: Need) -> None:
         """Be what another one of the same day is as well."""

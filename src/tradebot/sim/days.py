@@ -14,20 +14,21 @@ from tradebot.sim.asks import Asks, Need
 from tradebot.sim.cache import Cache
 from tradebot.sim.coins import Coin
 from tradebot.sim.exact import merged
-from tradebot.sim.path import MINUTES, Block
+from tradebot.sim.path import HOURS, MINUTES, Block
+from tradebot.sim.shapes import LENGTH
 
-# Rows computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
+# Days computed at once: so many that numpy's calls cost little, and so few that they stay in a CPU's own cache.
 TILE = 32
-SHARE = 16  # rows that one who asks gets at a time
+SHARE = 16  # days that one who asks gets at a time
 _NEAR = 48  # places in the list
-_BATCH = 64  # rows of which everything but the minutes is computed at once
+_BATCH = 128  # days that are begun at once
 _FAR = 500  # days of which what is lacking is looked up at once
-_PART = 180  # minutes: who asks for less of a day gets so many
-_MARKETS = 4 << 20
+_MARKETS = 2 << 20
 _COARSE = {24: 6 << 20, 1: 3 << 20}
 _WORKSPACE = 8 << 20
 _QUARTER = 2**29  # four prices below that add up within 32 bits
 _OBJECT = 200  # bytes that an array takes besides its values
+_WALK = 6 * 24 * 8 + 8 + 6 * _OBJECT
 
 
 class Days:
@@ -42,9 +43,7 @@ class Days:
         self._blocks: Cache[tuple[int, Block]] = Cache(memory)
         # Apart, so that no page of hours drives out the days of everyone.
         self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
-        self._markets: Cache[path.Market] = Cache(_MARKETS)
-        # Of everyone's days the nodes and trails of each batch.
-        self._trails: Cache[list[tuple[path.Nodes, path.Sums]]] = Cache(2)
+        self._markets: Cache[path.Walk] = Cache(_MARKETS)
         self._table = path.Table.of(seed, coins)
         self._asks = Asks(_BATCH, SHARE, self._work)
         # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
@@ -122,7 +121,7 @@ class Days:
         if (place, day) in self._blocks:
             # It was asked for a second time, and will be for a third.
             return Need(place, day, 0, MINUTES, {MINUTES})
-        return Need(place, day, start // _PART * _PART, -(-end // _PART) * _PART, {MINUTES})
+        return Need(place, day, start // LENGTH * LENGTH, -(-end // LENGTH) * LENGTH, {MINUTES})
 
     def _made(self, needs: Sequence[Need]) -> Sequence[Need]:
         """Compute them now. Who asks for one coin asks for the next ones too, so they come along."""
@@ -160,94 +159,62 @@ class Days:
 
     def _work(self, needs: Sequence[Need]) -> Iterator[None]:
         """Make what is needed and what will be, and keep it, a tile at a step."""
-        needs = sorted([*needs, *self._company(needs)], key=lambda need: need.span)
-        at = 0
-        for first, block in self.compute([(need.place, need.day) for need in needs], [need.span for need in needs]):
-            part = needs[at : at + block.shape[1]]
-            at += len(part)
-            for bars in sorted(set().union(*(need.bars for need in part))):
-                self._finish(bars, part, block, first)
+        for made, block in self.compute([*needs, *self._company(needs)]):
+            for bars in sorted(set().union(*(need.bars for need in made))):
+                self._finish(bars, made, block)
             yield
 
-    def _finish(self, bars: int, needs: Sequence[Need], block: Block, first: int) -> None:
-        """Keep a tile, whose first minute is given, as minutes or as bars for those who need these."""
-        rows = [row for row, need in enumerate(needs) if bars in need.bars]
-        if bars < MINUTES:
-            some = block if len(rows) == len(needs) else block[:, rows]
-            made = grouped_block(some, MINUTES // bars, np.array([[needs[row].day * MINUTES] for row in rows]))
-            for place, row in enumerate(rows):
-                needs[row].made[bars] = self._keep(needs[row].place, needs[row].day, made[:, place].copy())
+    def compute(self, needs: Sequence[Need]) -> Iterator[tuple[Sequence[Need], Block]]:
+        """The hours of some needs, one after another, `(7, hours, 60)`, a tile of needs at a time."""
+        for begin in range(0, len(needs), _BATCH):
+            batch = needs[begin : begin + _BATCH]
+            days = np.array([need.day for need in batch])
+            hours = path.sketch(self._table.take([need.place for need in batch]), days, self._market(days))
+            parts = [hours[:, row, slice(*need.hours)] for row, need in enumerate(batch)]
+            for at in range(0, len(batch), TILE):
+                yield batch[at : at + TILE], path.minutes(np.concatenate(parts[at : at + TILE], axis=1))
+
+    def _finish(self, bars: int, needs: Sequence[Need], block: Block) -> None:
+        """Keep a tile as minutes or as bars for those who need these."""
+        ends = accumulate((need.hours[1] - need.hours[0] for need in needs), initial=0)
+        parts = [(need, block[:, at:end]) for need, (at, end) in zip(needs, pairwise(ends), strict=True)]
+        some = [(need, hours) for need, hours in parts if bars in need.bars]
+        if bars == MINUTES:
+            for need, hours in some:
+                kept = need.made[bars] = hours.copy().reshape(len(block), -1)
+                self._blocks.put((need.place, need.day), (need.first, kept), kept.nbytes + _OBJECT)
             return
-        for row in rows:
-            need = needs[row]
-            kept = need.made[bars] = block[:, row, need.first - first : need.last - first].copy()
-            self._blocks.put((need.place, need.day), (need.first, kept), kept.nbytes + _OBJECT)
-
-    def compute(self, rows: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Block]]:
-        """Minutes of any coins (by place) and days, a tile `(7, rows, minutes)` at a time; nothing of it is kept.
-
-        It begins at a minute of the day that is told, and holds what `spans` says for each row.
-        """
-        places, days = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-        for begin in range(0, len(rows), _BATCH):
-            batch = slice(begin, begin + _BATCH)
-            table, market = self._table.take(places[batch]), self._market(days[batch])
-            at = path.nodes(table, days[batch], market.at)
-            for tile in range(0, len(places[batch]), TILE):
-                some = slice(tile, tile + TILE)
-                asked = spans[batch][some]
-                part = slice(min(first for first, _ in asked), max(last for _, last in asked))
-                known = table.take(some), days[batch][some], at.take(some)
-                yield part.start, path.minutes(*known, market.take(some), path.walk(*known), part=part)
+        whole = block if len(some) == len(needs) else np.concatenate([hours for _, hours in some], axis=1)
+        days = np.array([[need.day * MINUTES] for need, _ in some])
+        made = grouped_block(whole.reshape(len(block), len(some), MINUTES), MINUTES // bars, days)
+        for row, (need, _) in enumerate(some):
+            need.made[bars] = self._keep(need.place, need.day, made[:, row].copy())
 
     def everyone(self, day: int, first: int, last: int) -> Iterator[tuple[int, Block]]:
-        """A part of a day of all coins, a tile `(7, rows, minutes)` at a time with the place of its first coin.
-
-        It begins at a multiple of `path.STRIDE`. Another part of one of the last two days takes much less time.
-        """
-        known = self._trails.get(day)
-        return self._walked(day, slice(first, last)) if known is None else self._again(day, slice(first, last), known)
-
-    def _walked(self, day: int, part: slice) -> Iterator[tuple[int, Block]]:
-        """`everyone` for the first time."""
-        market, trails = self._market(np.array([day])), list[tuple[path.Nodes, path.Sums]]()
+        """Some hours of a day of all coins, a tile `(7, coins, minutes)` at a time with the place of its first coin."""
+        market = self._market(np.array([day]))
         for begin in range(0, len(self._coins), _BATCH):
             table = self._table.take(slice(begin, begin + _BATCH))
             days = np.full(len(table.beta), day)
-            nodes, sums = path.nodes(table, days, market.at), []
-            for at in range(0, len(days), TILE):
-                some = slice(at, at + TILE)
-                known = table.take(some), days[some], nodes.take(some)
-                own = path.walk(*known)
-                sums.append(own.trail())
-                yield begin + at, path.minutes(*known, market, own, part=part)
-            trails.append((nodes, np.concatenate(sums)))
-        self._trails.put(day, trails, 1)
+            hours = path.sketch(table, days, market)[:, :, first:last]
+            size = max(TILE * HOURS // (last - first), 1)
+            for at in range(0, len(days), size):
+                some = hours[:, at : at + size]
+                yield begin + at, path.minutes(some.reshape(len(some), -1)).reshape(len(path.BLOCK), some.shape[1], -1)
 
-    def _again(
-        self, day: int, part: slice, known: Sequence[tuple[path.Nodes, path.Sums]]
-    ) -> Iterator[tuple[int, Block]]:
-        market = self._market(np.array([day]))
-        for place, (nodes, trail) in enumerate(known):
-            table, days = self._table.take(slice(place * _BATCH, (place + 1) * _BATCH)), np.full(len(trail), day)
-            own = path.walk(table, days, nodes, part, trail)
-            yield place * _BATCH, path.minutes(table, days, nodes, market, own, part=part)
-
-    def _market(self, days: Times) -> path.Market:
+    def _market(self, days: Times) -> path.Walk:
         """The market of each day, or one row if all are the same day."""
         asked = days.tolist()
         if asked.count(asked[0]) == len(asked):
             asked = asked[:1]
         known = {day: self._markets.get(day) for day in asked}
         missing = [day for day, market in known.items() if market is None]
-        for at in range(0, len(missing), TILE):
-            part = missing[at : at + TILE]
-            fresh = path.Market.of(self.seed, np.array(part, np.int64))
-            for row, day in enumerate(part):
-                one = path.Market.join([fresh.take(slice(row, row + 1))])  # a copy, that the others may be forgotten
-                known[day] = self._markets.put(day, one, 2 * 8 * MINUTES + _OBJECT)
+        if missing:
+            fresh = path.market(self.seed, np.array(missing, np.int64))
+            for row, day in enumerate(missing):
+                known[day] = self._markets.put(day, fresh.row(row), _WALK)
         parts = [market for day in asked if (market := known[day]) is not None]
-        return parts[0] if len(parts) == 1 else path.Market.join(parts)
+        return parts[0] if len(parts) == 1 else path.Walk.join(parts)
 
     def _coarser(self, place: int, day: int, bars: int) -> Times | None:
         """The bars of a day if they are there, or finer ones that they can be made of."""

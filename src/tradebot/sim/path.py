@@ -1,9 +1,10 @@
-"""The synthetic price process: any days of any coins, a minute at a time, without their past.
+"""The synthetic price process: any hours of any coins, a minute at a time, without their past.
 
 Log prices (base 2) follow the market and the coin's own walk. A walk wanders from midnight to
-midnight (`noise.wander`); within a day it is a bridge of shocks whose size follows slow value
+midnight (`noise.wander`); within a day it is a bridge of hourly shocks whose size follows slow value
 noise (volatility clusters) and which lean on the mean shock of the last three hours: with it in
-momentum regimes, against it in regimes of mean reversion, some hours each.
+momentum regimes, against it in regimes of mean reversion, some hours each. Within an hour it goes
+straight from one end to the other, but for the noise of a shape (`shapes`), its own and the market's.
 
 Everything is computed for rows: a row is one day of one walk, and any rows can be computed at once.
 """
@@ -18,38 +19,41 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tradebot.clock import DAY, MINUTE
+from tradebot.clock import DAY, HOUR, MINUTE
 from tradebot.market.bars import Floats, Times
 from tradebot.sim import noise
 from tradebot.sim.coins import Coin
+from tradebot.sim.shapes import LENGTH, NUMBER, Curves, shapes
 
 MINUTES = DAY // MINUTE
+HOURS = DAY // HOUR
 MARKET_VOLATILITY = 0.018
-MEMORY = 180
+MEMORY = 3  # hours
 LEAN = 1.4
 # What a minute of a block holds, in ticks and lots; the rest of a kline follows from it.
 BLOCK = ("open", "high", "low", "close", "volume", "trades", "taker_base")
 
-STRIDE = 60  # minutes
+Block: TypeAlias = NDArray[Any]  # (7, …), int32 where that holds every number, else int64
+Sketch: TypeAlias = Floats  # (12, …), see `sketch`
 
-Sums: TypeAlias = NDArray[np.complex128]
-Block: TypeAlias = NDArray[Any]  # (7, …, minutes), int32 where that holds every number, else int64
-
-_NODE = 180
-_NODES = MINUTES // _NODE
-_RAMP = np.arange(_NODE) / _NODE
+_NODE = 3  # hours
+_NODES = HOURS // _NODE
+_PLACES = (np.arange(_NODE) + 0.5) / _NODE
 _VOLATILITY = noise.ValueNoise({1: 0.28, 4: 0.30, 16: 0.30, 64: 0.25})
 _REGIME = noise.ValueNoise({4: 0.9, 16: 0.6})
 _LEVEL = noise.Wander()
 _LOG2E = 1.4426950408889634
 _HALF_LOG_VARIANCE = 0.22  # takes back what 2^h adds to the mean square of the shocks
-_SHARE = 1024
 _ROOT = np.sqrt(float(MINUTES))
-_WHOLE = slice(0, MINUTES)
+_HOUR_ROOT = np.sqrt(float(LENGTH))
 _PARTS = ("level", "shock", "heat", "mood", "shape")
 _NODE_STEPS = np.arange(_NODES + 1, dtype=np.int64)
-_SHOCKS = noise.Run(-MEMORY - 1, MINUTES)
-_SHAPES = noise.Run(0, MINUTES)
+_SHOCKS = noise.Run(-MEMORY, HOURS)
+_SHAPES = noise.Run(0, HOURS)
+_PICK = np.uint64(64 - NUMBER.bit_length() + 1)
+_LINE = (np.arange(1, LENGTH + 1) / LENGTH).astype(np.float32)
+# Within an hour no price comes to so many times what it is at an end, and in no shape there is so much more volume.
+_FARTHEST, _BUSIEST = 4, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,265 +105,176 @@ def _column(values: Iterable[float]) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Nodes:
-    """What is known of days without their minutes, a row for each.
+class Walk:
+    """Hours of days of walks, a row for each day.
 
-    `mood` (regime, −1…1), `heat` (log₂ volatility) and `scale` (the standard deviation of a minute's
-    shock in log₂) `(rows, 9)` every three hours, `edges` `(rows, 2)` the log₂ at both midnights.
+    `position` `(rows, 25)` is the log₂ where hours begin and end; of each hour, `(rows, 24)`, `mood` is the
+    regime (−1…1), `heat` the log₂ of its volatility, `scale` the standard deviation of a minute's move in log₂,
+    `move` its own move in standard deviations, and `shape` the random bits of its shape.
     """
 
+    position: Floats
     mood: Floats
     heat: Floats
     scale: Floats
-    edges: Floats
-
-    def take(self, rows: slice) -> Nodes:
-        """Some rows."""
-        return Nodes(*(getattr(self, name)[rows] for name in self.__slots__))
+    move: Floats
+    shape: noise.Bits
 
     @classmethod
-    def join(cls, parts: Sequence[Nodes]) -> Nodes:
+    def join(cls, parts: Sequence[Walk]) -> Walk:
         """Rows one under another."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
+    def row(self, place: int) -> Walk:
+        """One row, apart from the others."""
+        return Walk(*(getattr(self, name)[place : place + 1].copy() for name in self.__slots__))
 
-def nodes(table: Table, days: Times, shared: Nodes | None = None) -> Nodes:
-    """The nodes of a row of `table` for each of the `days` (since 1970).
 
-    Regimes and volatility lean on those of `shared`, the market's (of the same days, or one day for all).
+def walk(table: Table, days: Times, market: Walk | None = None) -> Walk:
+    """The hours of a row of `table` for each of the `days` (since 1970).
+
+    Regimes and volatility lean on those of the `market` (of the same days, or one day for all).
     """
     day = days[:, None]
     index = day * _NODES + _NODE_STEPS
-    heat, mood, level = noise.sample(
+    heat_nodes, mood_nodes, level = noise.sample(
         [
             (_VOLATILITY, table.stream("heat"), index),
             (_REGIME, table.stream("mood"), index),
             (_LEVEL, table.stream("level"), np.concatenate([day, day + 1], axis=1)),
         ]
     )
-    if shared is not None:
-        heat, mood = 0.75 * heat + 0.6 * shared.heat, mood + 0.4 * shared.mood
+    heat, mood = _between(heat_nodes), _between(mood_nodes)
+    if market is not None:
+        heat, mood = 0.75 * heat + 0.6 * market.heat, mood + 0.4 * market.mood
     mood = np.clip(mood, -1.0, 1.0)
-    scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * _LOG2E / _ROOT)
-    return Nodes(mood, heat, scale, level * (table.volatility * _LOG2E))
+    scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * (_LOG2E / _ROOT))
+    shocks = noise.shocks(_SHOCKS.bits(table.stream("shock"), day * HOURS))
+    # Whole numbers add up to the same whatever range is asked for.
+    last = shocks[:, 2:-1] + shocks[:, 1:-2] + shocks[:, :-3]
+    move = (shocks[:, MEMORY:] + mood * last * (LEAN / MEMORY)) / noise.DEVIATION
+    position = _bridge(level * (table.volatility * _LOG2E), scale, move)
+    return Walk(position, mood, heat, scale, move, _SHAPES.bits(table.stream("shape"), day * HOURS))
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """Minutes of days of walks from the minute `first` on, arrays `(rows, minutes)`.
-
-    `position` is the log₂ at the end of each minute, `scale` the standard deviation of its shock,
-    `move` its move in units of that and `regime` its mood; `sums` see `_sums`.
-    """
-
-    first: int
-    position: Floats
-    scale: Floats
-    move: Floats
-    regime: Floats
-    sums: Sums
-
-    def trail(self) -> Sums:
-        """Of a whole day, what `walk` needs to begin at any multiple of `STRIDE` minutes."""
-        return self.sums[:, STRIDE - 1 :: STRIDE].copy()
+def _between(nodes: Floats) -> Floats:
+    """Straight lines between nodes, as `(rows, 24)`: what they are in the middle of each hour."""
+    lines = np.diff(nodes)[..., None] * _PLACES
+    lines += nodes[:, :-1, None]
+    return lines.reshape(-1, HOURS)
 
 
-def walk(table: Table, days: Times, at: Nodes, part: slice = _WHOLE, trail: Sums | None = None) -> Walk:
-    """The minutes between nodes.
-
-    A `part` takes less time if the `trail` of the same days is known; it then begins at a multiple of `STRIDE`
-    minutes, and the walk with the minute before. Without one the sums have to be run from midnight to midnight.
-    """
-    span = _WHOLE if trail is None else slice(max(part.start - 1, 0), part.stop)
-    regime, scale = _between_nodes(at.mood)[:, span], _between_nodes(at.scale)[:, span]
-    move = _moves(table.stream("shock"), days[:, None], regime, span)
-    sums = _sums(scale, move, trail[:, part.start // STRIDE - 1] if trail is not None and part.start else None)
-    total = (sums if trail is None else trail)[:, -1:]
-    return Walk(span.start, _bridge(at.edges, sums, total), scale, move, regime, sums)
-
-
-def _between_nodes(values: Floats) -> Floats:
-    """Straight lines between nodes, as `(rows, 1440)`."""
-    lines = np.diff(values)[..., None] * _RAMP
-    lines += values[:, :-1, None]
-    return lines.reshape(-1, MINUTES)
-
-
-def _moves(stream: noise.Bits, day: Times, regime: Floats, span: slice) -> Floats:
-    """Shocks that lean on the mean of the last three hours' shocks, in standard deviations."""
-    shocks = noise.shocks(_SHOCKS.bits(stream, day * MINUTES, slice(span.start, span.stop + MEMORY + 1)))
-    # Integer sums: the mean of the last shocks is exact whatever range is asked for.
-    total = np.cumsum(shocks, axis=1, dtype=np.int32)
-    move: Floats = regime * (total[:, MEMORY:-1] - total[:, : -MEMORY - 1])
-    move *= LEAN / MEMORY
-    move += shocks[:, MEMORY + 1 :]
-    move /= noise.DEVIATION
-    return move
-
-
-def _sums(scale: Floats, move: Floats, before: Sums | None) -> Sums:
-    """The moves and, as imaginary part, the variances added up; `before` is what they were at the first minute."""
-    # A sum has to wait for the one before it; as real and imaginary part two of them take no longer than one.
-    sums = np.empty(scale.shape, np.complex128)
-    np.multiply(scale, move, out=sums.real)
-    np.multiply(scale, scale, out=sums.imag)
-    if before is not None:
-        sums[:, 0] = before
-    return np.cumsum(sums, axis=1, out=sums)
-
-
-def _bridge(edges: Floats, sums: Sums, total: Sums) -> Floats:
-    """Sums of the moves, bent so that each day ends where the next begins; `total` is that of the day.
+def _bridge(edges: Floats, scale: Floats, move: Floats) -> Floats:
+    """Sums of the moves, bent so that each day ends where the next begins.
 
     The bend spends itself in proportion to the variance: a Brownian bridge on the market's own time.
     """
-    path = sums.imag * ((np.diff(edges) - total.real) / total.imag)
-    path += sums.real
-    path += edges[:, :1]
-    return path
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """The market's days: one for each row, or one for all. `position` and `scale` are `(rows, 1440)`."""
-
-    at: Nodes
-    position: Floats
-    scale: Floats
-
-    @classmethod
-    def of(cls, seed: int, days: Times) -> Market:
-        """The market of some days."""
-        table = Table.market(seed).take(np.zeros(len(days), np.int64))
-        at = nodes(table, days)
-        told = walk(table, days, at)
-        return cls(at, told.position, told.scale)
-
-    def take(self, rows: slice) -> Market:
-        """Some rows; one row stands for all."""
-        return self if len(self.position) == 1 else Market(self.at.take(rows), self.position[rows], self.scale[rows])
-
-    @classmethod
-    def join(cls, parts: Sequence[Market]) -> Market:
-        """Rows one under another."""
-        position, scale = (np.concatenate([getattr(part, name) for part in parts]) for name in ("position", "scale"))
-        return cls(Nodes.join([part.at for part in parts]), position, scale)
-
-
-def minutes(table: Table, days: Times, at: Nodes, market: Market, own: Walk, *, part: slice = _WHOLE) -> Block:
-    """One-minute bars `(7, rows, minutes)` of a `part` of the day of a row of `table` for each day.
-
-    `at` are their nodes and `own` their walks.
-    """
-    within = slice(part.start - own.first, part.stop - own.first)
-    ticks = _ticks(_positions(table, at, own, market, part), table.level)
-    opened, close = ticks[:, :-1], ticks[:, 1:]
-    move, spread = own.move[:, within], market.scale[:, part] * table.beta
-    spread += own.scale[:, within]
-    words = _SHAPES.bits(table.stream("shape"), days[:, None] * MINUTES, part)
-    high, low = _extremes(opened, close, spread * close, words)
-    activity = _activity(table, spread, move, own.regime[:, within], noise.levels(words, 2))
-    amount, trades = _amounts(table, activity, close)
-    taken = _share(move, noise.levels(words, 3))
-    taken *= amount
-    taken *= 1 / _SHARE
-    rows = (opened, high, low, close, amount, trades, taken)
-    fits = max(high.max(), amount.max(), trades.max()) < 2**31
-    data = np.empty((len(BLOCK), *close.shape), np.int32 if fits else np.int64)
-    for place, row in enumerate(rows):
-        data[place] = row  # which cuts off what is not whole
-    return data
-
-
-def _positions(table: Table, at: Nodes, own: Walk, market: Market, part: slice) -> Floats:
-    """The log₂ at the end of each minute of a part of the day, and of the one before it."""
-    shared = market.at.edges * table.beta
-    shared += at.edges
-    out = np.empty((len(own.position), part.stop - part.start + 1))
-    # The day begins with an edge instead of a minute before it.
-    first, into = max(part.start - 1, 0), out if part.start else out[:, 1:]
-    np.multiply(market.position[:, first : part.stop], table.beta, out=into)
-    into += own.position[:, first - own.first : part.stop - own.first]
-    if not part.start:
-        out[:, :1] = shared[:, :1]
-    if part.stop == MINUTES:
-        # To the digit where the next day begins.
-        out[:, -1] = shared[:, 1]
+    moved = np.cumsum(scale * move * _HOUR_ROOT, axis=1)
+    spent = np.cumsum(scale * scale, axis=1)
+    out = np.empty((len(edges), HOURS + 1))
+    out[:, :1] = edges[:, :1]
+    np.multiply(spent, (np.diff(edges) - moved[:, -1:]) / spent[:, -1:], out=out[:, 1:])
+    out[:, 1:] += moved
+    out[:, 1:] += edges[:, :1]
+    # To the digit where the next day begins.
+    out[:, -1] = edges[:, 1]
     return out
 
 
-def _at_least(least: float, values: Floats) -> Floats:
-    # To look is much faster than to compare one by one, and hardly any are less.
-    return np.maximum(values, least, out=values) if values.min() < least else values
+def market(seed: int, days: Times) -> Walk:
+    """The market of some days, a row for each."""
+    return walk(Table.market(seed).take(np.zeros(len(days), np.int64)), days)
+
+
+def sketch(table: Table, days: Times, market: Walk) -> Sketch:
+    """What the minutes of hours are made of, `(12, rows, 24)`, of a row of `table` for each day.
+
+    The ticks where the hour begins and ends; what the bridges of its own shape, of the market's, and what goes beyond
+    open and close is measured in (ticks); how lively its own shape makes it, and the market's; lots and trades of a
+    usual minute; how takers lean; and both shapes.
+    """
+    own = walk(table, days, market)
+    # Of the market there may be one row for all.
+    shared = market.scale * table.beta
+    edges = _ticks(own.position + market.position * table.beta, table.level)
+    first, last = edges[:, :-1], edges[:, 1:]
+    usual = (table.volatility + MARKET_VOLATILITY * table.beta) * (_LOG2E / _ROOT)
+    out: Sketch = np.empty((12, *first.shape))
+    out[:2] = first, last
+    np.multiply(own.scale, first, out=out[2])
+    np.multiply(shared, first, out=out[3])
+    np.add(out[2], out[3], out=out[4])
+    out[2:4] /= _LOG2E
+    np.multiply((own.scale, shared), (1.0 + 0.3 * own.mood) / usual, out=out[5:7])
+    np.divide(table.lots, first, out=out[7])
+    out[8] = table.trades
+    np.clip(own.move * 0.02, -0.05, 0.05, out=out[9])
+    out[10], out[11] = own.shape >> _PICK, market.shape >> _PICK
+    return out
 
 
 def _ticks(position: Floats, level: Floats) -> Floats:
     """Whole ticks, as floats: all of them are far below 2**53."""
-    ticks = noise.exp2(position)
-    ticks *= level
-    return _at_least(2.0, np.rint(ticks, out=ticks))
+    return np.maximum(np.rint(noise.exp2(position) * level), 2.0)
 
 
-def _extremes(opened: Floats, close: Floats, wick: Floats, words: noise.Bits) -> tuple[Floats, Floats]:
-    """Highest and lowest ticks, a random part of the usual move beyond open and close."""
-    wick *= 2.0**-32
-    upper, lower = (_stretch(noise.levels(words, place), wick) for place in range(2))
-    upper += np.maximum(opened, close)
-    low = np.minimum(opened, close)
-    low -= lower
-    return upper, _at_least(1.0, low)
+def minutes(hours: Sketch) -> Block:
+    """One-minute bars `(7, hours, 60)` of hours `(12, hours)` of a `sketch`."""
+    some, first, last = shapes(), hours[0], hours[1]
+    own, others = hours[10:].astype(np.intp)
+    sway, shared, beyond, mine, theirs, lots, trades, lean = hours[2:10, :, None].astype(np.float32)
+    fits = max(_FARTHEST * hours[:2].max(), _BUSIEST * (hours[5:7].sum(axis=0) * hours[7]).max()) < 2**31
+    data = np.empty((len(BLOCK), len(first), LENGTH), np.int32 if fits else np.int64)
+    opened, high, low, close, volume, count, taken = data
+    move = _of(some.bridge, own, sway)
+    move += _of(some.bridge, others, shared)
+    move += (last - first).astype(np.float32)[:, None] * _LINE
+    close[...] = np.rint(move, out=move)
+    close += first.astype(data.dtype)[:, None]
+    # To the digit where the next hour begins.
+    close[:, -1], opened[:, 0] = last, first
+    _at_least(2, close)
+    opened[:, 1:] = close[:, :-1]
+    np.maximum(opened, close, out=high)
+    np.minimum(opened, close, out=low)
+    high += _whole(_of(some.upper, own, beyond), data.dtype)
+    low -= _whole(_of(some.lower, own, beyond), data.dtype)
+    _at_least(1, low)
+    lively = _of(some.lively, own, mine)
+    lively += _of(some.lively, others, theirs)
+    amount = _of(some.size, own, lots)
+    amount *= lively
+    amount += 1
+    volume[...] = amount  # which cuts off what is not whole
+    amount *= _plus(some.taken, own, lean)
+    taken[...] = amount
+    lively *= trades
+    count[...] = lively
+    count += 1
+    return data
 
 
-def _stretch(level: Floats, wick: Floats) -> Floats:
-    level *= level
-    level *= wick
-    return np.rint(level, out=level)
+def _of(curves: Curves, places: NDArray[np.intp], unit: Curves) -> Curves:
+    """Some shapes' curves, each in a unit of its own."""
+    out = curves.take(places, axis=0)
+    out *= unit
+    return out
 
 
-def _activity(table: Table, spread: Floats, move: Floats, regime: Floats, size: Floats) -> Floats:
-    """How much is traded, 1 on a usual day: with volatility, the move, chance and a little the mood.
-
-    `spread` and `size` are used up.
-    """
-    usual = (table.volatility + MARKET_VOLATILITY * table.beta) * _LOG2E / _ROOT
-    activity: Floats = np.divide(spread, usual, out=spread)
-    factor = np.abs(move)
-    factor *= 0.5
-    factor += 0.25
-    activity *= factor
-    # 0.4 + 0.6 s + 1.2 s² of s = size / 65536: a power of two changes no digit, wherever it is multiplied.
-    np.multiply(size, 1.2 / 2**32, out=factor)
-    factor += 0.6 / 2**16
-    factor *= size
-    factor += 0.4
-    activity *= factor
-    np.multiply(regime, 0.3, out=factor)
-    factor += 1.0
-    activity *= factor
-    return activity
+def _plus(curves: Curves, places: NDArray[np.intp], shift: Curves) -> Curves:
+    out = curves.take(places, axis=0)
+    out += shift
+    return out
 
 
-def _amounts(table: Table, activity: Floats, close: Floats) -> tuple[Floats, Floats]:
-    """Lots and trades of each minute; `activity` is used up."""
-    amount = activity * table.lots
-    amount /= close
-    np.rint(amount, out=amount)
-    activity *= table.trades
-    np.rint(activity, out=activity)
-    activity += 1.0
-    return _at_least(1.0, amount), activity
+def _whole(values: Curves, kind: np.dtype[Any]) -> NDArray[Any]:
+    return np.rint(values, out=values).astype(kind)
 
 
-def _share(move: Floats, lean: Floats) -> Floats:
-    """What the takers bought, in whole 1024ths; `lean` 0…65535 is used up."""
-    share = move * 0.08
-    share += 0.5
-    lean -= 32768.0
-    lean *= 0.3 / 65536
-    share += lean
-    np.clip(share, 0.05, 0.95, out=share)
-    share *= _SHARE
-    return np.rint(share, out=share)
+def _at_least(least: int, values: NDArray[Any]) -> None:
+    # To look is much faster than to compare one by one, and hardly any are less.
+    if values.min() < least:
+        np.maximum(values, least, out=values)
 
 
 def expand(block: Block, first: int) -> Times:

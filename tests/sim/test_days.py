@@ -21,16 +21,22 @@ class Counting(Days):
 
     def __init__(self, memory: int = PLENTY) -> None:
         super().__init__(1, COINS, memory)
-        self.rows = 0
+        self.rows = self.hours = 0
 
     def compute(self, needs: Sequence[Need]) -> Iterator[tuple[Sequence[Need], path.Block]]:
         for made, block in super().compute(needs):
             self.rows += len(made)
+            self.hours += block.shape[1]
             yield made, block
 
 
 def whole(days: Days, coin: Coin, day: int) -> np.ndarray:
     return days.minutes(coin, day * MINUTES, (day + 1) * MINUTES)
+
+
+def since(first: int, last: int) -> tuple[int, int]:
+    """The minutes of some days."""
+    return first * MINUTES, (last + 1) * MINUTES
 
 
 def direct(coin: Coin, first: int, last: int) -> np.ndarray:
@@ -102,9 +108,9 @@ def test_coarse_bars_are_groups_of_minutes_whatever_is_known_already(memory: int
     last = FIRST + TILE + 3
     wanted = grouped_bars(path.expand(direct(COINS[1], FIRST, last), FIRST * 1440), 1440 // bars).tolist()
     days.minutes(COINS[1], (FIRST + 2) * MINUTES, (FIRST + 4) * MINUTES - 7)
-    days.coarse(COINS[1], FIRST + 5, FIRST + 6, 24)
+    days.coarse(24, COINS[1], *since(FIRST + 5, FIRST + 6))
     for _ in range(2):
-        assert days.coarse(COINS[1], FIRST, last, bars).tolist() == wanted
+        assert days.coarse(bars, COINS[1], *since(FIRST, last)).tolist() == wanted
 
 
 def test_a_block_is_grouped_like_its_bars() -> None:
@@ -120,7 +126,7 @@ def test_steps_do_the_work_a_tile_at_a_time() -> None:
     done = [days.rows for _ in days.steps(COINS[0], wanted)]
     assert done == [0, TILE, 2 * TILE], "the first step only waits for others, the last one ends it"
     assert days.rows == 3 * TILE
-    days.coarse(COINS[0], FIRST, FIRST + 3 * TILE - 1, 1)
+    days.coarse(1, COINS[0], *since(FIRST, FIRST + 3 * TILE - 1))
     assert days.rows == 3 * TILE
 
 
@@ -129,7 +135,7 @@ def test_years_are_asked_for_piece_by_piece() -> None:
     for _ in days.steps(COINS[0], [(1, start, end), (MINUTES, end, end + 10)]):
         pass
     assert days.rows == 1201
-    days.coarse(COINS[0], FIRST - 1200, FIRST - 1, 1)
+    days.coarse(1, COINS[0], *since(FIRST - 1200, FIRST - 1))
     days.minutes(COINS[0], end, end + 10)
     assert days.rows == 1201
 
@@ -143,7 +149,7 @@ def test_a_day_that_is_wanted_as_hours_and_minutes_is_computed_once() -> None:
         days.minutes(COINS[-1], start + 600, start + 700).tolist()
         == direct(COINS[-1], FIRST, FIRST)[:, 600:700].tolist()
     )
-    days.coarse(COINS[-1], FIRST, FIRST, 24)
+    days.coarse(24, COINS[-1], *since(FIRST, FIRST))
     assert days.rows == 1
 
 
@@ -161,10 +167,25 @@ def test_many_who_ask_at_once_are_answered_by_one_computation() -> None:
         assert days.minutes(coin, start + 300, start + 400).tolist() == direct(coin, FIRST, FIRST)[:, 300:400].tolist()
 
 
+@pytest.mark.parametrize("memory", [PLENTY, 1])
+def test_any_hours_are_a_cut_of_the_days(memory: int) -> None:
+    days, start = Days(1, COINS, memory), FIRST * MINUTES
+    whole = Days(1, COINS, PLENTY).coarse(24, COINS[3], start, start + 3 * MINUTES)
+    for first, until in ((5, 7), (6, 9), (0, 24), (20, 50), (71, 72), (1, 2)):
+        found = days.coarse(24, COINS[3], start + 60 * first, start + 60 * until)
+        assert found.tolist() == whole[:, first:until].tolist()
+
+
+def test_hours_of_a_part_of_the_day_cost_no_more_than_that_part() -> None:
+    days, start = Counting(), FIRST * MINUTES
+    days.coarse(24, COINS[-1], start + 20 * 60, start + MINUTES + 3 * 60)
+    assert days.hours == 4 + 3
+
+
 def test_days_are_made_from_hours_that_are_there() -> None:
     days = Counting()
-    days.coarse(COINS[0], FIRST, FIRST + 8, 24)
-    days.coarse(COINS[0], FIRST, FIRST + 8, 1)
+    days.coarse(24, COINS[0], *since(FIRST, FIRST + 8))
+    days.coarse(1, COINS[0], *since(FIRST, FIRST + 8))
     assert days.rows == 9
 
 

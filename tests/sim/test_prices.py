@@ -23,7 +23,7 @@ LATER = NOW + 60 * DAY
 def test_prices_are_these_bytes_on_every_machine_and_in_every_version() -> None:
     klines = Synthetic(1, 1).klines("BTCUSDT", "1m", 1_700_000_000_000, 1_700_000_000_000 + 3 * DAY, LATER)
     assert hashlib.sha256(klines.to_bytes()).hexdigest() == (
-        "82a89fdea83c4075c3bffb7240f4c360a37421a567410277b91479805c188699"
+        "43cd3b4d52d5242cb5a1214e45f60cbce6278fd4fc5b23da764ae17188150975"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tradebot.market.bars import Times
+from tradebot.sim.path import MINUTES
 from tradebot.sim.shapes import LENGTH
 
 
@@ -14,8 +15,8 @@ from tradebot.sim.shapes import LENGTH
 class Need:
     """A day of a coin (by its place) to be computed: minutes `first` to `last` of it, whole hours.
 
-    `bars` are the numbers of bars that it is wanted as: `MINUTES`, 24 or 1, the latter two of whole
-    days. `made` has them when it is done: minutes as a block `(7, last - first)`, coarser ones `(10, bars)`.
+    `bars` are the numbers of bars a day that it is wanted as: `MINUTES`, 24 or 1, the latter of whole
+    days. `made` has them when it is done: minutes as a block `(7, last - first)`, coarser ones `(10, n)`.
     """
 
     place: int
@@ -29,6 +30,12 @@ class Need:
     def hours(self) -> tuple[int, int]:
         """What has to be computed: the first of these hours of the day, and the one after the last."""
         return self.first // LENGTH, self.last // LENGTH
+
+    @property
+    def since(self) -> tuple[int, int]:
+        """The first minute and the one after the last, since 1970."""
+        start = self.day * MINUTES
+        return start + self.first, start + self.last
 
     def join(self, other: Need) -> None:
         """Be what another one of the same day is as well."""

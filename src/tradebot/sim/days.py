@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,11 +25,16 @@ _NEAR = 48  # places in the list
 _BATCH = 128  # days that are begun at once
 _FAR = 500  # days of which what is lacking is looked up at once
 _MARKETS = 2 << 20
-_COARSE = {24: 6 << 20, 1: 3 << 20}
+_LIMITS = {MINUTES: 1 << 40, HOURS: 6 << 20, 1: 3 << 20}
+_FINER = {1: HOURS, HOURS: MINUTES}
 _WORKSPACE = 8 << 20
 _QUARTER = 2**29  # four prices below that add up within 32 bits
 _OBJECT = 200  # bytes that an array takes besides its values
 _WALK = 6 * 24 * 8 + 8 + 6 * _OBJECT
+
+
+# Bars of a day of a coin from a minute of it on: minutes as a block `(7, n)`, coarser ones `(10, n)`.
+Part: TypeAlias = tuple[int, Block]
 
 
 class Days:
@@ -39,10 +45,8 @@ class Days:
         self._coins = coins
         self._place = {coin.instrument.symbol: place for place, coin in enumerate(coins)}
         self._missed = 0
-        # The first minute that is known of a day, and those from there on.
-        self._blocks: Cache[tuple[int, Block]] = Cache(memory)
-        # Apart, so that no page of hours drives out the days of everyone.
-        self._coarse: dict[int, Cache[Times]] = {bars: Cache(min(memory, limit)) for bars, limit in _COARSE.items()}
+        # By the number of bars a day, so that no page of hours drives out the minutes of everyone.
+        self._kept: dict[int, Cache[Part]] = {bars: Cache(min(memory, limit)) for bars, limit in _LIMITS.items()}
         self._markets: Cache[path.Walk] = Cache(_MARKETS)
         self._table = path.Table.of(seed, coins)
         self._asks = Asks(_BATCH, SHARE, self._work)
@@ -52,35 +56,27 @@ class Days:
 
     def minutes(self, coin: Coin, first: int, until: int) -> Block:
         """The minutes (since 1970) from `first` up to before `until`, `(7, minutes)`."""
-        place = self._place[coin.instrument.symbol]
-        days = list(_by_day(first, until))
-        found = {day: self._known(place, day, start, end) for day, start, end in days}
-        lacking = [self._part(place, day, start, end) for day, start, end in days if found[day] is None]
-        found |= {need.day: (need.first, need.made[MINUTES]) for need in self._made(lacking)}
+        return self._cut(MINUTES, coin, first, until)
+
+    def coarse(self, bars: int, coin: Coin, first: int, until: int) -> Times:
+        """Whole hours or days between two minutes, of which a day has 24 `bars` or 1, `(10, bars)`."""
+        return self._cut(bars, coin, first, until)
+
+    def _cut(self, bars: int, coin: Coin, first: int, until: int) -> Block:
+        place, days, size = self._place[coin.instrument.symbol], list(_by_day(first, until)), MINUTES // bars
+        found = {day: self._known(bars, place, day, start, end) for day, start, end in days}
+        lacking = [self._need(bars, place, day, start, end) for day, start, end in days if found[day] is None]
+        found |= {need.day: (need.first, need.made[bars]) for need in self._made(lacking)}
         parts = []
         for day, start, end in days:
-            begin, block = found[day] or _NONE
-            parts.append(block[:, start - begin : end - begin])
+            begin, data = found[day] or _NONE
+            parts.append(data[:, (start - begin) // size : (end - begin) // size])
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def bars(self, asked: Sequence[tuple[Coin, int, int, int]]) -> list[Times]:
         """Of each coin from a first minute up to before another one bars `(10, n)` of so many minutes."""
         blocks = [self.minutes(coin, first, until) for coin, first, until, _ in asked]
-        ends = list(accumulate((block.shape[1] for block in blocks), initial=0))
-        starts = [np.arange(begin, end, each[3]) for each, (begin, end) in zip(asked, pairwise(ends), strict=True)]
-        made = grouped(np.concatenate(blocks, axis=1), np.concatenate(starts))
-        made[0] = np.concatenate([np.arange(first, until, size) for _, first, until, size in asked])
-        made[0] *= MINUTE
-        cuts = list(accumulate((len(each) for each in starts), initial=0))
-        return [made[:, begin:end] for begin, end in pairwise(cuts)]
-
-    def coarse(self, coin: Coin, first: int, last: int, bars: int) -> Times:
-        """Whole days of 24 bars or of 1 each, `(10, days × bars)`."""
-        place = self._place[coin.instrument.symbol]
-        found = {day: self._coarser(place, day, bars) for day in range(first, last + 1)}
-        lacking = [Need(place, day, 0, MINUTES, {bars}) for day, data in found.items() if data is None]
-        found |= {need.day: need.made[bars] for need in self._made(lacking)}
-        return np.concatenate([data for data in found.values() if data is not None], axis=1)
+        return grouped_each(np.concatenate(blocks, axis=1), [each[1:] for each in asked])
 
     def steps(self, coin: Coin, wanted: Sequence[tuple[int, int, int]]) -> Iterator[None]:
         """Compute what is lacking of (bars, first minute, until minute), some milliseconds at a step.
@@ -105,23 +101,26 @@ class Days:
     def _lacking(self, place: int, bars: int, first: int, until: int) -> Iterator[Need]:
         """The days of which these bars are not known."""
         for day, start, end in _by_day(first, until):
-            if bars < MINUTES:
-                if self._coarser(place, day, bars) is None:
-                    yield Need(place, day, 0, MINUTES, {bars})
-            elif self._known(place, day, start, end) is None:
-                yield self._part(place, day, start, end)
+            if self._known(bars, place, day, start, end) is None:
+                yield self._need(bars, place, day, start, end)
 
-    def _known(self, place: int, day: int, start: int, end: int) -> tuple[int, Block] | None:
-        """A block that has these minutes of a day, and its first one."""
-        known = self._blocks.get((place, day))
-        return known if known and known[0] <= start and end <= known[0] + known[1].shape[1] else None
+    def _known(self, bars: int, place: int, day: int, start: int, end: int) -> Part | None:
+        """What has the bars of these minutes of a day, or finer ones that they can be made of."""
+        known = self._kept[bars].get((place, day))
+        if known and known[0] <= start and end <= known[0] + known[1].shape[1] * (MINUTES // bars):
+            return known
+        finer = self._known(_FINER[bars], place, day, start, end) if bars < MINUTES else None
+        return finer and self._keep(bars, place, day, (finer[0], _coarser(bars, day, *finer)))
 
-    def _part(self, place: int, day: int, start: int, end: int) -> Need:
+    def _keep(self, bars: int, place: int, day: int, part: Part) -> Part:
+        return self._kept[bars].put((place, day), part, part[1].nbytes + _OBJECT)
+
+    def _need(self, bars: int, place: int, day: int, start: int, end: int) -> Need:
         """What of a day to compute for these minutes of it."""
-        if (place, day) in self._blocks:
+        if bars == 1 or (place, day) in self._kept[bars]:
             # It was asked for a second time, and will be for a third.
-            return Need(place, day, 0, MINUTES, {MINUTES})
-        return Need(place, day, start // LENGTH * LENGTH, -(-end // LENGTH) * LENGTH, {MINUTES})
+            return Need(place, day, 0, MINUTES, {bars})
+        return Need(place, day, start // LENGTH * LENGTH, -(-end // LENGTH) * LENGTH, {bars})
 
     def _made(self, needs: Sequence[Need]) -> Sequence[Need]:
         """Compute them now. Who asks for one coin asks for the next ones too, so they come along."""
@@ -150,12 +149,7 @@ class Days:
         ]
 
     def _has(self, place: int, need: Need) -> bool:
-        return all(
-            self._known(place, need.day, need.first, need.last)
-            if bars == MINUTES
-            else (place, need.day) in self._coarse[bars]
-            for bars in need.bars
-        )
+        return all(self._known(bars, place, need.day, need.first, need.last) for bars in need.bars)
 
     def _work(self, needs: Sequence[Need]) -> Iterator[None]:
         """Make what is needed and what will be, and keep it, a tile at a step."""
@@ -178,17 +172,13 @@ class Days:
         """Keep a tile as minutes or as bars for those who need these."""
         ends = accumulate((need.hours[1] - need.hours[0] for need in needs), initial=0)
         parts = [(need, block[:, at:end]) for need, (at, end) in zip(needs, pairwise(ends), strict=True)]
-        some = [(need, hours) for need, hours in parts if bars in need.bars]
-        if bars == MINUTES:
-            for need, hours in some:
-                kept = need.made[bars] = hours.copy().reshape(len(block), -1)
-                self._blocks.put((need.place, need.day), (need.first, kept), kept.nbytes + _OBJECT)
-            return
-        whole = block if len(some) == len(needs) else np.concatenate([hours for _, hours in some], axis=1)
-        days = np.array([[need.day * MINUTES] for need, _ in some])
-        made = grouped_block(whole.reshape(len(block), len(some), MINUTES), MINUTES // bars, days)
-        for row, (need, _) in enumerate(some):
-            need.made[bars] = self._keep(need.place, need.day, made[:, row].copy())
+        some = [need for need in needs if bars in need.bars]
+        made = [hours.reshape(len(block), -1) for need, hours in parts if bars in need.bars]
+        if bars < MINUTES:
+            whole = np.concatenate(made, axis=1) if len(some) < len(needs) else block.reshape(len(block), -1)
+            made = grouped_each(whole, [(*need.since, MINUTES // bars) for need in some])
+        for need, data in zip(some, made, strict=True):
+            need.made[bars] = self._keep(bars, need.place, need.day, (need.first, data.copy()))[1]
 
     def everyone(self, day: int, first: int, last: int) -> Iterator[tuple[int, Block]]:
         """Some hours of a day of all coins, a tile `(7, coins, minutes)` at a time with the place of its first coin."""
@@ -216,24 +206,8 @@ class Days:
         parts = [market for day in asked if (market := known[day]) is not None]
         return parts[0] if len(parts) == 1 else path.Walk.join(parts)
 
-    def _coarser(self, place: int, day: int, bars: int) -> Times | None:
-        """The bars of a day if they are there, or finer ones that they can be made of."""
-        known = self._coarse[bars].get((place, day))
-        if known is not None:
-            return known
-        if bars == 1 and (hours := self._coarse[24].get((place, day))) is not None:
-            return self._keep(place, day, grouped_bars(hours, 24))
-        whole = self._known(place, day, 0, MINUTES)
-        if whole is None:
-            return None
-        return self._keep(place, day, grouped_block(whole[1][:, None], MINUTES // bars, day * MINUTES)[:, 0])
 
-    def _keep(self, place: int, day: int, data: Times) -> Times:
-        """Keep the coarse bars of a day of a coin, `(10, 24)` or `(10, 1)`, which are returned."""
-        return self._coarse[data.shape[1]].put((place, day), data, data.nbytes + _OBJECT)
-
-
-_NONE: tuple[int, Block] = (0, np.empty((len(path.BLOCK), 0), np.int32))
+_NONE: Part = (0, np.empty((len(path.BLOCK), 0), np.int32))
 
 
 def _by_day(first: int, until: int) -> Iterator[tuple[int, int, int]]:
@@ -260,6 +234,29 @@ def grouped_block(block: Block, size: int, first: int | Times) -> Times:
     bars = grouped(whole, np.arange(0, whole.shape[1], size)).reshape(10, block.shape[1], -1)
     bars[0] = (first + np.arange(0, block.shape[2], size)) * MINUTE
     return bars
+
+
+def grouped_each(block: Block, spans: Sequence[tuple[int, int, int]]) -> list[Times]:
+    """Blocks one after another, `(7, minutes)`, as bars `(10, n)`.
+
+    Of each block is told its first minute since 1970, the one after its last, and the minutes of a bar.
+    """
+    opens = [np.arange(*span) for span in spans]
+    cuts = list(accumulate(map(len, opens), initial=0))
+    ends = accumulate((until - first for first, until, _ in spans), initial=0)
+    every = np.concatenate(opens)
+    shift = np.repeat([end - first for end, (first, _, _) in zip(ends, spans, strict=False)], np.diff(cuts))
+    bars = grouped(block, every + shift)
+    np.multiply(every, MINUTE, out=bars[0])
+    return [bars[:, begin:end] for begin, end in pairwise(cuts)]
+
+
+def _coarser(bars: int, day: int, first: int, finer: Block) -> Times:
+    """Bars, of which a day has so many, made of the next finer ones from a minute of the day on."""
+    if bars == 1:
+        return grouped_bars(finer, HOURS)
+    began = day * MINUTES + first
+    return grouped_each(finer, [(began, began + finer.shape[1], LENGTH)])[0]
 
 
 def grouped(block: Block, starts: Times) -> Times:

@@ -46,7 +46,7 @@ _LOG2E = 1.4426950408889634
 _HALF_LOG_VARIANCE = 0.22  # takes back what 2^h adds to the mean square of the shocks
 _ROOT = np.sqrt(float(MINUTES))
 _HOUR_ROOT = np.sqrt(float(LENGTH))
-_PARTS = ("level", "shock", "heat", "mood", "shape")
+_PARTS = ("level", "pace", "heat", "mood", "shape")
 _NODE_STEPS = np.arange(_NODES + 1, dtype=np.int64)
 _SHOCKS = noise.Run(-MEMORY, HOURS)
 _SHAPES = noise.Run(0, HOURS)
@@ -149,7 +149,7 @@ def walk(table: Table, days: Times, market: Walk | None = None) -> Walk:
         heat, mood = 0.75 * heat + 0.6 * market.heat, mood + 0.4 * market.mood
     mood = np.clip(mood, -1.0, 1.0)
     scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * (_LOG2E / _ROOT))
-    shocks = noise.shocks(_SHOCKS.bits(table.stream("shock"), day * HOURS))
+    shocks = noise.shocks(_SHOCKS.bits(table.stream("pace"), day * HOURS))
     # Whole numbers add up to the same whatever range is asked for.
     last = shocks[:, 2:-1] + shocks[:, 1:-2] + shocks[:, :-3]
     move = (shocks[:, MEMORY:] + mood * last * (LEAN / MEMORY)) / noise.DEVIATION

@@ -266,11 +266,8 @@ class Synthetic(Prices):
                 yield next(made) if _bars(interval) == MINUTES else self._coarse(coin, interval, first, until)
 
     def _coarse(self, coin: Coin, interval: str, first: int, until: int) -> Times:
-        minutes, bars = _minutes(interval), _bars(interval)
-        start, length = max(first, coin.listed), DAY // bars
-        day = start // DAY
-        whole = self._days.coarse(coin, day, (until - 1) // DAY, bars)
-        part = whole[:, (start - day * DAY) // length : (until - day * DAY) // length]
+        minutes = _minutes(interval)
+        part = self._days.coarse(_bars(interval), coin, max(first, coin.listed) // MINUTE, until // MINUTE)
         if minutes < MINUTES:
             return grouped_bars(part, minutes // 60)
         return part if minutes == MINUTES else Exact(part, _PLAIN).aggregate(interval).data
@@ -280,7 +277,7 @@ class Synthetic(Prices):
         parts = []
         begin, today = max(opened, coin.listed), now - now % DAY
         if begin < today:
-            parts.append(self._days.coarse(coin, begin // DAY, today // DAY - 1, 1))
+            parts.append(self._days.coarse(1, coin, begin // MINUTE, today // MINUTE))
         first = max(begin, today) // MINUTE
         minutes = path.expand(self._days.minutes(coin, first, now // MINUTE + 1), first)
         minutes[:, -1] = partial(minutes[:, -1], MINUTE, now % MINUTE)

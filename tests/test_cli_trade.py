@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import AT
 from tradebot.cli_trade import asked
 from tradebot.errors import UsageError
 
@@ -68,7 +69,8 @@ def test_bad_input_is_one_line_and_exit_code_2(tradebot: Run, arguments: tuple[s
     assert "abc" not in err
 
 
-def test_what_was_bought_is_closed_and_told_as_results(tradebot: Run) -> None:
+def test_what_was_bought_is_closed_and_told_as_results(tradebot: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEBOT_SIM__AT", AT)
     assert tradebot("run", "--once", "--json", *EAGER)[0] == 0
     code, out, _ = tradebot("positions", "close", "all", "--json", *SMALL)
     assert code == 0

@@ -31,6 +31,7 @@ Process = subprocess.Popen[str]
 Start = Callable[..., Process]
 EAGER = ("--set", "strategy.min_score=0.05", "--set", "model.threshold=0")
 SMALL = ("--set", "sim.symbols=6")
+BEGIN = {"TRADEBOT_SIM__AT": AT}  # the real clock's too: what there is to buy must not depend on when a test is run
 LIVE = ("--set", "trading.mode=live", "--set", "run.step=true", "--live")
 KEYS = dict(zip(SECRETS, (PAPER_KEY, PAPER_SECRET), strict=True))
 
@@ -56,7 +57,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         command += ["--data-dir", str(tmp_path / folder)]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env=os.environ | environment,
+            env=os.environ | BEGIN | environment,
         )  # fmt: skip
         started.append(process)
         return process

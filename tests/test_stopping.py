@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeSettings
+from tests.conftest import AT, MakeSettings
 from tradebot import holding, stopping
 from tradebot.documents import Document
 from tradebot.errors import TradingError, UsageError
@@ -31,7 +32,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def run(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tradebot", *arguments, "--json", "--data-dir", str(tmp_path)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env=os.environ | {"TRADEBOT_SIM__AT": AT},
+        )  # fmt: skip
         started.append(process)
         return process
 

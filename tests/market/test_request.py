@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Callable
 
 import httpx
 import pytest
 
-from tradebot.market.request import Adapter, Answer, Place, Request
+from tradebot.market.request import Adapter, Answer, Gate, Place, Request, as_it_is
 
 TIMES = {"connect": 1.0, "pool": 1.0, "read": 1.0, "write": 1.0}
 
@@ -65,21 +66,61 @@ async def test_one_that_never_answers_is_given_up() -> None:
 
 
 async def test_a_place_that_is_left_early_is_left_once() -> None:
-    gate = asyncio.Semaphore(1)
-    with await Place.taken(gate) as place:
-        assert gate.locked()
+    gate = Gate(1)
+    with await gate.taken(as_it_is) as place:
+        assert gate.full
         place.leave()
-        assert not gate.locked()
-        with await Place.taken(gate):
+        assert not gate.full
+        with await gate.taken(as_it_is):
             place.leave()
-            assert gate.locked()
-    assert not gate.locked()
-    await gate.acquire()
-    assert gate.locked(), "one place has not become two"
+            assert gate.full
+    assert not gate.full
+    gate.now()
+    assert gate.full, "one place has not become two"
 
 
 async def test_a_place_is_left_when_what_took_it_fails() -> None:
-    gate = asyncio.Semaphore(1)
-    with pytest.raises(ValueError, match="x"), await Place.taken(gate):
+    gate = Gate(1)
+    with pytest.raises(ValueError, match="x"), await gate.taken(as_it_is):
         raise ValueError("x")
-    assert not gate.locked()
+    assert not gate.full
+
+
+async def test_who_waits_begins_in_the_moment_in_which_another_one_leaves() -> None:
+    gate, begun = Gate(1), list[int]()
+
+    def begin(number: int) -> Callable[[Place], Place]:
+        def noted(place: Place) -> Place:
+            begun.append(number)
+            return place
+
+        return noted
+
+    first = await gate.taken(begin(1))
+    waiting = [asyncio.create_task(gate.taken(begin(number))) for number in (2, 3)]
+    await asyncio.sleep(0)
+    assert begun == [1]
+    first.leave()
+    assert begun == [1, 2]
+    (await waiting[0]).leave()
+    assert begun == [1, 2, 3]
+    (await waiting[1]).leave()
+    assert not gate.full
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while it waits", "in the moment of its turn"])
+async def test_who_is_cancelled_holds_no_place(late: bool) -> None:
+    gate = Gate(1)
+    first = await gate.taken(as_it_is)
+    waiting = [asyncio.create_task(gate.taken(as_it_is)) for _ in range(2)]
+    await asyncio.sleep(0)
+    if late:
+        first.leave()
+    waiting[0].cancel()
+    if not late:
+        await asyncio.sleep(0)
+        first.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[0]
+    (await asyncio.wait_for(waiting[1], 1)).leave()
+    assert not gate.full

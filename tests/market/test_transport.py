@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradebot.market.request import Answer, Place, Request
-from tradebot.market.transport import KEEPALIVE_MS, RESERVE, NetworkTransport, certificates
+from tradebot.market.request import Answer, Gate, Place, Request
+from tradebot.market.transport import KEEPALIVE_MS, RESERVE, NetworkTransport, Sent, certificates
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 SILENCE = b"HTTP/1.1 "
@@ -422,12 +422,17 @@ async def test_who_is_cancelled_leaves_neither_a_connection_nor_a_place_taken() 
 async def test_what_waits_for_a_connection_goes_out_before_the_reply_that_made_room_is_read() -> None:
     server = Server()
     async with served(server) as client:
-        gate, order = asyncio.Semaphore(1), list[str]()
+        gate, order = Gate(1), list[str]()
+        await client.get()
 
         async def ask(name: str) -> None:
-            with await Place.taken(gate) as place:
+            def begin(place: Place) -> Sent:
                 order.append(f"{name} goes out")
-                await client.network.send(Request("GET", f"/{name}", times()), place.leave)
+                sent = client.network.begin(Request("GET", f"/{name}", times()), place.leave)
+                assert sent is not None
+                return sent
+
+            await (await gate.taken(begin)).answer()
             order.append(f"{name} is read")
 
         await asyncio.gather(ask("1"), ask("2"), ask("3"))

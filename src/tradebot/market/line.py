@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import httpx
 
@@ -15,7 +15,7 @@ from tradebot.errors import BadReply, ConfigError, MarketError
 from tradebot.market import failures, wire
 from tradebot.market.limits import CEILING, Budget
 from tradebot.market.profiles import Endpoint, Profile
-from tradebot.market.request import Adapter, Answer, Carrier, Over, Place, Request, Times, nobody_waits
+from tradebot.market.request import Adapter, Answer, Carrier, Flight, Gate, Over, Place, Request, Times, nobody_waits
 from tradebot.market.signing import Credentials, Parameters, query
 from tradebot.market.tally import Tally
 from tradebot.market.usage import Cost, Limit, Traffic
@@ -46,6 +46,20 @@ def _address(text: str) -> httpx.URL:
     return url
 
 
+class Turn(NamedTuple):
+    """A place to send from, what went out of it, and when that was (venue ms)."""
+
+    place: Place
+    flight: Flight | None
+    sent: int
+
+    def leave(self) -> None:
+        """Give up both."""
+        if self.flight is not None:
+            self.flight.leave()
+        self.place.leave()
+
+
 class Line:
     """Sends requests of a venue's protocol one by one, signed where they must be, and never one twice.
 
@@ -72,7 +86,7 @@ class Line:
         self._silent_since = 0
         self._tally = tally or Tally()
         self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
-        self._gates = {Traffic.BULK: asyncio.Semaphore(connections)}
+        self._gates = {Traffic.BULK: Gate(connections)}
         self._clock = clock
         self._credentials = credentials
         self._network: NetworkTransport | None = None
@@ -102,7 +116,7 @@ class Line:
 
     async def _control(self, method: str, path: str, body: bytes, times: Times) -> bytes:
         """Ask a simulated venue's own endpoints, which no limit counts."""
-        answer = await self._exchange(Request(method, path, times, body=body), nobody_waits)
+        answer = await self._exchange(Request(method, path, times, body=body))
         if not answer.good:
             raise self._error(answer)
         return answer.body
@@ -112,10 +126,13 @@ class Line:
         await self._admit(cost, self.budget.wait_ms)
         sent, told = self._clock.now(), dict[Limit, int]()
         try:
-            with await Place.taken(self._gates.get(cost.traffic)) as place:
-                await self._admit(cost, self.budget.barred_ms)
-                sent, self.weight = self._clock.now(), self.weight + cost.weight
-                answer = await self._exchange(self._request(endpoint, parameters, times), place.leave)
+            place, flight, sent = await self._turn(endpoint, parameters, cost, times)
+            with place:
+                if flight is None:
+                    await self._admit(cost, self.budget.barred_ms)
+                    sent = self._clock.now()
+                self.weight += cost.weight
+                answer = await self._exchange(self._request(endpoint, parameters, times), place.leave, flight)
             told = self._told(answer) if endpoint.exact else told
         finally:
             self.budget.answered(cost, told, sent)
@@ -123,6 +140,18 @@ class Line:
             raise self._refused(answer)
         self._heard_again()
         return answer.body
+
+    async def _turn(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> Turn:
+        """Wait for one's turn, where there are not places enough; the request has then gone out, if it could."""
+        if (gate := self._gates.get(cost.traffic)) is None:
+            return Turn(Place(None), None, self._clock.now())
+        request = self._request(endpoint, parameters, times)
+
+        def begin(place: Place) -> Turn:
+            flight = None if self.budget.barred_ms(cost) else self._carrier.begin(request, place.leave)
+            return Turn(place, flight, self._clock.now())
+
+        return await gate.taken(begin)
 
     def _request(self, endpoint: Endpoint, parameters: Parameters, times: Times) -> Request:
         """The request as it goes out at once: signed ones carry the present moment."""
@@ -133,12 +162,12 @@ class Line:
         headers = (*HEADERS, ("X-MBX-APIKEY", self._credentials.key))
         return Request(endpoint.method, target(endpoint.path, payload), times, headers)
 
-    async def _exchange(self, request: Request, over: Over) -> Answer:
-        """Send and wait for the body. The only place that touches the network and that translates its errors."""
-        started, came = monotonic_ms(), 0.0
+    async def _exchange(self, request: Request, over: Over = nobody_waits, flight: Flight | None = None) -> Answer:
+        """Send, if that was not done, and wait for the body. The only place that translates the network's errors."""
+        started, came = flight.began if flight else monotonic_ms(), 0.0
         self.requests += 1
         try:
-            answer = await self._carrier.send(request, over)
+            answer = await (flight.answer() if flight else self._carrier.send(request, over))
             came = answer.came
         except (httpx.HTTPError, OSError) as error:  # TimeoutError is an OSError
             raise failures.unreachable(error, self.where) from None

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import httpx
 
 from tradebot.clock import monotonic_ms
 
+
+class Leaves(Protocol):
+    """What is left at its end."""
+
+    def leave(self) -> None:
+        """Once or more often."""
+
+
+Left = TypeVar("Left", bound=Leaves)
 GOOD = range(200, 300)  # of a reply that is what was asked for
 Times: TypeAlias = Mapping[str, float]  # seconds, by httpx's names
 Over: TypeAlias = Callable[[], None]
@@ -45,11 +55,26 @@ class Answer(NamedTuple):
         return self.status in GOOD
 
 
+class Flight(Protocol):
+    """A request that has been written; either its answer is waited for, or it is given up."""
+
+    began: float  # by `monotonic_ms`
+
+    async def answer(self) -> Answer:
+        """Wait for all of it."""
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+
+
 class Carrier(Protocol):
     """Carries requests to one venue and answers back. Raises httpx's errors only, or `OSError`."""
 
     async def send(self, request: Request, over: Over) -> Answer:
         """Send it, once, and wait for all of the answer."""
+
+    def begin(self, request: Request, over: Over) -> Flight | None:
+        """Write it at once, if that is possible without waiting for anything; raises nothing."""
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -80,23 +105,71 @@ class Adapter:
             await asyncio.sleep(0)  # what waits goes out first
         return answer
 
+    def begin(self, request: Request, over: Over) -> None:
+        """Never: who carries it may have to be waited for."""
+
     async def aclose(self) -> None:
         """Close the transport."""
         await self._transport.aclose()
 
 
+class Gate:
+    """So many places. Who waits for one begins in the moment in which another one leaves: no work comes between."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting = deque[Callable[[], bool]]()  # each tells whether it still wants its place
+
+    @property
+    def full(self) -> bool:
+        """Whether who comes now has to wait."""
+        return not self._free
+
+    def now(self) -> Place:
+        """A place while it is not `full`."""
+        self._free -= 1
+        return Place(self)
+
+    async def taken(self, begin: Callable[[Place], Left]) -> Left:
+        """Wait for a place, and what `begin` has made of it in that moment. It must raise nothing."""
+        turn = asyncio.get_running_loop().create_future()
+
+        def go() -> bool:
+            wanted = not turn.done()  # else who waited was cancelled
+            if wanted:
+                turn.set_result(begin(Place(self)))
+            return wanted
+
+        if self.full:
+            self._waiting.append(go)
+        else:
+            turn.set_result(begin(self.now()))
+        try:
+            left: Left = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                turn.result().leave()
+            raise
+        return left
+
+    def leave(self) -> None:
+        """Let in who waits, or have one place more."""
+        while self._waiting:
+            if self._waiting.popleft()():
+                return
+        self._free += 1
+
+
+def as_it_is(place: Place) -> Place:
+    """For who begins nothing yet."""
+    return place
+
+
 class Place:
     """One of the places behind a gate, held to the end of a block or until `leave`; without a gate there are enough."""
 
-    def __init__(self, gate: asyncio.Semaphore | None) -> None:
+    def __init__(self, gate: Gate | None) -> None:
         self._gate = gate
-
-    @classmethod
-    async def taken(cls, gate: asyncio.Semaphore | None) -> Place:
-        """Wait for one."""
-        if gate is not None:
-            await gate.acquire()
-        return cls(gate)
 
     def __enter__(self) -> Place:
         return self
@@ -110,4 +183,4 @@ class Place:
         """Let in who waits, if that was not done before."""
         gate, self._gate = self._gate, None
         if gate is not None:
-            gate.release()
+            gate.leave()

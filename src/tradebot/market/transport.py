@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeAlias, cast
 
@@ -20,7 +21,7 @@ import httpx
 
 from tradebot.clock import SECOND, monotonic_ms, wall_ms
 from tradebot.market.reply import Reply
-from tradebot.market.request import GOOD, Answer, Over, Place, Request, nobody_waits
+from tradebot.market.request import GOOD, Answer, Gate, Over, Place, Request, as_it_is, nobody_waits
 
 Address: TypeAlias = tuple[int, tuple[Any, ...]]  # the family and what its sockets connect to
 Waiting: TypeAlias = asyncio.Future[Reply]
@@ -52,26 +53,25 @@ class Connection(asyncio.Protocol):
         self._over: Free
         self._timer: asyncio.TimerHandle
 
-    async def ask(self, method: str, request: bytes, read_s: float, over: Free) -> Reply:
-        """Write, once, and wait for the whole reply, up to `read_s`; when it is there `over` comes first.
+    def ask(self, method: str, request: bytes, read_s: float, over: Free) -> Waiting:
+        """Write, once; the whole reply, up to `read_s`, or an error of httpx. When it is there `over` comes first.
 
-        Raises httpx's transport errors, `ConnectError` only where nothing was written.
+        `ConnectError` at once where nothing was written.
         """
         if self.closed:
             raise httpx.ConnectError("closed before anything was sent")
         loop = asyncio.get_running_loop()
-        answer: Waiting = loop.create_future()
-        self._answer = answer
+        answer = self._answer = loop.create_future()
         self._reply, self._over = Reply(method), over
         self._timer = loop.call_later(read_s, self._fail, httpx.ReadTimeout("no answer in time"))
         self._transport.write(request)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if self._answer is answer:
-                self._freed()
-                self.close()  # the reply may still be in the air
-            raise
+        return answer
+
+    def leave(self, answer: Waiting) -> None:
+        """Nobody waits for this reply any more, which may still be in the air."""
+        if self._answer is answer:
+            self._freed()
+            self.close()
 
     def usable(self) -> bool:
         """Whether another request may be written: nothing came meanwhile, also no end that nobody has seen yet."""
@@ -125,8 +125,8 @@ class Connection(asyncio.Protocol):
         if reply.last or not wanted:
             self.close()
         if answer is not None and wanted:
+            self._hand(answer, reply)  # in a later pass of the loop
             self._over(reply)
-            self._hand(answer, reply)
 
     def _fail(self, error: httpx.TransportError) -> None:
         """Close, and tell who waits."""
@@ -141,6 +141,37 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             self._timer.cancel()
         return answer
+
+
+@dataclass(slots=True)
+class Sent:
+    """A `Flight` on a connection, with its place among all; what was waited for in vain is told to `silent`."""
+
+    connection: Connection
+    waiting: Waiting
+    place: Place
+    silent: Callable[[Connection, httpx.TransportError, int], None]
+    began: float = field(default_factory=monotonic_ms)
+    since: int = field(default_factory=wall_ms)
+
+    async def answer(self) -> Answer:
+        """Raises httpx's transport errors."""
+        try:
+            return answered(await self.waiting)
+        except asyncio.CancelledError:
+            self.connection.leave(self.waiting)
+            raise
+        except httpx.TransportError as error:
+            self.silent(self.connection, error, self.since)
+            raise
+        finally:
+            self.place.leave()
+
+    def leave(self) -> None:
+        """Close the connection, unless the reply is there."""
+        self.connection.leave(self.waiting)
+        self.waiting.cancel()
+        self.place.leave()
 
 
 class NetworkTransport:
@@ -159,7 +190,7 @@ class NetworkTransport:
         self._port = (443 if origin.scheme == "https" else 80) if origin.port is None else origin.port
         self._tls = (tls or certificates()) if origin.scheme == "https" else None
         self._connections = connections
-        self._slots = asyncio.Semaphore(connections + RESERVE)
+        self._slots = Gate(connections + RESERVE)
         self._living = set[Connection]()
         self._idle: list[Connection] = []  # the one used last at the end
         self._whole = deque[tuple[Waiting, Reply]]()
@@ -170,19 +201,30 @@ class NetworkTransport:
 
     async def send(self, request: Request, over: Over = nobody_waits) -> Answer:
         """Send and read; target, headers and body go out as they are."""
-        raw, times = self._written(request), request.times
-        with await self._place(times["pool"]) as place:
-            connection = self._kept() or await self._fresh(times["connect"])
+        raw = self._written(request)
+        with await self._place(request.times["pool"]) as place:
+            connection = self._kept() or await self._fresh(request.times["connect"])
+            return await self._sent(connection, request, raw, place, over).answer()
 
-            def free(reply: Reply) -> None:
-                if not connection.closed:
-                    self._idle.append(connection)
-                place.leave()
-                if reply.status in GOOD:
-                    over()
+    def begin(self, request: Request, over: Over) -> Sent | None:
+        """On a connection that is idle, if there is one."""
+        if self._slots.full or not self._idle:
+            return None
+        with contextlib.suppress(httpx.LocalProtocolError):
+            raw = self._written(request)
+            if (connection := self._kept()) is not None:
+                return self._sent(connection, request, raw, self._slots.now(), over)
+        return None
 
-            reply = await self._asked(connection, request.method, raw, times["read"], free)
-        return answered(reply)
+    def _sent(self, connection: Connection, request: Request, raw: bytes, place: Place, over: Over) -> Sent:
+        def free(reply: Reply) -> None:
+            if not connection.closed:
+                self._idle.append(connection)
+            place.leave()
+            if reply.status in GOOD:
+                over()
+
+        return Sent(connection, connection.ask(request.method, raw, request.times["read"], free), place, self._silent)
 
     def _written(self, request: Request) -> bytes:
         """The bytes of a request; `httpx.LocalProtocolError` where they would be none, or more than one."""
@@ -212,9 +254,8 @@ class NetworkTransport:
 
     async def _spare(self, connect_s: float) -> None:
         """One more idle connection."""
-        async with self._slots:
-            with contextlib.suppress(httpx.TransportError):
-                self._idle.append(await self._fresh(connect_s))
+        with await self._slots.taken(as_it_is), contextlib.suppress(httpx.TransportError):
+            self._idle.append(await self._fresh(connect_s))
 
     async def aclose(self) -> None:
         """Close all connections; what waits for a reply ends with an error."""
@@ -227,11 +268,11 @@ class NetworkTransport:
 
     async def _place(self, pool_s: float) -> Place:
         """One of the connections that there may be."""
-        if not self._slots.locked():  # the usual case: that takes no time, so no timer is needed
-            return await Place.taken(self._slots)
+        if not self._slots.full:  # the usual case: that takes no time, so no timer is needed
+            return self._slots.now()
         try:
             async with asyncio.timeout(pool_s):
-                return await Place.taken(self._slots)
+                return await self._slots.taken(as_it_is)
         except TimeoutError:
             raise httpx.PoolTimeout("no connection free in time") from None
 
@@ -248,19 +289,14 @@ class NetworkTransport:
         if not answer.done():
             answer.set_result(reply)
 
-    async def _asked(self, connection: Connection, method: str, request: bytes, read_s: float, over: Free) -> Reply:
-        """The reply. Where none comes, nothing that has been silent as long is used any more."""
-        began = wall_ms()
-        try:
-            return await connection.ask(method, request, read_s, over)
-        except httpx.TransportError as error:
-            if not connection.answered:
-                self._put_last(connection.address)
-            if isinstance(error, httpx.ReadTimeout):  # the way there may be gone, as after a change of networks
-                for idle in self._idle:
-                    if idle.idle_since < began:
-                        idle.close()
-            raise
+    def _silent(self, connection: Connection, error: httpx.TransportError, since: int) -> None:
+        """No reply came: nothing that has been silent as long is used any more."""
+        if not connection.answered:
+            self._put_last(connection.address)
+        if isinstance(error, httpx.ReadTimeout):  # the way there may be gone, as after a change of networks
+            for idle in self._idle:
+                if idle.idle_since < since:
+                    idle.close()
 
     def _put_last(self, address: Address | None) -> None:
         """The next connection begins with another address than this, whose sockets connect, but bring nothing."""

@@ -6,11 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tradebot.sim import noise, path
+from tradebot.sim import path
 from tradebot.sim.coins import Coin, coins
 
 FIRST = 19_675
 COINS = {coin.instrument.base: coin for coin in coins(30)}
+COINS["CHEAP"] = replace(COINS["DOGE"], level=2e-5)
+COINS["DEAR"] = replace(COINS["BTC"], level=1e9)
 
 
 def hours(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
@@ -29,7 +31,6 @@ def block(coins: list[Coin], days: list[int], seed: int = 1) -> np.ndarray:
 def minutes(base: str, first: int = FIRST, days: int = 4, seed: int = 1) -> np.ndarray:
     """The ten rows of successive days."""
     found = block([COINS[base]] * days, [*range(first, first + days)], seed)
-    assert found.dtype == np.int32
     return path.expand(found.reshape(len(path.BLOCK), -1), first * 1440)
 
 
@@ -62,14 +63,23 @@ def test_any_hours_are_a_cut_of_the_day(part: slice) -> None:
 
 
 def test_numbers_beyond_32_bits_are_not_cut_off() -> None:
-    huge = block([replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6)], [FIRST])
-    assert huge.dtype == np.int64
-    assert huge[4].max() > 2**31
-    assert (huge[:4] == block([COINS["DOGE"]], [FIRST])[:4]).all()
+    huge, usual = replace(COINS["DOGE"], turnover=COINS["DOGE"].turnover * 1e6), COINS["DOGE"]
+    together, alone = block([huge, usual], [FIRST] * 2), block([usual], [FIRST])
+    assert (together.dtype, alone.dtype) == (np.int64, np.int32)
+    assert together[4, 0].max() > 2**31
+    assert (together[:4, 0] == alone[:4, 0]).all()
+    assert (together[:, 1] == alone[:, 0]).all(), "a neighbour that needs 64 bits changes no number"
+
+
+def test_four_prices_of_32_bits_add_up_within_them() -> None:
+    for level in 1.4 ** np.arange(40, 60):
+        found = block([replace(COINS["ZEC"], level=level)], [FIRST])
+        if found.dtype == np.int32:
+            assert found[1].max() < 2**29
 
 
 def test_bars_are_consistent_and_follow_each_other() -> None:
-    for base in ("BTC", "XRP", "DOGE", "ZEC"):
+    for base in ("BTC", "XRP", "DOGE", "ZEC", "CHEAP", "DEAR"):
         time, first, high, low, last, amount, quote, trades, taken, taken_quote = minutes(base)
         assert (np.diff(time) == 60_000).all()
         assert (low >= 1).all()
@@ -95,9 +105,11 @@ def test_a_day_moves_by_two_to_six_percent(base: str) -> None:
 
 
 def test_prices_neither_explode_nor_vanish() -> None:
-    index = np.arange(0, 20_000, dtype=np.int64)[None]
-    positions = noise.sample([(noise.Wander(), np.array([[7]], np.uint64), index)])[0] * 0.05
-    assert np.abs(positions).max() < 4
+    days = np.arange(-5_000, 60_000, 13)
+    for base in ("BTC", "OP", "ZEC"):
+        table = path.Table.of(1, [COINS[base]] * len(days))
+        far = np.log2(path.sketch(table, days, path.market(1, days))[0] / table.level)
+        assert 1 < np.abs(far).max() < 4
 
 
 @pytest.fixture(scope="module")

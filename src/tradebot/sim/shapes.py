@@ -1,4 +1,4 @@
-"""How prices and volumes go within an hour: some thousand hours of noise, drawn once, of which every hour takes one.
+"""How prices and volumes go within an hour: two thousand hours of noise, drawn once, of which every hour takes one.
 
 Whatever an hour of a coin looks like beyond its two ends, its volatility and its activity is told by the number of
 its shape; the market has one of its own. Thus minutes cost hardly more than it takes to look them up.
@@ -50,7 +50,8 @@ def shapes() -> Shapes:
     place = np.arange(NUMBER * LENGTH, dtype=np.int64).reshape(NUMBER, LENGTH)
     burst = noise.exp2(noise.sample([(_BURST, _stream("burst"), place)])[0])
     shock = noise.normals(_stream("shock"), place) * burst * _CALM
-    lanes = [noise.levels(noise.bits(_stream("chance"), place), index) / 65536 for index in range(4)]
+    words = noise.bits(_stream("chance"), place)
+    lanes = [noise.lane(words, index) / 65536 for index in range(4)]
     lively = (0.4 + 0.6 * lanes[2] + 1.2 * lanes[2] * lanes[2]) * burst * (0.25 + 0.5 * np.abs(shock))
     share = np.clip(0.5 + 0.08 * shock + 0.3 * (lanes[3] - 0.5), 0.1, 0.9)
     whole = (_bridge(shock), lanes[0] * lanes[0], lanes[1] * lanes[1], lively, 0.5 + lanes[3], share)

@@ -279,16 +279,15 @@ def panel(interval: str, end: int, bars: int, series: Iterable[tuple[str, Klines
     """Panel of the `bars` grid bars up to open time `end` from each symbol's series."""
     pairs = list(series)
     step = interval_ms(interval)
-    first = end - (bars - 1) * step
-    grid = first + _ramp(bars, step)
-    data = np.full((len(PANEL), len(pairs), bars), np.nan)
+    grid = end - (bars - 1) * step + _ramp(bars, step)
+    rows = np.full((1 + len(PANEL), len(pairs), bars), np.nan)  # with the open times
     filled = np.zeros((len(pairs), bars), bool)
     for row, (_, klines) in enumerate(pairs):
-        part = klines.between(first, end).data
-        if part.shape[1] == bars and np.array_equal(part[0], grid):
-            data[:, row] = part[1:6]
-        elif len(klines):
-            data[:, row], filled[row] = _on_grid(klines.between(0, end + step - 1), grid, step)
+        newest = klines.data[: len(rows), -bars:]
+        rows[:, row, bars - newest.shape[1] :] = newest
+    data = rows[1:]
+    for row in np.flatnonzero((rows[0] != grid).any(axis=1)).tolist():  # usually none: all lie on the grid as they are
+        data[:, row], filled[row] = _on_grid(pairs[row][1].between(0, end + step - 1), grid, step)
     return Panel(interval, end, tuple(symbol for symbol, _ in pairs), data, filled)
 
 

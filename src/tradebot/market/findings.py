@@ -59,7 +59,7 @@ class Tally:
 
 def extended(held: Klines, reply: Klines) -> Klines | None:
     """What is held with a reply that begins at its newest bar; None if that bar is not the same in both."""
-    if not len(reply) or not np.array_equal(reply.data[:, 0], held.data[:, -1]):
+    if not len(reply) or reply.data[:, 0].tolist() != held.data[:, -1].tolist():
         return None
     return Klines(np.concatenate([held.data, reply.data[:, 1:]], axis=1))
 

@@ -76,12 +76,11 @@ class Memory:
         coverage = self.index.get(window.series)
         if coverage is None:
             return None
-        return self._known(window) or self._take(window, coverage, *self.load(window, coverage))
+        return self._known(window, coverage) or self._take(window, coverage, *self.load(window, coverage))
 
-    def _known(self, window: Window) -> Held | None:
+    def _known(self, window: Window, coverage: Coverage) -> Held | None:
         held = self._held.get(window.series)
-        fits = held and held.coverage == self.index.get(window.series) and held.start <= window.border
-        return held if fits else None
+        return held if held and held.coverage == coverage and held.start <= window.border else None
 
     def _take(self, window: Window, coverage: Coverage, klines: Klines, sound: bool) -> Held | None:
         if not sound:  # what is left of it must not be taken for all that the venue has
@@ -95,7 +94,8 @@ class Memory:
     def read(self, wanted: Iterable[Group]) -> None:
         """Read all series that are stored and not in memory yet at once, which is much faster than one by one."""
         windows = [window for leader, coarser in wanted for window in (leader, *coarser)]
-        lacking = [(w, self.index[w.series]) for w in windows if w.series in self.index and not self._known(w)]
+        stored = [(window, self.index[window.series]) for window in windows if window.series in self.index]
+        lacking = [each for each in stored if not self._known(*each)]
         ranges = [(window.series, *self._range(window, coverage)) for window, coverage in lacking]
         for (window, coverage), (klines, sound) in zip(lacking, self._chunks.load_many(ranges), strict=True):
             self._take(window, coverage, *self._with_unsaved(window, coverage, klines, sound=sound))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
 from tradebot.clock import SECOND, monotonic_ms
@@ -59,7 +59,7 @@ class Refresh:
         self._queue: deque[Window] = deque()
         self._waiting: dict[Series, Window] = {}
         self._busy: VenueBusy | None = None
-        self._arrived: asyncio.Queue[Ready | Exception] = asyncio.Queue(terms.workers)
+        self._arrived: asyncio.Queue[Ready | Exception | None] = asyncio.Queue(terms.workers)
         self._running = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -92,11 +92,10 @@ class Refresh:
 
     async def arrivals(self) -> AsyncIterator[Ready]:
         """The series that were asked for, as they arrive; when the deadline has passed the others, with an error."""
+        self._employ(self._end())
         while self._waiting:
-            try:
-                async with asyncio.timeout(self._left_s()):
-                    item = await self._arrived.get()
-            except TimeoutError:
+            item = await self._arrived.get()
+            if item is None:
                 break
             if isinstance(item, Exception):
                 raise item  # a bug in a worker comes to light here
@@ -135,9 +134,18 @@ class Refresh:
         self._queue.append(window)
         if self._running < self._terms.workers:
             self._running += 1
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._employ(self._work())
+
+    def _employ(self, work: Coroutine[None, None, None]) -> None:
+        worker = asyncio.create_task(work)
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    async def _end(self) -> None:
+        """Tell `arrivals` that the deadline has passed; a timer for each of them would cost more than its reading."""
+        if (left := self._left_s()) is not None:
+            await asyncio.sleep(left)
+            await self._arrived.put(None)
 
     async def _work(self) -> None:
         try:

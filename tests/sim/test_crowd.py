@@ -105,3 +105,37 @@ async def test_what_is_to_be_worked_out_alone_is_done_one_by_one() -> None:
     crowd = Crowd()
     await asyncio.gather(*(crowd.work(InSteps(work(name), lambda: None, alone=True)) for name in "ab"))
     assert "".join(going) == "aaabbb"
+
+
+async def test_between_the_turns_of_two_the_event_loop_does_what_else_there_is() -> None:
+    crowd, order = Crowd(), list[str]()
+
+    async def one(name: str) -> None:
+        await crowd.turn()
+        order.append(name)
+        asyncio.get_running_loop().call_soon(order.append, name.upper())
+
+    await asyncio.gather(*(one(name) for name in "abc"))
+    await asyncio.sleep(0)
+    assert "".join(order[:-1]) == "aAbBc"
+
+
+async def test_who_leaves_before_their_turn_takes_none_from_others() -> None:
+    crowd = Crowd()
+    first, second, third = (asyncio.create_task(crowd.turn()) for _ in range(3))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await asyncio.wait_for(third, 5)
+    await asyncio.wait_for(crowd.turn(), 5)
+
+
+async def test_who_waits_for_a_turn_belongs_to_those_who_ask_at_the_same_time() -> None:
+    kitchen = Kitchen()
+
+    async def client(name: str) -> None:
+        await kitchen.crowd.turn()
+        await kitchen.client(name)
+
+    await asyncio.gather(*(client(name) for name in "abcdefgh"))
+    assert kitchen.cohorts == ["abcdefgh"]

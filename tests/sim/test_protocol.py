@@ -10,7 +10,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from tradebot.clock import monotonic_ms
 from tradebot.sim.protocol import CONNECTION, Protocol
+from tradebot.sim.way import CAME
 
 GET = b"GET / HTTP/1.1\r\nHost: sim\r\n\r\n"
 OLD = b"GET / HTTP/1.0\r\nHost: sim\r\n\r\n"
@@ -54,6 +56,15 @@ async def in_pieces(scope: Scope, receive: Receive, send: Send) -> None:
     for piece in (b"", b"do", b"ne"):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def made_before(scope: Scope, receive: Receive, send: Send) -> None:
+    """Its reply is made at once and leaves, again and again, while its task waits for more of the request."""
+    leave = send.whole(START, {"type": "http.response.body", "body": b"done"})  # type: ignore[attr-defined]
+    asyncio.get_running_loop().call_soon(leave)
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    assert leave() is True
 
 
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,10 +148,49 @@ async def test_nothing_is_written_to_a_client_that_has_left(meet: Meet) -> None:
     assert wire.written == []
 
 
+async def test_a_reply_that_was_made_before_leaves_outside_of_its_task_and_once(meet: Meet) -> None:
+    protocol, wire = meet(made_before)
+    await asked(protocol, GET * 2)
+    assert wire.written == [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone"] * 2
+
+
+async def test_a_reply_that_was_made_before_the_server_is_to_end_closes_its_connection(meet: Meet) -> None:
+    protocol, wire = meet(made_before)
+    protocol.data_received(GET)
+    await asyncio.sleep(0)
+    protocol.shutdown()
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written == [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone"]
+    assert wire.closed
+
+
+async def test_a_reply_that_was_made_before_its_client_left_goes_nowhere(meet: Meet) -> None:
+    protocol, wire = meet(made_before)
+    protocol.data_received(GET)
+    await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written == []
+
+
 async def test_an_error_before_the_body_is_a_reply_of_its_own(meet: Meet) -> None:
     protocol, wire = meet(failing)
     await asked(protocol, GET)
     assert wire.written[0].startswith(b"HTTP/1.1 500 ")
+
+
+async def test_a_request_tells_when_it_came_and_one_behind_another_when_its_turn_began(meet: Meet) -> None:
+    came: list[float] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        came.append(scope[CAME])
+        came.append(monotonic_ms())
+        await whole(scope, receive, send)
+
+    protocol, _ = meet(app)
+    before = monotonic_ms()
+    await asked(protocol, GET * 2)
+    assert [before, *came] == sorted([before, *came])
 
 
 async def test_a_request_reaches_its_connection(meet: Meet) -> None:

@@ -26,6 +26,7 @@ from tradebot.sim.refusals import Refused
 from tradebot.sim.routes import account_calls, market_calls
 from tradebot.sim.signed import Signed
 from tradebot.sim.truth import Guard, Truth
+from tradebot.sim.way import Way
 
 if TYPE_CHECKING:
     from tradebot.sim.futures.engine import Futures
@@ -102,8 +103,8 @@ def create_app(
     What happens to requests is for `fault_transport` or `sockets` to enact.
     """
     secrets = {PAPER_KEY: PAPER_SECRET} if credentials is None else credentials
-    crowd = Crowd()
-    gate = Gate(exchange, secrets, weights.Weights(weight_limit), latency_ms, crowd)
+    crowd, way = Crowd(), Way(latency_ms) if latency_ms else None
+    gate = Gate(exchange, secrets, weights.Weights(weight_limit), crowd, way)
     paths = market_calls(Public(exchange, weight_limit), Deals(exchange)) | account_calls(Signed(exchange, accounts))
     nowhere = Path(gate, {})
     routes: list[Route] = [Route(path, Path(gate, calls)) for path, calls in paths.items()]
@@ -113,7 +114,7 @@ def create_app(
         from tradebot.sim.futures.routes import futures_api
 
         def counted(limit: int) -> Gate:
-            return Gate(exchange, secrets, weights.Weights(limit), latency_ms, crowd)
+            return Gate(exchange, secrets, weights.Weights(limit), crowd, way)
 
         return futures_api(futures or Futures(exchange), accounts or {}, counted, nowhere)
 

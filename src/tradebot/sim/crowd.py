@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from tradebot.sim.slices import InSteps
@@ -23,6 +24,23 @@ class Crowd:
         self._turn = asyncio.Lock()
         self._begin: asyncio.Event | None = None
         self._came = self._last = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def turn(self) -> None:
+        """Wait for a turn of the event loop of one's own: before the next one requests are read and replies leave."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._next)
+        await turn
+
+    def _next(self) -> None:
+        turn = self._waiting.popleft()
+        if not turn.done():  # cancelled
+            turn.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
 
     async def work(self, asked: InSteps) -> Any:
         """The answer, of those that are to be worked out alone one at a time."""
@@ -52,7 +70,7 @@ class Crowd:
         while quiet < (1 if self._came >= self._last else _PATIENCE) and self._came < _MOST and loop.time() < until:
             seen = self._came
             await asyncio.sleep(0)
-            quiet = quiet + 1 if seen == self._came else 0
+            quiet = quiet + 1 if seen == self._came and not self._waiting else 0
 
 
 async def _through(asked: InSteps) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from tradebot.clock import Clock, SteppedClock
+from tradebot.clock import Clock, SteppedClock, monotonic_ms
 from tradebot.errors import TradebotError
 from tradebot.sim import units, weights
 from tradebot.sim.crowd import Crowd
@@ -22,6 +21,7 @@ from tradebot.sim.params import Params
 from tradebot.sim.refusals import Refused, no_such
 from tradebot.sim.signed import Answer
 from tradebot.sim.slices import InSteps
+from tradebot.sim.way import CAME, Way
 
 log = logging.getLogger(__name__)
 _WITH_A_BODY = frozenset({"POST", "PUT", "DELETE"})
@@ -49,24 +49,26 @@ class Call:
 class Gate:
     """What every request passes: latency, weight, parameters, signature; and what every reply carries.
 
-    The `crowd` works through answers that take long.
+    The `crowd` works through answers that take long; without a `way` there is no latency.
     """
 
     def __init__(
-        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, latency_ms: float,
-        crowd: Crowd,
+        self, exchange: Exchange, credentials: Mapping[str, str], counted: weights.Weights, crowd: Crowd,
+        way: Way | None = None,
     ) -> None:  # fmt: skip
         self.clock = exchange.clock
         self._crowd = crowd
         self._plan = exchange.prices.plan
         self._credentials = dict(credentials)
         self._weights = counted
-        self._latency = latency_ms / 1000
+        self._way = way
         self._mode = clock_mode(exchange.clock).encode()
 
     async def reply(self, calls: Mapping[str, Call], scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a path; `calls` is by method, without any there is no such path."""
-        over = self._way() if self._latency else None
+        came = scope.get(CAME, monotonic_ms())
+        if self._way is not None:
+            await self._crowd.turn()
         headers: dict[str, str] = {}
         status, content = await self._answer(calls, scope, receive, headers)
         now = self.clock.now()
@@ -74,18 +76,10 @@ class Gate:
             _tell(headers, self._weights.add(_address(scope), 1, now))  # what could not be read is a request too
         if skew := self._skew(now):
             content = _told_wrong(content, skew)
-        if over is not None:
-            await over.wait()
-        await self.send(send, status, content, headers)
-
-    def _way(self) -> asyncio.Event:
-        """Set when the latency is over. Meanwhile the answer is made: it is the way that takes time.
-
-        So many requests that come at once do not have to wait for each other once more at its end.
-        """
-        over = asyncio.Event()
-        asyncio.get_running_loop().call_later(self._latency, over.set)
-        return over
+        if self._way is None:
+            await self.send(send, status, content, headers)
+        else:
+            await self._way.back(came, send, *self._messages(status, content, headers))
 
     async def _answer(
         self, calls: Mapping[str, Call], scope: Scope, receive: Receive, headers: dict[str, str]
@@ -138,6 +132,10 @@ class Gate:
 
     async def send(self, send: Send, status: int, content: Any, headers: Mapping[str, str]) -> None:
         """Send a JSON reply; bytes are taken for JSON already."""
+        for message in self._messages(status, content, headers):
+            await send(message)
+
+    def _messages(self, status: int, content: Any, headers: Mapping[str, str]) -> tuple[Message, Message]:
         body = content if isinstance(content, bytes) else orjson.dumps(content)
         fixed = [
             (b"content-type", b"application/json;charset=UTF-8"),
@@ -145,8 +143,10 @@ class Gate:
             (b"x-sim-clock", self._mode),
         ]
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": fixed + given})
-        await send({"type": "http.response.body", "body": body})
+        return (
+            {"type": "http.response.start", "status": status, "headers": fixed + given},
+            {"type": "http.response.body", "body": body},
+        )
 
 
 def _address(scope: Scope) -> str:

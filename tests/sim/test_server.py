@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tradebot.clock import monotonic_ms
 from tradebot.errors import UsageError
 from tradebot.sim.server import make_server, serve
 
@@ -29,7 +31,8 @@ PROGRAM = textwrap.dedent(
 
     clock = SteppedClock(1_700_000_123_456)
     exchange = Exchange(Synthetic(1, 3), clock, Path(sys.argv[1]), fee=Decimal(0), spread=Decimal(0), start=None)
-    ended = serve(create_app(exchange), "127.0.0.1", 0, lambda url: print(url, flush=True))
+    app = create_app(exchange, latency_ms=float(sys.argv[2]))
+    ended = serve(app, "127.0.0.1", 0, lambda url: print(url, flush=True))
     exchange.close()
     print("ended by", ended, flush=True)
     """
@@ -37,8 +40,13 @@ PROGRAM = textwrap.dedent(
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "account.db")]
+def latency_ms() -> int:
+    return 0
+
+
+@pytest.fixture
+def process(tmp_path: Path, latency_ms: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "account.db"), str(latency_ms)]
     served = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     yield served
     served.kill()
@@ -76,6 +84,27 @@ def test_nobody_waits_for_the_rest_of_a_request_when_it_is_to_end(process: subpr
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=5)
         assert half.recv(1) == b""
+    assert (out, err, process.returncode) == (f"ended by {signal.SIGTERM.value}\n", "", 0)
+
+
+@pytest.mark.parametrize("latency_ms", [300])
+def test_replies_that_are_under_way_when_it_is_to_end_arrive_and_none_is_early(
+    process: subprocess.Popen[str], latency_ms: int
+) -> None:
+    assert process.stdout is not None
+    url = httpx.URL(process.stdout.readline().strip())
+    with contextlib.ExitStack() as opened:
+        clients = [opened.enter_context(socket.create_connection((url.host, url.port))) for _ in range(5)]
+        begun = monotonic_ms()
+        for client in clients:
+            client.sendall(b"GET /api/v3/time HTTP/1.1\r\nHost: sim\r\n\r\n")
+        assert httpx.get(url.join("/sim/clock")).json()["mode"] == "stepped", "by now all of them have come"
+        process.send_signal(signal.SIGTERM)
+        for client in clients:
+            _, body = client.makefile("rb").read().split(b"\r\n\r\n")
+            assert monotonic_ms() - begun >= latency_ms
+            assert json.loads(body) == {"serverTime": 1_700_000_123_456}
+    out, err = process.communicate(timeout=5)
     assert (out, err, process.returncode) == (f"ended by {signal.SIGTERM.value}\n", "", 0)
 
 

@@ -54,20 +54,22 @@ class Memory:
         unsaved = dict(self.unsaved)  # first: what is saved meanwhile, by another thread, is then in both
         self.index = self._chunks.index() | {series: change.coverage for series, change in unsaved.items()}
 
-    def keep(self, wanted: Iterable[Group]) -> None:
-        """Forget all other series, and those that another process has changed.
+    def check(self, wanted: Iterable[Group]) -> None:
+        """Forget those that another process has changed.
 
         A bar that the venue has revised changes coarse series without lengthening them; the finest one,
         by which that is noticed, is always longer then.
         """
-        before, self._held = self._held, {}
         for leader, coarser in wanted:
-            held = before.get(leader.series)
-            if held is not None and held.coverage == self.index.get(leader.series):
+            held = self._held.get(leader.series)
+            if held is None or held.coverage != self.index.get(leader.series):
                 for window in (leader, *coarser):
-                    if window.series in before:
-                        self._held[window.series] = before[window.series]
+                    self._held.pop(window.series, None)
+
+    def keep(self, wanted: Iterable[Group]) -> None:
+        """Forget all other series."""
         names = {window.series for leader, coarser in wanted for window in (leader, *coarser)}
+        self._held = {series: each for series, each in self._held.items() if series in names}
         self.quiet = {series: each for series, each in self.quiet.items() if series in names}
         self.opens = {series: each for series, each in self.opens.items() if series in names}
 

@@ -30,6 +30,7 @@ __all__ = ["PATIENCE_S", "KlineStore", "Pruned", "Ready", "Stored", "Stretch", "
 
 log = logging.getLogger(__name__)
 USUAL = Terms()
+_FIRST = 50  # groups, whose requests go out before the next ones are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +208,15 @@ class KlineStore:
             self._reopen()
         wanted = groups(symbols, intervals, bars, now)
         self._memory.refreshed()
-        self._memory.keep(wanted)
-        self._memory.read(wanted)
         run = Refresh(self._memory, feed, now, terms)
         try:
-            run.start(wanted)
-            await asyncio.sleep(0)  # the first requests go out before anything else is done
+            for at in range(0, len(wanted), _FIRST):
+                some = wanted[at : at + _FIRST]
+                self._memory.check(some)
+                self._memory.read(some)
+                run.start(some)
+                await asyncio.sleep(0)  # these requests go out before anything else is done
+            self._memory.keep(wanted)
             for ready in run.at_once():
                 yield ready
             async for ready in run.arrivals():

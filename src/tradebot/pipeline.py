@@ -369,7 +369,8 @@ def joined(panels: Sequence[Panel], symbols: Sequence[str]) -> Panel:
     fields, _, bars = panels[0].data.shape
     data, filled = np.empty((fields, len(names), bars)), np.empty((len(names), bars), bool)
     for each in panels:
-        mine = [(row, place[symbol]) for row, symbol in enumerate(each.symbols) if symbol in place]
-        rows, places = map(list, zip(*mine, strict=True)) if mine else ([], [])
-        data[:, places], filled[places] = each.data[:, rows], each.filled[rows]
+        wanted = [row for row, symbol in enumerate(each.symbols) if symbol in place]
+        part = each if len(wanted) == len(each.symbols) else each.take(wanted)
+        places = [place[symbol] for symbol in part.symbols]
+        data[:, places], filled[places] = part.data, part.filled
     return Panel(panels[0].interval, panels[0].end, names, data, filled)

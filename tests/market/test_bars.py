@@ -138,6 +138,15 @@ def test_parts_of_a_series_are_cut_by_open_time() -> None:
     assert len(klines.last(9)) == 3
 
 
+@pytest.mark.parametrize("moment", [T0 - STEP, T0, T0 + 1, T0 + STEP, T0 + 9 * STEP])
+def test_a_series_falls_into_what_opened_before_a_moment_and_the_rest(moment: int) -> None:
+    klines = series([T0, T0 + STEP, T0 + 3 * STEP])
+    before, rest = klines.split(moment)
+    assert [*before.open_time, *rest.open_time] == klines.open_time.tolist()
+    assert all(before.open_time < moment)
+    assert all(rest.open_time >= moment)
+
+
 def test_the_open_bar_is_not_closed_but_an_off_grid_one_before_it_is() -> None:
     klines = series([T0, T0 + STEP + 15_000, T0 + 2 * STEP])
     assert klines.closed("5m", T0 + 2 * STEP).open_time.tolist() == [T0, T0 + STEP + 15_000]

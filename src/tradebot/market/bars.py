@@ -146,6 +146,11 @@ class Klines:
         times = self.data[0]
         return Klines(self.data[:, times.searchsorted(start) : times.searchsorted(end, "right")])
 
+    def split(self, moment: int) -> tuple[Klines, Klines]:
+        """The bars that opened before `moment`, and the others."""
+        cut = self.data[0].searchsorted(moment)
+        return Klines(self.data[:, :cut]), Klines(self.data[:, cut:])
+
     def last(self, bars: int) -> Klines:
         """The newest `bars` bars."""
         return Klines(self.data[:, -bars:] if bars else self.data[:, :0])

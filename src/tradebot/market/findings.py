@@ -95,8 +95,9 @@ class Findings:
         """The usual case: a few bars were added at the end."""
         new = len(klines) - len(held.klines)
         if new:
-            coverage = held.coverage._replace(newest=int(klines.data[0, -1]))
-            self._memory.put(window, klines, coverage, chunk_open(window.interval, held.coverage.newest))
+            first, since, newest, older = held.coverage
+            coverage = Coverage(first, since, int(klines.data[0, -1]), older)
+            self._memory.put(window, klines, coverage, chunk_open(window.interval, newest))
             self.tallies[window.series].new += new
 
     def replace(self, window: Window, reply: Klines) -> None:

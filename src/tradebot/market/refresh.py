@@ -176,25 +176,27 @@ class Refresh:
         asked = overlapping(self._memory.index.get(window.series), window)
         held, before = self._memory.held(asked), self._findings.tallies[window.series].new
         if held and reaches(held.coverage, asked):
-            reply = await self._ask(asked, held.coverage.newest)
-            klines = extended(held.klines, reply.between(0, asked.end - 1))
+            reply, later = await self._ask(asked, held.coverage.newest)
+            klines = extended(held.klines, reply)
             if klines is not None:
                 self._findings.lengthen(asked, held, klines)
-                return self._judged(window, reply, before)
-        reply = await self._ask(asked, asked.first)
-        self._findings.replace(asked, reply.between(0, asked.end - 1))
-        return self._judged(window, reply, before)
+                return self._judged(window, later, before)
+        reply, later = await self._ask(asked, asked.first)
+        self._findings.replace(asked, reply)
+        return self._judged(window, later, before)
 
-    async def _ask(self, window: Window, start: int) -> Klines:
-        """The bars from `start` to the end of the window and the open one; one request."""
+    async def _ask(self, window: Window, start: int) -> tuple[Klines, Klines]:
+        """The bars from `start` to the end of the window, and the newest after it (or none); one request."""
         self._findings.tallies[window.series].requests += 1
         limit = (window.last - start) // window.step + 2
-        return (await self._feed.klines(window.symbol, window.interval, start, limit)).between(start, ENDLESS)
+        reply = await self._feed.klines(window.symbol, window.interval, start, limit)
+        inside, later = reply.between(start, ENDLESS).split(window.end)
+        return inside, later.last(1)
 
-    def _judged(self, window: Window, reply: Klines, before: int) -> Ready | None:
+    def _judged(self, window: Window, later: Klines, before: int) -> Ready | None:
         """The series, or None if it is asked again: at once after a part of it, soon while it may be late."""
         coverage = self._memory.index.get(window.series)
-        newest, later = coverage.newest if coverage else None, reply.between(window.end, ENDLESS).last(1)
+        newest = coverage.newest if coverage else None
         self._findings.opened(window, later)
         if complete(coverage, window):
             self._memory.quiet.pop(window.series, None)

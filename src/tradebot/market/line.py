@@ -132,7 +132,8 @@ class Line:
                     await self._admit(cost, self.budget.barred_ms)
                     sent = self._clock.now()
                 self.weight += cost.weight
-                answer = await self._exchange(self._request(endpoint, parameters, times), place.leave, flight)
+                request = flight.request if flight else self._request(endpoint, parameters, times)
+                answer = await self._exchange(request, place.leave, flight)
             told = self._told(answer) if endpoint.exact else told
         finally:
             self.budget.answered(cost, told, sent)

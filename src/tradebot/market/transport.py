@@ -147,6 +147,7 @@ class Connection(asyncio.Protocol):
 class Sent:
     """A `Flight` on a connection, with its place among all; what was waited for in vain is told to `silent`."""
 
+    request: Request
     connection: Connection
     waiting: Waiting
     place: Place
@@ -224,7 +225,8 @@ class NetworkTransport:
             if reply.status in GOOD:
                 over()
 
-        return Sent(connection, connection.ask(request.method, raw, request.times["read"], free), place, self._silent)
+        waiting = connection.ask(request.method, raw, request.times["read"], free)
+        return Sent(request, connection, waiting, place, self._silent)
 
     def _written(self, request: Request) -> bytes:
         """The bytes of a request; `httpx.LocalProtocolError` where they would be none, or more than one."""

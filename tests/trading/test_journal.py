@@ -17,9 +17,10 @@ import pytest
 from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, OrderType, Payment, Side
 from tradebot.trading.facts import Audited, Filled, Funded, Identified, Intended, Judged, Released, Watched
-from tradebot.trading.journal import APPLICATION, SCHEMA, Journal
+from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
+from tradebot.trading.state_file import APPLICATION, SCHEMA
 
 ACCOUNT = "sim-paper"
 
@@ -294,7 +295,7 @@ class TestTheFile:
         path = tmp_path / "state.db"
         with Journal(path) as old:
             old.record(ACCOUNT, 5, intended())
-        monkeypatch.setattr("tradebot.trading.journal.SCHEMA", (*SCHEMA, ("CREATE TABLE later (x)",)))
+        monkeypatch.setattr("tradebot.trading.state_file.SCHEMA", (*SCHEMA, ("CREATE TABLE later (x)",)))
         with Journal(path) as new:
             assert new._db.execute("SELECT count(*) FROM later").fetchone() == (0,)
             assert len(new.positions(ACCOUNT)) == 1

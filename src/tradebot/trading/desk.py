@@ -122,9 +122,8 @@ class Desk:
         outcome is not known its symbol stays blocked.
         """
         looked_up = await self._placement.resolve(self.journal.unresolved(self.account))
-        resolved = [order for order in looked_up if order.settled]
-        unclear = (order for order in self.journal.unresolved(self.account) if not order.resting)
-        told = [_told(order) for order in [*resolved, *unclear]]
+        unclear = [order for order in self.journal.unresolved(self.account) if not order.resting]
+        told = [_told(order) for order in [*(each for each in looked_up if each.settled), *unclear]]
         self.doubts = await self._doubted()
         return told + self.doubts
 

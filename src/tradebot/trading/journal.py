@@ -10,9 +10,6 @@ failure is a `JournalError`.
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,47 +19,13 @@ from typing import Any, Self, TypeVar
 import orjson
 from pydantic import TypeAdapter
 
-from tradebot.database import Database
 from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
+from tradebot.trading import state_file
 from tradebot.trading.facts import Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped, reader
 from tradebot.trading.orders import TOLD, Moved, OrderEvent, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
-
-APPLICATION = 0x74726462  # "trdb"
-BUSY_S = 5.0
-"""Real seconds to wait for another process's transaction."""
-
-SCHEMA: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE events (seq INTEGER PRIMARY KEY, account TEXT NOT NULL, time INTEGER NOT NULL,
-           kind TEXT NOT NULL, body TEXT NOT NULL)""",
-        """CREATE TRIGGER events_stay BEFORE UPDATE ON events
-           BEGIN SELECT RAISE(ABORT, 'events are only ever added'); END""",
-        """CREATE TRIGGER events_last BEFORE DELETE ON events
-           BEGIN SELECT RAISE(ABORT, 'events are only ever added'); END""",
-        """CREATE TABLE orders (account TEXT NOT NULL, client_id TEXT NOT NULL, symbol TEXT NOT NULL,
-           settled INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, client_id))""",
-        "CREATE INDEX orders_open ON orders (account) WHERE NOT settled",
-        """CREATE TABLE positions (account TEXT NOT NULL, id TEXT NOT NULL, symbol TEXT NOT NULL,
-           gone INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, id))""",
-        "CREATE INDEX positions_held ON positions (account) WHERE NOT gone",
-        """CREATE TABLE fills (account TEXT NOT NULL, symbol TEXT NOT NULL, trade_id INTEGER NOT NULL,
-           client_id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (account, symbol, trade_id))""",
-        "CREATE INDEX fills_of ON fills (account, client_id)",
-    ),
-    ("CREATE INDEX orders_of ON orders (account, json_extract(body, '$.position'))",),
-    (
-        """CREATE TABLE payments (account TEXT NOT NULL, id TEXT NOT NULL, time INTEGER NOT NULL,
-           position TEXT NOT NULL, amount TEXT NOT NULL, PRIMARY KEY (account, id))""",
-    ),
-    (),  # fills with what the venue says was paid
-)
-"""The statements that lead from each schema version to the next; the file's `user_version` counts them.
-
-The rows of an older file are made anew from its facts: what is new in them has its default there.
-"""
 
 ERA = 10**15
 """More trades than an account ever has: by so much the numbers of those before a wipe are moved out of the way."""
@@ -96,7 +59,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = _opened(path)
+        self._db = state_file.opened(path)
         self._unsafe = False
         try:
             self._prepare()
@@ -117,11 +80,11 @@ class Journal:
         self._db.close()
 
     def _prepare(self) -> None:
-        if self._db.rows("PRAGMA application_id") != [(APPLICATION,)]:
+        if self._db.rows("PRAGMA application_id") != [(state_file.APPLICATION,)]:
             raise JournalError(f"{self.path} is not a tradebot journal; move it away to begin with an empty one")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if 0 < self._db.migrate(SCHEMA) < len(SCHEMA):
+        if 0 < self._db.migrate(state_file.SCHEMA) < len(state_file.SCHEMA):
             self.rebuild()
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
@@ -145,7 +108,9 @@ class Journal:
         """Have all that was recorded on disk: one write for however much that is, none where it is there already."""
         if self._unsafe:
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(f"PRAGMA user_version = {len(SCHEMA)}")  # any write takes along what was written before
+            self._db.execute(
+                f"PRAGMA user_version = {len(state_file.SCHEMA)}"
+            )  # any write takes along what was written before
             self._unsafe = False
 
     def rebuild(self) -> None:
@@ -385,55 +350,3 @@ class Journal:
 def _waits(fact: Fact) -> bool:
     """Whether it need not be on disk at once: nothing is sent before `secure`, or the venue can tell it again."""
     return isinstance(fact, Intended | Filled) or (isinstance(fact, Moved) and fact.event in {OrderEvent.SEND, *TOLD})
-
-
-def _opened(path: Path) -> Database:
-    """The file at `path`, made if it is not there, and its owner's alone."""
-
-    def connect() -> sqlite3.Connection:
-        if not path.exists():
-            _create(path)
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)
-        return _connect(path)
-
-    return Database(connect, f"trading state {path}", "; no order is sent without it")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """The file, which must exist: a lost one is not to come back empty."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_S)
-
-
-def _create(path: Path) -> None:
-    """An empty journal, complete from the moment it has its name.
-
-    An empty file under that name is therefore never a journal about to be made, but one that was lost.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    draft = Path(name)
-    try:
-        db = Database(lambda: _connect(draft), f"trading state {path}")
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
-            db.migrate(SCHEMA)
-        finally:
-            db.close()
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            return  # another process was faster, with the same content
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is safe only when its folder is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

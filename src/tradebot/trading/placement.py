@@ -185,13 +185,22 @@ class Placement:
             self.record(*map(_sent, unmarked))
             orders = [self._now(order) for order in orders]
         self.journal.secure()  # with the intents of all who go out now
+        try:
+            reports = await self._told(orders)
+        except VENUE_ERRORS as error:
+            return [await self._failed(order, error) for order in orders]
+        told = [(order, reports[order.client_id]) for order in orders if order.client_id in reports]
+        self.record(*[fact for each in told for fact in await self._news(*each)])
+        return [await self._answered(order, told=order.client_id in reports) for order in orders]
+
+    async def _told(self, orders: Sequence[Outcome]) -> dict[str, OrderReport]:
+        """What the venue says of orders that go out now, by client id."""
         names = [order.client_id for order in orders]
         self.moments.note("sent", names)
         try:
-            reports = {report.client_id: report for report in await self._submit(orders)}
-            self.moments.note("acknowledged", names)
-        except VENUE_ERRORS as error:
-            return [await self._failed(order, error) for order in orders]
+            reports = await self._submit(orders)
+        except VENUE_ERRORS:
+            raise
         except BaseException as error:
             # Ctrl-C or a bug, with the orders in the air. Where even this cannot be written, the
             # journal says SENT, which the next look-up treats alike.
@@ -199,9 +208,8 @@ class Placement:
             with suppress(JournalError):
                 self.record(*(Moved(order.client_id, OrderEvent.DOUBT, reason) for order in orders))
             raise
-        told = [(order, reports[order.client_id]) for order in orders if order.client_id in reports]
-        self.record(*[fact for each in told for fact in await self._news(*each)])
-        return [await self._answered(order, told=order.client_id in reports) for order in orders]
+        self.moments.note("acknowledged", names)
+        return {report.client_id: report for report in reports}
 
     async def _failed(self, order: Outcome, error: Exception) -> Outcome:
         """An order whose request was not answered with a report."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import httpx
 import pytest
 
-from tradebot.clock import MINUTE, SteppedClock
-from tradebot.errors import ConfigError, VenueBusy
+from tradebot.clock import MINUTE, RealClock, SteppedClock
+from tradebot.errors import ConfigError, MarketError, VenueBusy
+from tradebot.market.binance import BinanceClient
 from tradebot.market.line import Line
 from tradebot.market.profiles import VENUES
 from tradebot.market.signing import Credentials
@@ -100,6 +102,31 @@ async def test_a_simulated_venues_own_endpoints_are_asked_in_a_ban_too() -> None
     with pytest.raises(VenueBusy):
         await send(to, "time")
     assert [request.url.path for request in transport.asked] == ["/sim/clock"]
+
+
+async def test_of_those_that_wait_for_a_place_none_goes_out_into_a_ban() -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                banned = len(asked) == 1
+                await asyncio.sleep(0.02 if banned else 0.1)
+                line = b"418 Banned\r\nretry-after: 100" if banned else b"200 OK"
+                writer.write(b"HTTP/1.1 %b\r\ncontent-length: 2\r\n\r\n[]" % line)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with (
+        server,
+        BinanceClient(VENUES["binance"], base_url=url, clock=RealClock(), connections=3, retries=0) as line,
+    ):
+        await line.connect(3)
+        ends = await asyncio.gather(*(line.klines("A", "5m", None, 1) for _ in range(9)), return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert len(asked) == 3, "those that were on their way already"
+    assert sum(isinstance(end, MarketError) for end in ends) == 7
 
 
 async def test_connections_are_opened_beforehand_but_not_in_a_ban() -> None:

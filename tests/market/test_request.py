@@ -86,6 +86,28 @@ async def test_a_place_is_left_when_what_took_it_fails() -> None:
     assert not gate.full
 
 
+async def test_who_begins_with_an_error_has_it_and_nobody_else() -> None:
+    def broken(place: Place) -> Place:
+        raise ValueError("x")
+
+    gate = Gate(1)
+    with pytest.raises(ValueError, match="x"):
+        await gate.taken(broken)
+    first = await gate.taken(as_it_is)
+    waiting = [asyncio.create_task(gate.taken(begin)) for begin in (broken, as_it_is)]
+    await asyncio.sleep(0)
+    first.leave()
+    with pytest.raises(ValueError, match="x"):
+        await waiting[0]
+    (await waiting[1]).leave()
+    assert not gate.full
+
+
+def test_a_request_shows_neither_key_nor_signature() -> None:
+    request = Request("POST", "/order?signature=abc", TIMES, (("X-MBX-APIKEY", "secret"),), b"body")
+    assert repr(request) == "<POST /order>"
+
+
 async def test_who_waits_begins_in_the_moment_in_which_another_one_leaves() -> None:
     gate, begun = Gate(1), list[int]()
 

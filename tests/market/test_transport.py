@@ -380,6 +380,14 @@ async def test_compressed_bodies_come_unpacked(frame: Callable[[bytes], bytes]) 
         assert (await client.get()).body == text
 
 
+async def test_headers_of_a_compressed_reply_may_hold_any_bytes() -> None:
+    body = gzip.compress(b"[1]")
+    head = b"HTTP/1.1 200 OK\r\nx-note: caf\xe9\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with served(Server(head + body)) as client:
+        answer = await client.get()
+    assert (answer.body, answer.headers["x-note"]) == (b"[1]", "caf\xe9")
+
+
 async def test_a_redirect_is_a_reply() -> None:
     server = Server(b"HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n")
     async with served(server) as client:

@@ -56,6 +56,21 @@ def rows(path: Path) -> dict[str, list[object]]:
     return found
 
 
+class FailingOnce:
+    """A database whose disk fails to take what waits for it, and then works as before."""
+
+    def __init__(self, journal, whole, code):
+        self.journal, self.whole, self.code = journal, whole, code
+
+    def execute(self, sql):
+        if "application_id" not in sql:
+            return self.whole.execute(sql)
+        self.journal._db = self.whole
+        cause = sqlite3.OperationalError("disk I/O error")
+        cause.sqlite_errorcode = self.code
+        raise JournalError("no order is sent without it") from cause
+
+
 class TestRecording:
     def test_survives_a_reopening_to_the_last_digit(self, journal, tmp_path):
         journal.record(ACCOUNT, 5, intended())
@@ -252,6 +267,29 @@ class TestTheFile:
         before = (tmp_path / "state.db-wal").stat().st_size
         journal.secure()
         assert (tmp_path / "state.db-wal").stat().st_size > before
+
+    def test_says_nothing_of_its_version_when_it_is_secured(self, journal, tmp_path):
+        journal.record(ACCOUNT, 5, intended())
+        with sqlite3.connect(tmp_path / "state.db") as newer:
+            newer.execute(f"PRAGMA user_version = {len(SCHEMA) + 1}")
+        newer.close()
+        journal.secure()
+        assert journal._db.rows("PRAGMA user_version") == [(len(SCHEMA) + 1,)], "another program has brought it on"
+
+    @pytest.mark.parametrize(
+        ("code", "gone_for_good"), [(sqlite3.SQLITE_IOERR_FSYNC, True), (sqlite3.SQLITE_FULL, False)]
+    )
+    def test_a_disk_that_failed_once_to_take_what_waits_is_not_believed_again(self, journal, code, gone_for_good):
+        journal.record(ACCOUNT, 5, intended())
+        journal._db = FailingOnce(journal, journal._db, code)
+        with pytest.raises(JournalError):
+            journal.secure()
+        for again in (journal.secure, lambda: journal.record(ACCOUNT, 6, intended("tb-2"))):
+            if gone_for_good:
+                with pytest.raises(JournalError, match="no order is sent"):
+                    again()
+            else:
+                again()
 
     def test_syncs_fully_and_lets_others_read_while_it_writes(self, journal, tmp_path):
         assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)

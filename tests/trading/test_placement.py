@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from dealing import ACCOUNT, LATEST, MINUTE, START
 
-from tradebot.errors import JournalError
+from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, Side
 from tradebot.trading.orders import CONCLUSIVE_AFTER
 from tradebot.trading.placement import AT_ONCE, to_the_end
@@ -48,6 +48,17 @@ class TestSending:
         size = seen[0]
         assert size > 0
         assert seen == [size, "sent"] * AT_ONCE
+
+    async def test_never_sends_an_order_again_that_was_marked_as_sent(self, office):
+        desk = office(protect="monitor")
+        placement, intents = desk.desk._placement, []
+        intend = placement.intend
+        placement.intend = lambda new: intents.extend(intend(new)) or intents
+        await desk.buy("AUSDT")
+        assert len(desk.broker.received) == 1
+        with pytest.raises(ImpossibleTransition, match="was sent before"):
+            await placement.send(intents)
+        assert len(desk.broker.received) == 1
 
     async def test_writes_twice_for_an_order_that_goes_out_at_once(self, office):
         desk = office(protect="monitor")

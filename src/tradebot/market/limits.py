@@ -67,7 +67,7 @@ class Budget:
         return wait
 
     def barred_ms(self, cost: Cost) -> int:
-        """0 if what was admitted may still go, by what replies have said since; or the venue ms to wait."""
+        """0 if what was admitted may still go, by what our own replies have said since; or the venue ms to wait."""
         now, most = self._clock.now(), self._caps[cost.traffic][1]
         usage = self.known.at(now)
         over = [each for each in usage.windows if 0 < cost.of(each.what) < each.used > most * each.most]

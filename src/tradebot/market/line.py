@@ -134,11 +134,11 @@ class Line:
                 self.weight += cost.weight
                 request = flight.request if flight else self._request(endpoint, parameters, times)
                 answer = await self._exchange(request, place.leave, flight)
-            told = self._told(answer) if endpoint.exact else told
+                told = self._told(answer) if endpoint.exact else told
+                if not answer.good:  # what waits for the place must not go out into a ban
+                    raise self._refused(answer)
         finally:
             self.budget.answered(cost, told, sent)
-        if not answer.good:
-            raise self._refused(answer)
         self._heard_again()
         return answer.body
 

@@ -40,6 +40,10 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
+    def __repr__(self) -> str:
+        """Without what may be a key or a signature."""
+        return f"<{self.method} {self.target.partition('?')[0]}>"
+
 
 class Answer(NamedTuple):
     """A whole reply: the names of its headers in small letters, its body unpacked; when it `came` by `monotonic_ms`."""
@@ -132,19 +136,25 @@ class Gate:
         return Place(self)
 
     async def taken(self, begin: Callable[[Place], Left]) -> Left:
-        """Wait for a place, and what `begin` has made of it in that moment. It must raise nothing."""
+        """Wait for a place, and what `begin` has made of it in that moment; what it raises comes out here."""
         turn = asyncio.get_running_loop().create_future()
 
         def go() -> bool:
-            wanted = not turn.done()  # else who waited was cancelled
-            if wanted:
+            if turn.done():  # who waited was cancelled
+                return False
+            try:
                 turn.set_result(begin(Place(self)))
-            return wanted
+            except Exception as error:  # not the one's who leaves
+                turn.set_exception(error)
+                return False
+            return True
 
         if self.full:
             self._waiting.append(go)
         else:
-            turn.set_result(begin(self.now()))
+            self._free -= 1
+            if not go():
+                self.leave()
         try:
             left: Left = await turn
         except asyncio.CancelledError:

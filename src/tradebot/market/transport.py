@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
 class Sent:
     """A `Flight` on a connection, with its place among all; what was waited for in vain is told to `silent`."""
 
-    request: Request
+    request: Request = field(repr=False)
     connection: Connection
     waiting: Waiting
     place: Place
@@ -211,7 +211,7 @@ class NetworkTransport:
         """On a connection that is idle, if there is one."""
         if self._slots.full or not self._idle:
             return None
-        with contextlib.suppress(httpx.LocalProtocolError):
+        with contextlib.suppress(httpx.TransportError):
             raw = self._written(request)
             if (connection := self._kept()) is not None:
                 return self._sent(connection, request, raw, self._slots.now(), over)
@@ -386,5 +386,5 @@ def answered(reply: Reply) -> Answer:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reply.headers}
     body = reply.body
     if "content-encoding" in headers:
-        body = httpx.Response(reply.status, headers=headers, content=body).content
+        body = httpx.Response(reply.status, headers=reply.headers, content=body).content
     return Answer(reply.status, headers, body, reply.came)

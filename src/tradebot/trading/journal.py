@@ -10,7 +10,9 @@ failure is a `JournalError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +63,7 @@ class Journal:
         self.path = path
         self._db = state_file.opened(path)
         self._unsafe = False
+        self._lost = ""
         try:
             self._prepare()
         except JournalError:
@@ -93,8 +96,12 @@ class Journal:
         `ImpossibleTransition` and `JournalError` leave the journal as it was.
         """
         waits = all(map(_waits, facts))
-        self._unsafe = self._unsafe or waits
-        self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'FULL'}")
+        with self._looked_after():
+            self._unsafe = self._unsafe or waits
+            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'FULL'}")
+            self._write(account, time, facts)
+
+    def _write(self, account: str, time: int, facts: Sequence[Fact]) -> None:
         with self._db.transaction():
             for fact in facts:
                 if self._project(account, time, fact):
@@ -106,12 +113,25 @@ class Journal:
 
     def secure(self) -> None:
         """Have all that was recorded on disk: one write for however much that is, none where it is there already."""
-        if self._unsafe:
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(
-                f"PRAGMA user_version = {len(state_file.SCHEMA)}"
-            )  # any write takes along what was written before
-            self._unsafe = False
+        with self._looked_after():
+            if self._unsafe:
+                self._db.execute("PRAGMA synchronous = FULL")
+                # Any write takes along what was written before.
+                self._db.execute(f"PRAGMA application_id = {state_file.APPLICATION}")
+                self._unsafe = False
+
+    @contextmanager
+    def _looked_after(self) -> Iterator[None]:
+        """A disk that failed to take what waits for it is not believed when it takes the next: that may be lost."""
+        if self._lost:
+            raise JournalError(self._lost)
+        try:
+            yield
+        except JournalError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0)
+            if self._unsafe and code & 0xFF == sqlite3.SQLITE_IOERR:
+                self._lost = str(error)
+            raise
 
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""

@@ -160,7 +160,6 @@ def event_of(report: OrderReport) -> OrderEvent:
 
 
 @lru_cache(maxsize=10_000)  # asked for each signal in each cycle
-@lru_cache(maxsize=4096)  # a decision is named several times before its order goes out
 def client_id(venue: str, symbol: str, bar_time: int, intent: str, attempt: int) -> str:
     """The order's name at the venue: the same for the same decision, in this process or a later one.
 

@@ -16,7 +16,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tradebot.clock import SECOND, Clock, Moments
-from tradebot.errors import JournalError, MarketError, OrderRejected, OrderUnknown, VenueBusy, VenueUnreachable
+from tradebot.errors import (
+    ImpossibleTransition,
+    JournalError,
+    MarketError,
+    OrderRejected,
+    OrderUnknown,
+    VenueBusy,
+    VenueUnreachable,
+)
 from tradebot.market.venue import ZERO, Broker, ContractBroker, Fill, OrderPair, OrderReport, Side
 from tradebot.trading.facts import Fact, Filled, Intended
 from tradebot.trading.journal import Journal
@@ -79,6 +87,7 @@ class Placement:
         self.moments = Moments()
         """Of each order (by client id): `intent` stored, `sent`, `acknowledged`. Whoever wants them takes them."""
         self._flying: set[str] = set()
+        self._ready: set[str] = set()  # marked as sent with their intents, and not sent yet
         self._entries = asyncio.Semaphore(AT_ONCE)
         self._others = asyncio.Semaphore(AT_ONCE_LEAVING)
 
@@ -102,6 +111,7 @@ class Placement:
         self.record(*intents)
         names = [intent.order.client_id for intent in intents]
         self._flying.update(names)
+        self._ready.update(names[:AT_ONCE])
         self.moments.note("intent", names)
         return [intent.order for intent in intents]
 
@@ -181,9 +191,7 @@ class Placement:
 
     async def _send(self, orders: Sequence[Outcome]) -> list[Outcome]:
         """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
-        if unmarked := [order for order in orders if order.state is OrderState.INTENDED]:
-            self.record(*map(_sent, unmarked))
-            orders = [self._now(order) for order in orders]
+        orders = self._marked(orders)
         self.journal.secure()  # with the intents of all who go out now
         try:
             reports = await self._told(orders)
@@ -192,6 +200,17 @@ class Placement:
         told = [(order, reports[order.client_id]) for order in orders if order.client_id in reports]
         self.record(*[fact for each in told for fact in await self._news(*each)])
         return [await self._answered(order, told=order.client_id in reports) for order in orders]
+
+    def _marked(self, orders: Sequence[Outcome]) -> Sequence[Outcome]:
+        """The orders as sent in the journal; `ImpossibleTransition` if one of them was before."""
+        unmarked = [order for order in orders if order.state is OrderState.INTENDED]
+        if again := {order.client_id for order in orders if order not in unmarked} - self._ready:
+            raise ImpossibleTransition(f"order {min(again)}: it was sent before")
+        self._ready.difference_update(order.client_id for order in orders)
+        if not unmarked:
+            return orders
+        self.record(*map(_sent, unmarked))
+        return [self._now(order) for order in orders]
 
     async def _told(self, orders: Sequence[Outcome]) -> dict[str, OrderReport]:
         """What the venue says of orders that go out now, by client id."""

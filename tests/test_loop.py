@@ -382,6 +382,26 @@ async def test_connections_are_ready_when_a_bar_closes(make_settings: MakeSettin
     assert ready[0] < len(symbols) == ready[1]
 
 
+@pytest.mark.parametrize("stored", [False, True])
+async def test_connections_are_opened_before_the_first_cycle_where_anything_is_due(
+    make_settings: MakeSettings, stored: bool
+) -> None:
+    async with served(make_settings()) as url:
+        settings = make_settings(venue__name="binance", venue__base_url=url)
+        async with open_session(settings, trading=True) as session:
+            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+                assert session.broker is not None
+                assert isinstance(session.feed, BinanceClient)
+                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
+                loop, network = Loop(Pipeline(session, pool), desk), session.feed._network
+                assert network is not None
+                look = await loop.pipeline.look() if stored else None
+                await network.aclose()
+                network._closed = False
+                assert await loop.ready() == []
+                assert any(each.usable() for each in network._idle) == (look is None)
+
+
 async def priced(settings: Settings, cycles: int) -> list[tuple[int, bool]]:
     """How many requests for all prices each cycle made, and whether it entered anything."""
     made = [0]

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from tradebot.cycle import Bar, Cycle
 from tradebot.documents import Document
 from tradebot.eager import Eager
 from tradebot.errands import Errands
-from tradebot.errors import JournalError, TooSlow, TradebotError
+from tradebot.errors import JournalError, MarketError, TooSlow, TradebotError
 from tradebot.guard import Guard
 from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
@@ -238,7 +239,7 @@ class Loop:
         be written in the end, the last one's error is raised. A minute that passes while a cycle works is left
         out and counted.
         """
-        warnings = await self.desk.reconcile()
+        warnings = await self.ready()
         attending = asyncio.create_task(self.hand.attend(Errands(self.pipeline.settings.data_path)))
         keeping = asyncio.create_task(asyncio.sleep(0) if self.session.stands_still else self.guard.keep())
         missed = 0
@@ -258,6 +259,25 @@ class Loop:
         finally:
             await self._settle(attending, keeping)
         self._conclude()
+
+    async def ready(self) -> list[str]:
+        """Before the first cycle: settle what an earlier process left open, and open connections; what was found."""
+        warnings, _ = await asyncio.gather(self.desk.reconcile(), self._connect())
+        return warnings
+
+    async def _connect(self) -> None:
+        """As many as the first cycle needs, if anything of the universe is due; nothing is known of a first one."""
+        scout, settings = self.session.scout, self.pipeline.settings
+        size = scout.size or len(settings.universe.symbols) or settings.universe.top
+        if not self.session.remote:
+            return
+        with suppress(MarketError):  # the first cycle tells it
+            if not scout.size or self._due((await scout.universe()).symbols):
+                await self.session.feed.connect(size)
+
+    def _due(self, symbols: Sequence[str]) -> bool:
+        market, now = self.pipeline.settings.market, self.session.clock.now()
+        return self.session.store.next_due(now, symbols, market.intervals, market.bars) <= now
 
     def _conclude(self) -> None:
         """Raise what has ended the run, or what makes its exit code."""

@@ -109,6 +109,8 @@ async def _hour(  # noqa: PLR0917
         if minute in workload.minutes:
             serial.append(await run_serial(one, old, minute))
         await two.advance(START + minute * MINUTE)  # only now: for it the bar closes at this moment
+        if not minute:
+            await loop.ready()
         pipelined.append(await run_pipelined(two, loop, minute, traced))
     return serial, pipelined, old.pool_ms
 

@@ -7,7 +7,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import httpx
 import pytest
@@ -33,6 +33,7 @@ from .test_pipeline import Change, Meddling
 
 START = parse_time(AT)
 EAGER = {"strategy__min_score": 0.05, "model__threshold": 0.0}
+Ready: TypeAlias = Callable[[], int]
 
 
 @asynccontextmanager
@@ -361,45 +362,41 @@ async def test_a_venues_clock_that_jumped_is_told(make_settings: MakeSettings) -
     assert "jumped by +3600 s" in warning
 
 
+@asynccontextmanager
+async def unconnected(make_settings: MakeSettings, *, looked: bool, **clock: Any) -> AsyncIterator[tuple[Loop, Ready]]:
+    """A loop whose connections are closed, after a look if that is wanted; and how many are open."""
+    async with served(make_settings(**clock)) as url:
+        settings = make_settings(venue__name="binance", venue__base_url=url)
+        async with open_session(settings, trading=True) as session:
+            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
+                assert session.broker is not None
+                assert isinstance(session.feed, BinanceClient)
+                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
+                loop, network = Loop(Pipeline(session, pool), desk), session.feed._network
+                assert network is not None
+                if looked:
+                    await loop.pipeline.look()
+                await network.aclose()
+                network._closed = False
+                yield loop, lambda: sum(each.usable() for each in network._idle)
+
+
 async def test_connections_are_ready_when_a_bar_closes(make_settings: MakeSettings) -> None:
-    async with served(make_settings(sim__clock="scaled", sim__speed=200.0)) as url:
-        settings = make_settings(venue__name="binance", venue__base_url=url)
-        async with open_session(settings, trading=True) as session:
-            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
-                assert session.broker is not None
-                assert isinstance(session.feed, BinanceClient)
-                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
-                loop, network = Loop(Pipeline(session, pool), desk), session.feed._network
-                assert network is not None
-                close = session.clock.now() // (5 * MINUTE) * (5 * MINUTE) + 10 * MINUTE
-                symbols = (await session.scout.universe()).symbols
-                await network.aclose()
-                network._closed = False
-                ready = []
-                for due in (close - MINUTE, close):
-                    await loop._next(due)
-                    ready.append(sum(each.usable() for each in network._idle))
-    assert ready[0] < len(symbols) == ready[1]
+    async with unconnected(make_settings, looked=True, sim__clock="scaled", sim__speed=200.0) as (loop, ready):
+        close = loop.session.clock.now() // (5 * MINUTE) * (5 * MINUTE) + 10 * MINUTE
+        await loop._next(close - MINUTE)
+        before = ready()
+        await loop._next(close)
+        assert before < loop.session.scout.size == ready()
 
 
-@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("looked", [False, True])
 async def test_connections_are_opened_before_the_first_cycle_where_anything_is_due(
-    make_settings: MakeSettings, stored: bool
+    make_settings: MakeSettings, looked: bool
 ) -> None:
-    async with served(make_settings()) as url:
-        settings = make_settings(venue__name="binance", venue__base_url=url)
-        async with open_session(settings, trading=True) as session:
-            with WorkerPool(1, "never", None) as pool, Journal(settings.data_path / "state.db") as journal:
-                assert session.broker is not None
-                assert isinstance(session.feed, BinanceClient)
-                desk = Desk(session.broker, journal, session.clock, settings, session.instruments, "USDT", "one")
-                loop, network = Loop(Pipeline(session, pool), desk), session.feed._network
-                assert network is not None
-                look = await loop.pipeline.look() if stored else None
-                await network.aclose()
-                network._closed = False
-                assert await loop.ready() == []
-                assert any(each.usable() for each in network._idle) == (look is None)
+    async with unconnected(make_settings, looked=looked) as (loop, ready):
+        assert await loop.ready() == []
+        assert (ready() > 0) == (not looked)
 
 
 async def priced(settings: Settings, cycles: int) -> list[tuple[int, bool]]:

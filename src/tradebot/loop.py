@@ -267,17 +267,16 @@ class Loop:
 
     async def _connect(self) -> None:
         """As many as the first cycle needs, if anything of the universe is due; nothing is known of a first one."""
-        scout, settings = self.session.scout, self.pipeline.settings
-        size = scout.size or len(settings.universe.symbols) or settings.universe.top
-        if not self.session.remote:
-            return
-        with suppress(MarketError):  # the first cycle tells it
-            if not scout.size or self._due((await scout.universe()).symbols):
-                await self.session.feed.connect(size)
+        scout, wanted = self.session.scout, self.pipeline.settings.universe
+        if self.session.remote:
+            with suppress(MarketError):  # the first cycle tells it
+                if not scout.size or self._due((await scout.universe()).symbols):
+                    await self.session.feed.connect(scout.size or len(wanted.symbols) or wanted.top)
 
     def _due(self, symbols: Sequence[str]) -> bool:
-        market, now = self.pipeline.settings.market, self.session.clock.now()
-        return self.session.store.next_due(now, symbols, market.intervals, market.bars) <= now
+        settings, now = self.pipeline.settings, self.session.clock.now()
+        market, bounds = settings.market, ttl_bounds(settings)
+        return self.session.store.next_due(now, symbols, market.intervals, market.bars, bounds) <= now
 
     def _conclude(self) -> None:
         """Raise what has ended the run, or what makes its exit code."""

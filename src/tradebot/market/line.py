@@ -47,9 +47,10 @@ def _address(text: str) -> httpx.URL:
 
 
 class Turn(NamedTuple):
-    """A place to send from, what went out of it, and when that was (venue ms)."""
+    """A place to send from, the request if nothing in it ages, what went out of it, and when that was (venue ms)."""
 
     place: Place
+    request: Request | None
     flight: Flight | None
     sent: int
 
@@ -126,13 +127,13 @@ class Line:
         await self._admit(cost, self.budget.wait_ms)
         sent, told = self._clock.now(), dict[Limit, int]()
         try:
-            place, flight, sent = await self._turn(endpoint, parameters, cost, times)
+            place, request, flight, sent = await self._turn(endpoint, parameters, cost, times)
             with place:
                 if flight is None:
                     await self._admit(cost, self.budget.barred_ms)
                     sent = self._clock.now()
                 self.weight += cost.weight
-                request = flight.request if flight else self._request(endpoint, parameters, times)
+                request = request or self._request(endpoint, parameters, times)
                 answer = await self._exchange(request, place.leave, flight)
                 told = self._told(answer) if endpoint.exact else told
                 if not answer.good:  # what waits for the place must not go out into a ban
@@ -145,12 +146,12 @@ class Line:
     async def _turn(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> Turn:
         """Wait for one's turn, where there are not places enough; the request has then gone out, if it could."""
         if (gate := self._gates.get(cost.traffic)) is None:
-            return Turn(Place(None), None, self._clock.now())
+            return Turn(Place(None), None, None, self._clock.now())
         request = self._request(endpoint, parameters, times)
 
         def begin(place: Place) -> Turn:
             flight = None if self.budget.barred_ms(cost) else self._carrier.begin(request, place.leave)
-            return Turn(place, flight, self._clock.now())
+            return Turn(place, None if endpoint.signed else request, flight, self._clock.now())
 
         return await gate.taken(begin)
 

@@ -62,7 +62,6 @@ class Answer(NamedTuple):
 class Flight(Protocol):
     """A request that has been written; either its answer is waited for, or it is given up."""
 
-    request: Request
     began: float  # by `monotonic_ms`
 
     async def answer(self) -> Answer:

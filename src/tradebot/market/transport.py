@@ -147,7 +147,6 @@ class Connection(asyncio.Protocol):
 class Sent:
     """A `Flight` on a connection, with its place among all; what was waited for in vain is told to `silent`."""
 
-    request: Request = field(repr=False)
     connection: Connection
     waiting: Waiting
     place: Place
@@ -226,7 +225,7 @@ class NetworkTransport:
                 over()
 
         waiting = connection.ask(request.method, raw, request.times["read"], free)
-        return Sent(request, connection, waiting, place, self._silent)
+        return Sent(connection, waiting, place, self._silent)
 
     def _written(self, request: Request) -> bytes:
         """The bytes of a request; `httpx.LocalProtocolError` where they would be none, or more than one."""

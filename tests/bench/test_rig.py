@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tradebot.bench.rig import START, Bot, Workload, fill, served_venue
+from tradebot.bench.rig import START, Bot, Workload, apart, fill, served_venue
 from tradebot.clock import MINUTE
 from tradebot.config import load
 
@@ -17,6 +19,28 @@ async def test_the_served_venue_is_gone_afterwards() -> None:
         assert httpx.get(f"{url}/api/v3/ping", trust_env=False).json() == {}
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/api/v3/ping", trust_env=False)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+def test_the_venue_has_a_processor_that_the_bot_does_not_use_meanwhile() -> None:
+    before = os.sched_getaffinity(0)
+    with subprocess.Popen(["sleep", "60"]) as venue:
+        with apart(venue.pid):
+            own, others = os.sched_getaffinity(0), os.sched_getaffinity(venue.pid)
+        venue.kill()
+    assert os.sched_getaffinity(0) == before
+    assert (own | others, len(others)) == (before, 1)
+    assert not own & others
+
+
+def test_where_there_is_one_processor_the_venue_shares_it() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with apart(os.getpid()):
+            assert os.sched_getaffinity(0) == {min(before)}
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize(("symbols", "fits"), [(200, True), (600, True), (601, False), (2000, False)])

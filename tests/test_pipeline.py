@@ -16,8 +16,7 @@ from tradebot.analysis.pool import WorkerPool
 from tradebot.clock import parse_time
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, ModelError
-from tradebot.market.bars import panel
-from tradebot.pipeline import Look, Pipeline, Watch, joined
+from tradebot.pipeline import Look, Pipeline, Watch
 from tradebot.session import open_session
 
 from .conftest import AT, MakeSettings
@@ -152,11 +151,6 @@ async def test_progress_counts_every_series(make_settings: MakeSettings) -> None
             pipeline = Pipeline(session, pool, progress=lambda *step: seen.append(step))
             await pipeline.look()
     assert seen == [("fetch", done, 18) for done in range(1, 19)]
-
-
-def test_panels_are_put_together_in_the_universes_order() -> None:
-    parts = [panel("5m", 300_000, 2, []), panel("5m", 300_000, 2, [])]
-    assert joined(parts, []).symbols == ()
 
 
 # --- the universe is read anew while the klines are fetched

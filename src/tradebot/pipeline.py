@@ -13,19 +13,21 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 
 from tradebot.analysis import plugins
 from tradebot.analysis.analyze import Analysis, featured, judged, own_features
-from tradebot.analysis.features import MARKET, Features, assemble
+from tradebot.analysis.features import FEATURES, MARKET, Features, assemble
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Signal, Strategy
 from tradebot.clock import SECOND, Moments, monotonic_ms
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, TradebotError, UnknownName, VenueRejected
 from tradebot.intake import fetch, revisions, ttl_bounds
-from tradebot.market.bars import Floats, Klines, Panel, interval_ms, last_closed, panel
+from tradebot.market.bars import Board, Floats, Panel, interval_ms, last_closed
 from tradebot.market.store import Ready
 from tradebot.market.universe import Universe
 from tradebot.model import predictor
@@ -34,6 +36,7 @@ from tradebot.progress import Progress, unseen
 from tradebot.session import Session
 from tradebot.trading.risk.view import Prediction
 
+Batch: TypeAlias = tuple[tuple[Panel, ...], tuple[Floats, ...]]
 STAGES = ("scan", "fetch", "analyze", "predict", "execute", "monitor")
 BATCH = 50  # symbols analyzed at once while others are still in the air: what comes in at once by default
 
@@ -120,12 +123,25 @@ class Look:
 
 
 class Arrivals:
-    """Collects series as they come and hands out batches of symbols whose series are all there."""
+    """Lays series on the boards as they come, and hands out batches of symbols whose series are all there."""
 
     def __init__(self, look: Look, intervals: Sequence[str], bars: int, recent: int) -> None:
         self.look, self.intervals, self.bars, self.recent = look, intervals, bars, recent
-        self._klines: dict[str, dict[str, Klines]] = {}
-        self._complete: list[str] = []
+        self.symbols = look.universe.symbols
+        self._rows = {symbol: row for row, symbol in enumerate(self.symbols)}
+        self._there = [0] * len(self.symbols)
+        self._waiting: list[int] = []
+        self.done: list[int] = []
+
+    @cached_property
+    def boards(self) -> list[Board]:
+        """One for each interval; made when the requests are out."""
+        return [Board(each, last_closed(each, self.look.now), self.bars, self.symbols) for each in self.intervals]
+
+    @cached_property
+    def own(self) -> tuple[Floats, ...]:
+        """Own features of each interval, `(symbols, 10)`; NaN of whom they were not computed."""
+        return tuple(np.full((len(self.symbols), len(FEATURES)), np.nan) for _ in self.intervals)
 
     def add(self, ready: Ready) -> None:
         """Take in one series; one that failed takes its symbol out of the cycle with the reason."""
@@ -135,30 +151,41 @@ class Arrivals:
         if ready.error is not None:
             self.look.skipped.setdefault(ready.symbol, f"{ready.interval} klines: {ready.error}")
             return
-        mine = self._klines.setdefault(ready.symbol, {})
-        mine[ready.interval] = ready.klines
+        row = self._rows[ready.symbol]
+        self.boards[self.intervals.index(ready.interval)].put(row, ready.klines)
         if ready.new and ready.interval == self.intervals[0] and self._just_closed(ready):
             self.look.fresh.add(ready.symbol)
-        if len(mine) == len(self.intervals):
-            self._complete.append(ready.symbol)
+        self._there[row] += 1
+        if self._there[row] == len(self.intervals):
+            self._waiting.append(row)
 
     def _just_closed(self, ready: Ready) -> bool:
         """Whether the series ends with the bar that has closed within the last cycle's time."""
         newest, step = last_closed(ready.interval, self.look.now), interval_ms(ready.interval)
-        return ready.klines.open_time[-1] == newest and self.look.now - newest - step < self.recent
+        return bool(ready.klines.data[0, -1] == newest) and self.look.now - newest - step < self.recent
 
-    def batch(self, least: int) -> tuple[Panel, ...] | None:
-        """Panels of the waiting symbols, one for each interval, once there are at least so many."""
-        if len(self._complete) < max(least, 1):
-            return None
-        names, self._complete = self._complete, []
-        series = {name: self._klines.pop(name) for name in names}
-        return tuple(
-            panel(
-                interval, last_closed(interval, self.look.now), self.bars, [(s, k[interval]) for s, k in series.items()]
-            )
-            for interval in self.intervals
-        )
+    def batch(self, least: int) -> list[int]:
+        """Rows of the waiting symbols once there are at least so many."""
+        if len(self._waiting) < least:
+            return []
+        rows, self._waiting = self._waiting, []
+        return rows
+
+    def panels(self, rows: Sequence[int]) -> tuple[Panel, ...]:
+        """Of these rows, one for each interval."""
+        return tuple(board.panel(rows) for board in self.boards)
+
+    def take(self, rows: Sequence[int], own: Sequence[Floats]) -> None:
+        """Take in a batch's own features."""
+        self.done += rows
+        for whole, part in zip(self.own, own, strict=True):
+            whole[rows] = part
+
+    @property
+    def rows(self) -> list[int]:
+        """Whose features are there, in the universe's order, without those that have left it meanwhile."""
+        still = set(self.look.universe.symbols)
+        return sorted(row for row in self.done if self.symbols[row] in still)
 
 
 class Pipeline:
@@ -214,7 +241,6 @@ class Pipeline:
         if self._unchanged(look):
             return look
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars, self.settings.run.every_s * SECOND)
-        parts: list[tuple[tuple[Panel, ...], tuple[Floats, ...]]] = []
         async with self._scouting(look):
             with watch("fetch"):
                 async with aclosing(
@@ -222,18 +248,21 @@ class Pipeline:
                 ) as stream:
                     async for ready in stream:
                         arrivals.add(ready)
-                        if batch := arrivals.batch(BATCH):
-                            parts.append((batch, await self._own(look, batch)))
-                            if early is not None and (part := await self._early(look, *parts[-1])):
+                        if rows := arrivals.batch(BATCH):
+                            batch = await self._own(arrivals, rows)
+                            if early is not None and (part := await self._early(look, *batch)):
                                 early(part)
-            if rest := arrivals.batch(1):
-                parts.append((rest, await self._own(look, rest)))
+            if rows := arrivals.batch(1):
+                await self._own(arrivals, rows)
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
             self.session.scout.doubt()
-        self._refuse_nothing(look, parts)
+        if not arrivals.done:  # one bad symbol is data, all of them are an error: the first one, with its class
+            none = MarketError("no klines for any symbol of the universe")
+            raise next((ready.error for ready in look.series if ready.error), none)
         look.warnings += revisions(look.series)
         with watch("analyze"):
-            await self._conclude(look, parts)
+            rows = arrivals.rows
+            await self._judge(look, featured(arrivals.panels(rows), [own[rows] for own in arrivals.own]))
         self._last = (universe, look.analysis, look.skipped)
         return look
 
@@ -279,29 +308,16 @@ class Pipeline:
         before, self._trouble = self._trouble, self.session.store.trouble
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 
-    async def _own(self, look: Look, batch: tuple[Panel, ...]) -> tuple[Floats, ...]:
-        started = monotonic_ms()
+    async def _own(self, arrivals: Arrivals, rows: list[int]) -> Batch:
+        """The panels and own features of some symbols, which the arrivals then have too."""
+        look, started = arrivals.look, monotonic_ms()
         with look.watch("analyze"):
-            own, deadly = await own_features(self.pool, batch)
-        look.batches.append((started, monotonic_ms(), batch[0].symbols))
+            panels = arrivals.panels(rows)
+            own, deadly = await own_features(self.pool, panels)
+            arrivals.take(rows, own)
+        look.batches.append((started, monotonic_ms(), panels[0].symbols))
         look.skipped |= deadly
-        return own
-
-    @staticmethod
-    def _refuse_nothing(look: Look, parts: Sequence[object]) -> None:
-        """One bad symbol is data, all of them are an error: the first one, with its class."""
-        if not parts:
-            error = next((ready.error for ready in look.series if ready.error), None)
-            raise error or MarketError("no klines for any symbol of the universe")
-
-    async def _conclude(self, look: Look, parts: Sequence[tuple[tuple[Panel, ...], tuple[Floats, ...]]]) -> None:
-        """Put the batches together in the universe's order, whatever order they came in."""
-        panels = [joined([batch[i] for batch, _ in parts], look.universe.symbols) for i in range(len(self.intervals))]
-        names = (symbol for batch, _ in parts for symbol in batch[0].symbols)
-        place = {symbol: row for row, symbol in enumerate(names)}
-        order = [place[symbol] for symbol in panels[0].symbols]
-        own = [np.concatenate([features[i] for _, features in parts])[order] for i in range(len(self.intervals))]
-        await self._judge(look, featured(panels, own))
+        return panels, own
 
     async def _judge(self, look: Look, features: Features) -> None:
         scores, deadly = await plugins.scores(self.pool, self.strategy, features)
@@ -359,18 +375,3 @@ def fine_to_coarse(settings: Settings) -> tuple[str, ...]:
         if len(lengths) != 3 or lengths != sorted(set(lengths)):
             raise ConfigError(f"{','.join(intervals)}: must be three intervals, from fine to coarse, as 5m,15m,1h")
     return intervals
-
-
-def joined(panels: Sequence[Panel], symbols: Sequence[str]) -> Panel:
-    """Panels of one interval and end put together, in the order of `symbols`."""
-    there = {symbol for each in panels for symbol in each.symbols}
-    names = tuple(symbol for symbol in symbols if symbol in there)
-    place = {symbol: row for row, symbol in enumerate(names)}
-    fields, _, bars = panels[0].data.shape
-    data, filled = np.empty((fields, len(names), bars)), np.empty((len(names), bars), bool)
-    for each in panels:
-        wanted = [row for row, symbol in enumerate(each.symbols) if symbol in place]
-        part = each if len(wanted) == len(each.symbols) else each.take(wanted)
-        places = [place[symbol] for symbol in part.symbols]
-        data[:, places], filled[places] = part.data, part.filled
-    return Panel(panels[0].interval, panels[0].end, names, data, filled)

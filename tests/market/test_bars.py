@@ -15,6 +15,7 @@ from tradebot.errors import BadKlines, ConfigError
 from tradebot.market.bars import (
     FIELDS,
     INTERVALS,
+    Board,
     Klines,
     aggregate,
     gaps,
@@ -256,6 +257,27 @@ def test_a_panel_gives_its_rows_and_its_fields_by_name() -> None:
     assert (part.close == whole.close[[2, 0]]).all()
     with pytest.raises(AttributeError):
         _ = whole.typical
+
+
+def test_a_board_gives_the_panel_of_any_rows_and_itself_for_all() -> None:
+    pairs = [(name, series([T0, T0 + STEP], seed)) for seed, name in enumerate("ABC")]
+    board = Board("5m", T0 + STEP, 2, "ABC")
+    for row in (2, 0, 1):
+        board.put(row, pairs[row][1])
+    whole, part = panel("5m", T0 + STEP, 2, pairs), board.panel([2, 0])
+    assert part.symbols == ("C", "A")
+    assert (part.data == whole.data[:, [2, 0]]).all()
+    assert (board.panel([0, 1, 2]).data == whole.data).all()
+    assert np.shares_memory(board.panel(range(3)).data, board.panel(range(3)).data)
+    assert board.panel([]).symbols == ()
+
+
+def test_a_row_of_a_board_that_was_not_filled_has_no_bars() -> None:
+    board = Board("5m", T0 + STEP, 2, "AB")
+    board.put(1, series([T0, T0 + STEP]))
+    found = board.panel([0, 1])
+    assert np.isnan(found.data[:, 0]).all()
+    assert not found.filled.any()
 
 
 def test_a_day_of_the_past_can_be_a_panel_too() -> None:

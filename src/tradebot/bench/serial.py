@@ -18,7 +18,7 @@ from tradebot.clock import monotonic_ms
 from tradebot.loop import Cycle
 from tradebot.market.bars import Panel, last_closed, panel
 from tradebot.market.universe import choose
-from tradebot.pipeline import Look, Watch, joined, strategy_of
+from tradebot.pipeline import Look, Watch, strategy_of
 from tradebot.session import Session
 from tradebot.trading.desk import Desk
 from tradebot.trading.risk import Prediction
@@ -79,7 +79,7 @@ class Serial:
             self.pool_ms.append(monotonic_ms() - start)
             own = [(await own_features(pool, each))[0] for each in panels]
         intervals = range(len(self.settings.market.intervals))
-        whole = [joined([each[i] for each in panels], look.universe.symbols) for i in intervals]
+        whole = [_together([each[i] for each in panels]) for i in intervals]
         features = [np.concatenate([each[i] for each in own]) for i in intervals]
         strategy = self.settings.strategy
         look.analysis = conclude(whole, features, self.strategy, strategy.min_score, self.settings.market.max_filled)
@@ -87,3 +87,10 @@ class Serial:
     def predict(self, row: Row) -> float:
         """One signal, one call, by the path that `predict_proba` takes."""
         return float(self.booster.inplace_predict(row[None, :], validate_features=False)[0])
+
+
+def _together(panels: Sequence[Panel]) -> Panel:
+    """Panels of one interval and end, with a symbol each, as one."""
+    data, filled = [each.data for each in panels], [each.filled for each in panels]
+    symbols = tuple(each.symbols[0] for each in panels)
+    return Panel(panels[0].interval, panels[0].end, symbols, np.concatenate(data, axis=1), np.concatenate(filled))

@@ -280,20 +280,39 @@ def _ramp(bars: int, step: int) -> Floats:
     return np.arange(bars, dtype=np.float64) * step
 
 
+class Board:
+    """A panel in the making: the `bars` grid bars up to open time `end`, filled one symbol's series after another."""
+
+    def __init__(self, interval: str, end: int, bars: int, symbols: Sequence[str]) -> None:
+        self._interval, self._end, self._symbols = interval, end, tuple(symbols)
+        self._step = interval_ms(interval)
+        self._grid = end - (bars - 1) * self._step + _ramp(bars, self._step)
+        self._times = self._grid.tobytes()
+        self._data = np.full((len(PANEL), len(self._symbols), bars), np.nan)
+        self._filled = np.zeros((len(self._symbols), bars), bool)
+
+    def put(self, row: int, klines: Klines) -> None:
+        """Lay a series on the grid, as that of the symbol in `row`."""
+        newest = klines.data[: 1 + len(PANEL), -len(self._grid) :]
+        if newest[0].tobytes() == self._times:  # the usual case: on the grid as it is
+            self._data[:, row] = newest[1:]
+        else:
+            inside = klines.between(0, self._end + self._step - 1)
+            self._data[:, row], self._filled[row] = _on_grid(inside, self._grid, self._step)
+
+    def panel(self, rows: Sequence[int]) -> Panel:
+        """The panel of these rows; of all of them in their order it is the board itself, not a copy."""
+        whole = Panel(self._interval, self._end, self._symbols, self._data, self._filled)
+        return whole if list(rows) == list(range(len(self._symbols))) else whole.take(rows)
+
+
 def panel(interval: str, end: int, bars: int, series: Iterable[tuple[str, Klines]]) -> Panel:
     """Panel of the `bars` grid bars up to open time `end` from each symbol's series."""
     pairs = list(series)
-    step = interval_ms(interval)
-    grid = end - (bars - 1) * step + _ramp(bars, step)
-    rows = np.full((1 + len(PANEL), len(pairs), bars), np.nan)  # with the open times
-    filled = np.zeros((len(pairs), bars), bool)
+    board = Board(interval, end, bars, [symbol for symbol, _ in pairs])
     for row, (_, klines) in enumerate(pairs):
-        newest = klines.data[: len(rows), -bars:]
-        rows[:, row, bars - newest.shape[1] :] = newest
-    data = rows[1:]
-    for row in np.flatnonzero((rows[0] != grid).any(axis=1)).tolist():  # usually none: all lie on the grid as they are
-        data[:, row], filled[row] = _on_grid(pairs[row][1].between(0, end + step - 1), grid, step)
-    return Panel(interval, end, tuple(symbol for symbol, _ in pairs), data, filled)
+        board.put(row, klines)
+    return board.panel(range(len(pairs)))
 
 
 def _on_grid(klines: Klines, grid: Floats, step: int) -> tuple[Floats, Mask]:

@@ -95,8 +95,8 @@ class Memory:
 
     def read(self, wanted: Iterable[Group]) -> None:
         """Read all series that are stored and not in memory yet at once, which is much faster than one by one."""
-        windows = [window for leader, coarser in wanted for window in (leader, *coarser)]
-        stored = [(window, self.index[window.series]) for window in windows if window.series in self.index]
+        windows = (window for leader, coarser in wanted for window in (leader, *coarser))
+        stored = ((window, coverage) for window in windows if (coverage := self.index.get(window.series)))
         lacking = [each for each in stored if not self._known(*each)]
         ranges = [(window.series, *self._range(window, coverage)) for window, coverage in lacking]
         for (window, coverage), (klines, sound) in zip(lacking, self._chunks.load_many(ranges), strict=True):

@@ -18,7 +18,7 @@ from tradebot.errors import MarketError
 from tradebot.market.bars import Klines, interval_ms
 from tradebot.market.chunks import Chunks, Series, Stretch
 from tradebot.market.coverage import Span, missing
-from tradebot.market.due import groups
+from tradebot.market.due import Group, groups
 from tradebot.market.findings import Ready
 from tradebot.market.memory import Memory, next_due
 from tradebot.market.refresh import PATIENCE_S, Refresh, Terms
@@ -30,7 +30,7 @@ __all__ = ["PATIENCE_S", "KlineStore", "Pruned", "Ready", "Stored", "Stretch", "
 
 log = logging.getLogger(__name__)
 USUAL = Terms()
-_FIRST = 50  # groups, whose requests go out before the next ones are looked at
+_FIRST = 50  # symbols, whose requests go out before the next ones are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +206,12 @@ class KlineStore:
         await self.saved()
         if self._chunks.entries.damaged:
             self._reopen()
-        wanted = groups(symbols, intervals, bars, now)
         self._memory.refreshed()
-        run = Refresh(self._memory, feed, now, terms)
+        run, wanted, names = Refresh(self._memory, feed, now, terms), list[Group](), list(dict.fromkeys(symbols))
         try:
-            for at in range(0, len(wanted), _FIRST):
-                some = wanted[at : at + _FIRST]
+            for at in range(0, len(names), _FIRST):
+                some = groups(names[at : at + _FIRST], intervals, bars, now)
+                wanted += some
                 self._memory.check(some)
                 self._memory.read(some)
                 run.start(some)

@@ -126,9 +126,11 @@ class Arrivals:
     """Lays series on the boards as they come, and hands out batches of symbols whose series are all there."""
 
     def __init__(self, look: Look, intervals: Sequence[str], bars: int, recent: int) -> None:
-        self.look, self.intervals, self.bars, self.recent = look, intervals, bars, recent
+        self.look, self.intervals, self.bars = look, intervals, bars
         self.symbols = look.universe.symbols
         self._rows = {symbol: row for row, symbol in enumerate(self.symbols)}
+        newest, step = last_closed(intervals[0], look.now), interval_ms(intervals[0])
+        self._just_closed = newest if look.now - newest - step < recent else None
         self._there = [0] * len(self.symbols)
         self._waiting: list[int] = []
         self.done: list[int] = []
@@ -153,16 +155,11 @@ class Arrivals:
             return
         row = self._rows[ready.symbol]
         self.boards[self.intervals.index(ready.interval)].put(row, ready.klines)
-        if ready.new and ready.interval == self.intervals[0] and self._just_closed(ready):
+        if ready.new and ready.interval == self.intervals[0] and ready.klines.data[0, -1] == self._just_closed:
             self.look.fresh.add(ready.symbol)
         self._there[row] += 1
         if self._there[row] == len(self.intervals):
             self._waiting.append(row)
-
-    def _just_closed(self, ready: Ready) -> bool:
-        """Whether the series ends with the bar that has closed within the last cycle's time."""
-        newest, step = last_closed(ready.interval, self.look.now), interval_ms(ready.interval)
-        return bool(ready.klines.data[0, -1] == newest) and self.look.now - newest - step < self.recent
 
     def batch(self, least: int) -> list[int]:
         """Rows of the waiting symbols once there are at least so many."""

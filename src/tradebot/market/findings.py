@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,7 @@ EMPTY = Klines.empty()
 ENDLESS = 1 << 62
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ready:
+class Ready(NamedTuple):
     """A series after a refresh.
 
     `klines` are the closed bars of the window that was asked for, with the venue's own gaps; with an
@@ -42,7 +42,7 @@ class Ready:
     new: int = 0
     requests: int = 0
     error: TradebotError | None = None
-    revised: Times = field(default_factory=lambda: NONE)
+    revised: Times = NONE
     still_open: Klines = EMPTY
 
 

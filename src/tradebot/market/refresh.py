@@ -18,7 +18,7 @@ from tradebot.errors import MarketError, TradebotError, VenueBusy
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Series
 from tradebot.market.due import Group, Window, complete, due_at, late, not_come, overlapping, reaches, silence
-from tradebot.market.findings import ENDLESS, Findings, Ready, extended
+from tradebot.market.findings import EMPTY, ENDLESS, Findings, Ready, extended
 from tradebot.market.limits import retry_delay_ms
 from tradebot.market.memory import Memory
 from tradebot.market.ttl import Bounds
@@ -190,6 +190,9 @@ class Refresh:
         self._findings.tallies[window.series].requests += 1
         limit = (window.last - start) // window.step + 2
         reply = await self._feed.klines(window.symbol, window.interval, start, limit)
+        times = reply.data[0]
+        if len(times) and start <= times[0] and times[-1] < window.end:  # the usual case
+            return reply, EMPTY
         inside, later = reply.between(start, ENDLESS).split(window.end)
         return inside, later.last(1)
 
@@ -231,7 +234,7 @@ class Refresh:
             if not reaches(coverage, window) or self._memory.held(window) is None:  # damaged on disk
                 self._enqueue(window)
             elif self._findings.derived(window, group.leader):
-                yield self._findings.done(window)
+                yield self._findings.ready(window, None)
             elif leader.error is not None and not complete(coverage, window):
                 yield self._findings.ready(window, leader.error)
             elif self._due(window):

@@ -144,7 +144,11 @@ class Klines:
     def between(self, start: int, end: int) -> Klines:
         """The bars with `start <= open time <= end`."""
         times = self.data[0]
-        return Klines(self.data[:, times.searchsorted(start) : times.searchsorted(end, "right")])
+        if not len(times):
+            return self
+        first = times.searchsorted(start) if times[0] < start else None  # usually at most one end is to be looked for
+        last = times.searchsorted(end, "right") if end < times[-1] else None
+        return self if first is None and last is None else Klines(self.data[:, first:last])
 
     def split(self, moment: int) -> tuple[Klines, Klines]:
         """The bars that opened before `moment`, and the others."""

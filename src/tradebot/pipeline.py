@@ -212,8 +212,9 @@ class Pipeline:
             yield
             await task
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _scout(self, look: Look) -> None:
         if not self.session.scout.due:

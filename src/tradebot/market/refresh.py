@@ -60,6 +60,7 @@ class Refresh:
         self._waiting: dict[Series, Window] = {}
         self._busy: VenueBusy | None = None
         self._arrived: asyncio.Queue[Ready | Exception | None] = asyncio.Queue(terms.workers)
+        self._late = False
         self._running = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -76,9 +77,10 @@ class Refresh:
         """Abandon what is in the air."""
         for timer in self._timers:
             timer.cancel()
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        if working := [worker for worker in self._workers if not worker.done()]:
+            for worker in working:
+                worker.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
     def at_once(self) -> Iterator[Ready]:
         """The series for which nothing has to be asked."""
@@ -92,11 +94,12 @@ class Refresh:
 
     async def arrivals(self) -> AsyncIterator[Ready]:
         """The series that were asked for, as they arrive; when the deadline has passed the others, with an error."""
-        self._employ(self._end())
-        while self._waiting:
+        if (left := self._left_s()) is not None:
+            self._timers.add(asyncio.get_running_loop().call_later(left, self._end))
+        while self._waiting and not (self._late and self._arrived.empty()):
             item = await self._arrived.get()
             if item is None:
-                break
+                continue
             if isinstance(item, Exception):
                 raise item  # a bug in a worker comes to light here
             del self._waiting[item.symbol, item.interval]
@@ -141,11 +144,11 @@ class Refresh:
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
-    async def _end(self) -> None:
-        """Tell `arrivals` that the deadline has passed; a timer for each of them would cost more than its reading."""
-        if (left := self._left_s()) is not None:
-            await asyncio.sleep(left)
-            await self._arrived.put(None)
+    def _end(self) -> None:
+        """The deadline has passed: `arrivals` ends when it has handed out what is there."""
+        self._late = True
+        if self._arrived.empty():
+            self._arrived.put_nowait(None)
 
     async def _work(self) -> None:
         try:

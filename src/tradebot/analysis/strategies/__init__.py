@@ -82,16 +82,11 @@ def filled_in(name: str, kind: type[K], parameters: Mapping[str, float]) -> K:
 def signals(features: Features, score: Floats, min_score: float, bar_time: int) -> list[Signal]:
     """The scores `(symbols,)` that are not 0 and at least `min_score` in size, strongest first, then by symbol."""
     with np.errstate(invalid="ignore"):
-        chosen = np.flatnonzero((np.abs(score) >= min_score) & (score != 0)).tolist()
+        chosen = np.flatnonzero((np.abs(score) >= min_score) & (score != 0))
+    sizes, rows = score[chosen].tolist(), features.values[chosen].astype(np.float32)
     found = [
-        Signal(
-            features.symbols[row],
-            Side.BUY if score[row] > 0 else Side.SELL,
-            bar_time,
-            float(score[row]),
-            features.values[row].astype(np.float32),
-        )
-        for row in chosen
+        Signal(features.symbols[place], Side.BUY if size > 0 else Side.SELL, bar_time, size, row)
+        for place, size, row in zip(chosen.tolist(), sizes, rows, strict=True)
     ]
     return sorted(found, key=lambda signal: (-abs(signal.score), signal.symbol))
 

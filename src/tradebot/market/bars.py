@@ -100,7 +100,10 @@ class Klines:
 
     @classmethod
     def from_numbers(cls, numbers: list[float]) -> Klines:
-        """From the numbers of all of the venue's rows in one list, which is used up; `BadKlines` as `from_rows`."""
+        """From the numbers of all of the venue's rows in one list, which is used up; `BadKlines` as `from_rows`.
+
+        They must be finite, as all numbers in JSON are.
+        """
         if len(numbers) % 12:
             raise BadKlines("malformed kline rows: a row that does not have 12 elements")
         del numbers[11::12]  # unused by the venue
@@ -109,7 +112,7 @@ class Klines:
             flat = np.frombuffer(struct.pack(f"{len(numbers)}d", *numbers))
         except struct.error as error:
             raise BadKlines(f"malformed kline rows: {error}") from None
-        return cls(np.ascontiguousarray(flat.reshape(-1, len(FIELDS)).T)).checked()
+        return cls(np.ascontiguousarray(flat.reshape(-1, len(FIELDS)).T)).ascending()
 
     @classmethod
     def from_bytes(cls, raw: bytes | memoryview) -> Klines:
@@ -124,6 +127,10 @@ class Klines:
         """This series; `BadKlines` if open times do not ascend or a value is not a finite number."""
         if not np.isfinite(self.data).all():
             raise BadKlines("a kline holds a value that is not a number")
+        return self.ascending()
+
+    def ascending(self) -> Klines:
+        """This series; `BadKlines` if open times do not ascend."""
         if (self.data[0, 1:] <= self.data[0, :-1]).any():
             raise BadKlines("open times do not ascend")
         return self

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -76,6 +76,7 @@ class BinanceClient(Line, Feed, Broker):
             share=share, tally=tally,
         )  # fmt: skip
         self.profile = profile
+        self._kline_cost = cache(profile.kline_cost)
         self.sim_speed = 1.0
         self._retries = retries
         self._seed = seed
@@ -128,7 +129,7 @@ class BinanceClient(Line, Feed, Broker):
         parameters: Parameters = [("symbol", symbol), ("interval", interval), ("limit", limit)]
         if start is not None:
             parameters = [*parameters, ("startTime", start)]
-        return await self._read("klines", wire.klines, parameters, self.profile.kline_cost(limit))
+        return await self._read("klines", wire.klines, parameters, self._kline_cost(limit))
 
     # --- the account
 
@@ -212,11 +213,13 @@ class BinanceClient(Line, Feed, Broker):
         return await self._sim_clock("POST", orjson.dumps({"now": to}))
 
     async def _sim_clock(self, method: str, body: bytes) -> int:
-        async def once() -> int:
-            with self._named(), wire.reading("sim clock"):
-                reply = wire.parsed(await self._control(method, "/sim/clock", body, self._read_times))
+        def clock(reply: Any) -> int:
+            with wire.reading("sim clock"):
                 self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
                 return int(reply["now"])
+
+        async def once() -> int:
+            return self._understood(read_json(clock), await self._control(method, "/sim/clock", body, self._read_times))
 
         return await self._patiently("sim clock", once)  # to say a time twice does no harm
 
@@ -229,22 +232,21 @@ class BinanceClient(Line, Feed, Broker):
         endpoint = self._endpoint(name)
 
         async def once() -> T:
-            reply = await self._ask(endpoint, parameters, cost or endpoint.cost, self._read_times)
-            with self._named():
-                return parse(reply)
+            return self._understood(
+                parse, await self._ask(endpoint, parameters, cost or endpoint.cost, self._read_times)
+            )
 
         return await self._patiently(name, once)
 
     async def _patiently(self, name: str, once: Callable[[], Awaitable[T]]) -> T:
         """Do it, and again, up to `retries` times, where that can help."""
-        seed = f"{self._seed}/{self.requests}"
-        attempt = 0
+        requests, attempt = self.requests, 0
         while True:
             attempt += 1
             try:
                 return await once()
             except MarketError as fault:
-                delay = retry_delay_ms(fault, attempt, seed)
+                delay = retry_delay_ms(fault, attempt, f"{self._seed}/{requests}")
                 if delay is None or attempt > self._retries or _too_long(fault):
                     raise
                 log.debug("try %d of %s failed: %s", attempt, name, fault)
@@ -255,8 +257,7 @@ class BinanceClient(Line, Feed, Broker):
         try:
             endpoint = self._endpoint(name)
             reply = await self._ask(endpoint, parameters, endpoint.cost, self._order_times)
-            with self._named():
-                return parse(wire.parsed(reply))
+            return self._understood(read_json(parse), reply)
         except MarketError as error:
             raise failures.order_failure(error, client_id, self.profile.refusals) from None
 
@@ -282,11 +283,10 @@ class BinanceClient(Line, Feed, Broker):
                 raise refusal from None
         return await self._once(endpoint, parameters, cost, times)
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Names the venue in what `wire` complains of."""
+    def _understood(self, parse: Callable[[bytes], T], reply: bytes) -> T:
+        """What a reply says; names the venue in what `wire` complains of."""
         try:
-            yield
+            return parse(reply)
         except BadReply as error:
             raise BadReply(f"{self.where}: {error}") from None
 

@@ -184,8 +184,8 @@ class Line:
         """What the venue says is used of each limit, and of its clock."""
         headers = answer.headers
         self.sim_clock = headers.get("x-sim-clock", self.sim_clock)
-        counts = [(window.limit, headers.get(wire.counter(*window.limit), "")) for window in self.budget.known.windows]
-        return {limit: int(count) for limit, count in counts if count.isdecimal()}
+        counts = [(wire.counted(name), count) for name, count in headers.items()]
+        return {limit: int(count) for limit, count in counts if limit and count.isdecimal()}
 
     async def _admit(self, cost: Cost, wait_ms: Callable[[Cost], int]) -> None:
         """Return when nothing of `cost` has to wait; `VenueBusy` if that is not soon, or never by itself.

@@ -136,6 +136,13 @@ class Gate:
 
     async def taken(self, begin: Callable[[Place], Left]) -> Left:
         """Wait for a place, and what `begin` has made of it in that moment; what it raises comes out here."""
+        if not self.full:
+            place = self.now()
+            try:
+                return begin(place)
+            except BaseException:
+                place.leave()
+                raise
         turn = asyncio.get_running_loop().create_future()
 
         def go() -> bool:
@@ -148,12 +155,7 @@ class Gate:
                 return False
             return True
 
-        if self.full:
-            self._waiting.append(go)
-        else:
-            self._free -= 1
-            if not go():
-                self.leave()
+        self._waiting.append(go)
         try:
             left: Left = await turn
         except asyncio.CancelledError:

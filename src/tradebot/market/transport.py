@@ -14,7 +14,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, TypeAlias, cast
 
 import httpx
@@ -32,7 +32,8 @@ RESOLVED_S = 10.0  # for which the addresses of a name are taken as known
 FAREWELL = 100  # passes of the loop in which what was closed may go; a few are enough
 WITH_BODY = ("POST", "PUT")
 # What may be written before a body.
-HEAD = re.compile(r"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [\t -~\xa0-\xff]*\r\n)*\r\n", re.ASCII)
+METHOD, TARGET = re.compile("[A-Z]+"), re.compile("/[!-~]*")
+FIELD = re.compile(r"[\w!#$%&'*+.^`|~-]+: [\t -~\xa0-\xff]*", re.ASCII)
 
 
 class Connection(asyncio.Protocol):
@@ -63,7 +64,7 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         answer = self._answer = loop.create_future()
         self._reply, self._over = Reply(method), over
-        self._timer = loop.call_later(read_s, self._fail, httpx.ReadTimeout("no answer in time"))
+        self._timer = loop.call_later(read_s, self._overdue)
         self._transport.write(request)
         return answer
 
@@ -127,6 +128,9 @@ class Connection(asyncio.Protocol):
         if answer is not None and wanted:
             self._hand(answer, reply)  # in a later pass of the loop
             self._over(reply)
+
+    def _overdue(self) -> None:
+        self._fail(httpx.ReadTimeout("no answer in time"))
 
     def _fail(self, error: httpx.TransportError) -> None:
         """Close, and tell who waits."""
@@ -230,15 +234,10 @@ class NetworkTransport:
     def _written(self, request: Request) -> bytes:
         """The bytes of a request; `httpx.LocalProtocolError` where they would be none, or more than one."""
         method, target, _, headers, body = request
-        lines = [f"{method} {self._prefix}{target} HTTP/1.1", self._named]
-        lines += [f"{name}: {value}" for name, value in headers]
-        if body or method in WITH_BODY:
-            lines.append(f"Content-Length: {len(body)}")
-        head = "\r\n".join((*lines, "", ""))
-        smuggled = head.count("\n") > len(lines) + 1  # by a method or header that holds a line end
-        if smuggled or not HEAD.fullmatch(head):
+        told = len(body) if body or method in WITH_BODY else None
+        if not TARGET.fullmatch(self._prefix + target):
             raise httpx.LocalProtocolError("a request that HTTP does not know")
-        return head.encode("latin-1") + body
+        return f"{method} {self._prefix}{target}{_fields(method, self._named, headers, told)}".encode("latin-1") + body
 
     async def connect(self, requests: int, connect_s: float) -> None:
         """Have connections idle for so many requests at once, as far as there may be; none that is old by then.
@@ -368,6 +367,17 @@ def certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
+@lru_cache(maxsize=64)  # requests differ by their targets, hardly by this
+def _fields(method: str, host: str, headers: tuple[tuple[str, str], ...], length: int | None) -> str:
+    """What goes out between the target of a request and its body of such a length, if that is told."""
+    fields = [host, *(f"{name}: {value}" for name, value in headers)]
+    if length is not None:
+        fields.append(f"Content-Length: {length}")
+    if not METHOD.fullmatch(method) or not all(map(FIELD.fullmatch, fields)):
+        raise httpx.LocalProtocolError("a request that HTTP does not know")
+    return "\r\n".join((" HTTP/1.1", *fields, "", ""))
+
+
 async def _connected(family: int, address: tuple[Any, ...]) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -382,8 +392,13 @@ async def _connected(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 def answered(reply: Reply) -> Answer:
     """A reply with its body unpacked; `httpx.DecodingError` where that is not possible."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reply.headers}
+    headers = {_lower(name): value.decode("latin-1") for name, value in reply.headers}
     body = reply.body
     if "content-encoding" in headers:
         body = httpx.Response(reply.status, headers=reply.headers, content=body).content
     return Answer(reply.status, headers, body, reply.came)
+
+
+@lru_cache(maxsize=256)  # the same in each reply
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()

@@ -50,7 +50,7 @@ class Window(NamedTuple):
     @property
     def limit(self) -> Limit:
         """What tells it from others."""
-        return self.what, self.length
+        return self[:2]
 
     def at(self, now: int) -> Window:
         """The window that holds `now`.

@@ -8,10 +8,10 @@ out what cannot be read, with a warning, so that one odd entry does not stop a c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, Context, Decimal, InvalidOperation
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -19,7 +19,7 @@ import orjson
 from tradebot.clock import DAY, HOUR, MINUTE, SECOND
 from tradebot.errors import BadKlines, BadReply
 from tradebot.market.bars import Klines
-from tradebot.market.usage import KINDS, ORDERS, WEIGHT, Window
+from tradebot.market.usage import KINDS, ORDERS, WEIGHT, Limit, Window
 from tradebot.market.venue import (
     ZERO,
     Balance,
@@ -38,8 +38,11 @@ log = logging.getLogger(__name__)
 PERPETUAL = "PERPETUAL"  # other contracts are delivered on a day
 WIDTH, MARKS = 12, 20  # of a row of klines: numbers, and the brackets and quotation marks around them
 MS = range(10**12, 10**14)  # what is a time in ms; seconds and microseconds are not
+MALFORMED = (TypeError, ValueError, AttributeError, IndexError, InvalidOperation)
 _UNITS = {"DAY": DAY, "HOUR": HOUR, "MINUTE": MINUTE, "SECOND": SECOND}
-_COUNTED = {WEIGHT: "used-weight", ORDERS: "order-count"}
+_LETTERS = {name[0].lower(): ms for name, ms in _UNITS.items()}
+_COUNTED = {"used-weight": WEIGHT, "order-count": ORDERS}
+_COUNTER = re.compile(rf"x-mbx-({'|'.join(_COUNTED)})-([0-9]{{1,4}})([{''.join(_LETTERS)}])")
 _EXACT = Context(prec=60)
 _NOTHING = "0.00000000"  # as the venue writes it
 _PLACES = Decimal("1e-8")
@@ -51,17 +54,24 @@ LEG = {
 RESTING = {OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turns what a malformed reply provokes into a `BadReply` about `what`."""
-    try:
-        yield
-    except KeyError as error:
-        raise BadReply(f"{what}: field {error} is missing") from None
-    except BadKlines as error:
-        raise BadReply(f"{what}: {error}") from None
-    except (TypeError, ValueError, AttributeError, IndexError, InvalidOperation) as error:
-        raise BadReply(f"{what}: not as the protocol says ({type(error).__name__})") from None
+class reading:  # noqa: N801 (a word after `with`, as contextlib has them)
+    """A block that turns what a malformed reply provokes into a `BadReply` about `what`."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyError):
+            raise BadReply(f"{self._what}: field {error} is missing") from None
+        if isinstance(error, BadKlines):
+            raise BadReply(f"{self._what}: {error}") from None
+        if isinstance(error, MALFORMED):
+            raise BadReply(f"{self._what}: not as the protocol says ({type(error).__name__})") from None
 
 
 def number(text: object) -> Decimal:
@@ -110,11 +120,12 @@ def limits(reply: Any) -> list[Window]:
         return [each for each in found if each.length > 0 and each.most > 0]
 
 
-@cache
-def counter(what: str, length: int) -> str:
-    """The header, in small letters, that tells what is used of a limit of such a length (ms); else nothing."""
-    letter, unit = next((name[0].lower(), ms) for name, ms in _UNITS.items() if length % ms == 0)
-    return f"x-mbx-{_COUNTED[what]}-{length // unit}{letter}" if what in _COUNTED else ""
+@lru_cache(maxsize=256)  # a venue's headers have the same names in each reply
+def counted(header: str) -> Limit | None:
+    """The limit of which a header, its name in small letters, tells what is used; None for all others."""
+    if (found := _COUNTER.fullmatch(header)) is None:
+        return None
+    return _COUNTED[found[1]], int(found[2]) * _LETTERS[found[3]]
 
 
 def instruments(reply: Any) -> dict[str, Instrument]:
@@ -203,7 +214,7 @@ def klines(raw: bytes) -> Klines:
                 raise TypeError("not a list")
             series = Klines.from_rows(reply)
         if len(series):
-            if int(series.data[0, 0]) not in MS or int(series.data[0, -1]) not in MS:
+            if not MS[0] <= series.data[0, 0] <= series.data[0, -1] <= MS[-1]:
                 raise BadKlines("open times are not in milliseconds")
             if series.data[1:5].min() <= 0:
                 raise BadKlines("a price is not positive")

@@ -6,7 +6,11 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from tradebot.market.request import Carrier, Request
 from tradebot.sim.inside import Inside
+
+TIMES = {"read": 5.0}
+ASKED = Request("POST", "/api/a%20b?c=d%2Be", TIMES, (("X-Key", "k"),), b"body")
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +44,30 @@ async def test_hands_over_the_whole_request_and_brings_the_whole_answer() -> Non
     response = await Inside(echo).handle_async_request(request())
     assert (response.status_code, response.headers["x-sim"]) == (418, "yes")
     assert await response.aread() == b"POST /api/a b c=d%2Be b'k' body"
+
+
+async def test_carries_a_request_as_httpx_would() -> None:
+    inside = Inside(echo)
+    assert isinstance(inside, Carrier)
+    answer = await inside.send(ASKED, lambda: None)
+    theirs = await httpx.ASGITransport(echo).handle_async_request(request())
+    assert (answer.status, answer.headers["x-sim"]) == (418, "yes")
+    assert answer.body == await theirs.aread()
+
+
+async def test_says_that_a_good_answer_is_whole_and_nothing_of_a_refusal() -> None:
+    whole = list[str]()
+    await Inside(insatiable).send(ASKED, lambda: whole.append("good"))
+    await Inside(echo).send(ASKED, lambda: whole.append("refused"))
+    assert whole == ["good"]
+
+
+async def test_does_not_wait_for_an_answer_for_longer_than_it_is_told() -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await Inside(silent).send(ASKED._replace(times={"read": 0.001}), lambda: None)
 
 
 async def test_answers_as_httpx_does_in_process() -> None:

@@ -11,7 +11,7 @@ import pytest
 from dealing import MINUTE
 from floor import Floor
 
-from tradebot.errors import OrderRejected
+from tradebot.errors import OrderRejected, OrderUnknown
 from tradebot.market.bars import Klines
 from tradebot.market.venue import OrderType
 from tradebot.trading.halt import halt
@@ -36,6 +36,44 @@ def floor(tmp_path: Path) -> Iterator[type[Floor]]:
 
 
 class TestProtecting:
+    async def test_one_write_is_enough_for_what_protects_all_whose_replies_come_together(self, floor):
+        symbols = [f"{letter}USDT" for letter in "ABCDE"]
+        desk = floor(*symbols, max_positions=5, fraction="0.05")
+        submit, secure, written = desk.client.submit_pair, desk.journal.secure, []
+
+        def securing():
+            if desk.journal._unsafe:
+                written.append({order.client_id for order in desk.orders() if not order.settled})
+            secure()
+
+        async def spying(pair):
+            assert {pair.above.client_id, pair.below.client_id} <= written[-1]
+            return await submit(pair)
+
+        desk.client.submit_pair, desk.journal.secure = spying, securing
+        await desk.buy(*symbols)
+        assert [len(names) for names in written] == [5, 2 * 5]
+        assert len(desk.guards()) == 2 * 5
+
+    async def test_protects_the_others_while_the_reply_of_one_is_lost(self, floor):
+        symbols = [f"{letter}USDT" for letter in "ABCDE"]
+        desk = floor(*symbols, max_positions=5, fraction="0.05")
+        submit = desk.client.submit
+
+        async def losing(order):
+            report = await submit(order)
+            if order.symbol == "CUSDT":
+                raise OrderUnknown("read timed out")
+            return report
+
+        desk.client.submit = losing
+        await desk.buy(*symbols)
+        stops = {each.symbol for each in desk.exchange.open_orders()}
+        assert stops >= {*symbols} - {"CUSDT"}
+        await desk.cycle()
+        assert {each.symbol for each in desk.exchange.open_orders()} == {*symbols}
+        desk.agrees()
+
     async def test_places_stop_and_target_as_soon_as_something_is_held(self, floor):
         desk = floor()
         assert await desk.buy() == {}

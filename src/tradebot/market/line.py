@@ -96,6 +96,8 @@ class Line:
             from tradebot.market.transport import NetworkTransport
 
             self._carrier = self._network = NetworkTransport(url, connections=connections)
+        elif isinstance(transport, Carrier):
+            self._carrier = transport
         else:
             self._carrier = Adapter(transport, str(url).rstrip("/"))
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import httpx
 
@@ -71,6 +71,7 @@ class Flight(Protocol):
         """Nobody waits any more."""
 
 
+@runtime_checkable
 class Carrier(Protocol):
     """Carries requests to one venue and answers back. Raises httpx's errors only, or `OSError`."""
 
@@ -85,7 +86,7 @@ class Carrier(Protocol):
 
 
 class Adapter:
-    """Carries through one of httpx's transports: the exchange in process, faults around it, doubles in tests."""
+    """Carries through one of httpx's transports: faults around an exchange in process, doubles in tests."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, base: str) -> None:
         self._transport = transport

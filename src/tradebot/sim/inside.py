@@ -1,13 +1,17 @@
-"""A way to the exchange without a network: httpx's one method over an ASGI app in this process."""
+"""A way to the exchange without a network: what a client sends, over an ASGI app in this process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 from starlette.types import ASGIApp, Message
+
+from tradebot.clock import monotonic_ms
+from tradebot.market.request import Answer, Over, Request
 
 CLIENT = "127.0.0.1", 123
 
@@ -15,28 +19,51 @@ CLIENT = "127.0.0.1", 123
 class Inside(httpx.AsyncBaseTransport):
     """Hands requests to `app`; what it raises comes out here.
 
-    Half of the latency is the way there: who has more to send does so before the first is worked on.
-    httpx's own ASGITransport looks for an event loop of another kind with each request, which takes as long
-    as half an order.
+    A carrier, and httpx's one method for what is put around it: requests and responses of httpx take longer
+    to make than all else on this way. Half of the latency is the way there: who has more to send does so before
+    the first is worked on.
     """
 
     def __init__(self, app: ASGIApp, latency_ms: float = 0.0) -> None:
         self._app = app
         self._latency = latency_ms / 1000
 
+    async def send(self, request: Request, over: Over) -> Answer:
+        """The answer, once it is whole and has come all the way; `TimeoutError` if the time to `read` passes before."""
+        path, _, query = request.target.partition("?")
+        headers = [(name.lower().encode(), value.encode()) for name, value in request.headers]
+        scope = _scope(request.method, path.encode(), query.encode(), headers)
+        async with asyncio.timeout(request.times["read"]):
+            status, told, body = await self._delayed(scope, request.body)
+        answer = Answer(status, {name.decode(): value.decode() for name, value in told}, body, monotonic_ms())
+        if answer.good:
+            over()
+        return answer
+
+    def begin(self, request: Request, over: Over) -> None:
+        """Never: it is worked on before there is an answer."""
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The app's answer, once it is whole and has come all the way."""
+        """The same, over httpx."""
+        path, _, query = request.url.raw_path.partition(b"?")
+        headers = [(name.lower(), value) for name, value in request.headers.raw]
+        scope = _scope(request.method, path, query, headers)
+        status, told, body = await self._delayed(scope, await request.aread())
+        return httpx.Response(status, headers=told, content=body, request=request)
+
+    async def _delayed(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         if not self._latency:
-            return await self._answer(request)
+            return await self._answer(scope, body)
         clock = asyncio.get_running_loop().time
         back = clock() + self._latency
         await asyncio.sleep(self._latency / 2)
-        response = await self._answer(request)
+        answer = await self._answer(scope, body)
         await asyncio.sleep(back - clock())
-        return response
+        return answer
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        incoming, told = _messages(await request.aread()), list[Message]()
+    async def _answer(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body; httpx's own ASGITransport looks for another kind of event loop each time."""
+        incoming, told = _messages(body), list[Message]()
 
         async def receive() -> Message:
             return next(incoming)
@@ -44,10 +71,9 @@ class Inside(httpx.AsyncBaseTransport):
         async def send(message: Message) -> None:
             told.append(message)
 
-        await self._app(_scope(request), receive, send)
+        await self._app(scope, receive, send)
         start, *parts = told
-        body = b"".join(part.get("body", b"") for part in parts)
-        return httpx.Response(start["status"], headers=start["headers"], content=body, request=request)
+        return start["status"], start["headers"], b"".join(part.get("body", b"") for part in parts)
 
 
 def _messages(body: bytes) -> Iterator[Message]:
@@ -56,11 +82,9 @@ def _messages(body: bytes) -> Iterator[Message]:
         yield {"type": "http.disconnect"}
 
 
-def _scope(request: httpx.Request) -> dict[str, Any]:
-    url = request.url
+def _scope(method: str, path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": request.method,
-        "headers": [(name.lower(), value) for name, value in request.headers.raw], "scheme": url.scheme,
-        "path": url.path, "raw_path": url.raw_path.partition(b"?")[0], "query_string": url.query,
-        "server": (url.host, url.port), "client": CLIENT, "root_path": "",
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
+        "headers": headers, "scheme": "http", "path": unquote(path.decode()), "raw_path": path, "query_string": query,
+        "client": CLIENT, "root_path": "",
     }  # fmt: skip

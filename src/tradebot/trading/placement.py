@@ -54,6 +54,12 @@ CLOCK_SLACK = 10 * SECOND
 FEW = 20
 """Look-ups that weigh as much as one for all open orders."""
 
+PASSES = 2
+"""Passes of the event loop for which an order waits for others: what came for them meanwhile has then been worked on.
+
+That is one for what is worked on now, and one for what comes before that has ended.
+"""
+
 OVERVIEW_S = 3.0
 """Real seconds that one look at all open orders may take: everybody waits for it."""
 
@@ -64,6 +70,8 @@ T = TypeVar("T")
 
 async def to_the_end(*jobs: Awaitable[T]) -> list[T]:
     """All results, side by side. A job that fails does not stop the others; the first failure is raised after them."""
+    if len(jobs) == 1:  # which then begins now, and ends without others in between
+        return [await jobs[0]]
     done = await asyncio.gather(*jobs, return_exceptions=True)
     for one in done:
         if isinstance(one, BaseException):
@@ -192,7 +200,9 @@ class Placement:
     async def _send(self, orders: Sequence[Outcome]) -> list[Outcome]:
         """Submit an order, or two of a pair, whose intents are recorded, once, and record what became of them."""
         orders = self._marked(orders)
-        self.journal.secure()  # with the intents of all who go out now
+        for _ in range(PASSES):  # so that one write is enough for all who go out now
+            await asyncio.sleep(0)
+        self.journal.secure()
         try:
             reports = await self._told(orders)
         except VENUE_ERRORS as error:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tradebot.clock import DAY, MINUTE, SteppedClock
 from tradebot.errors import BadReply, TradebotError, VenueBusy, VenueRejected, VenueUnreachable
+from tradebot.market.limits import BULK as BULK_SHARE
 from tradebot.market.limits import LONGEST_DELAY_MS, Budget, retry_delay_ms
 from tradebot.market.tally import FileTally, Tally
 from tradebot.market.usage import ORDERS, REQUESTS, WEIGHT, Cost, Traffic, Window
@@ -161,6 +162,85 @@ def test_a_clock_set_back_waits_at_most_a_minute_or_a_ban(tmp_path: Path) -> Non
     assert again.wait_ms(READ) == 0
 
 
+# --- counted ahead
+
+SMALL = Cost(2, traffic=Traffic.BULK)
+
+
+def test_of_bulk_reads_that_follow_one_another_some_are_counted_ahead_and_given_back_when_anything_else_is_asked() -> (
+    None
+):
+    weights, _ = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    known = []
+    for _ in range(5):
+        weights.wait_ms(SMALL)
+        known.append(weights.known.windows[0].used)
+    assert known == [2, 6, 6, 14, 14]
+    weights.wait_ms(READ)
+    assert weights.known.windows[0].used == 30
+
+
+@pytest.mark.parametrize("share", [0.9, 0.45])
+@pytest.mark.parametrize("most", [20, 100, 333])
+def test_what_is_counted_ahead_fits_also_in_the_next_minute(most: int, share: float) -> None:
+    weights, clock = budget(share, Window(WEIGHT, MINUTE, most))
+    for minute in range(1, 4):
+        fit = int(most * share * BULK_SHARE) // 2
+        for _ in range(fit):
+            assert weights.wait_ms(SMALL) == 0
+            assert weights.known.windows[0].used <= fit * 2
+            weights.answered(SMALL, {}, 0)
+        assert weights.wait_ms(SMALL) > 0
+        clock.advance(T0 + minute * MINUTE)
+
+
+def test_what_was_counted_ahead_counts_no_more_when_its_minute_is_over() -> None:
+    weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    for _ in range(4):
+        weights.wait_ms(SMALL)
+        weights.answered(SMALL, {}, 0)
+    clock.advance(T0 + MINUTE)
+    assert weights.wait_ms(SMALL) == 0
+    assert weights.known.windows[0].used == 2
+
+
+def test_the_venues_counter_is_the_truth_beside_what_is_counted_ahead() -> None:
+    weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    for _ in range(4):
+        weights.wait_ms(SMALL)
+    weights.answered(SMALL, {MINUTELY: 12}, clock.now())
+    assert weights.known.windows[0].used == 12 + 3 * 2
+    assert used(weights) == 12
+
+
+def test_what_was_counted_ahead_does_not_go_into_a_ban_that_is_heard_of_meanwhile(tmp_path: Path) -> None:
+    for who in range(2):
+        two = [budget(tally=FileTally(tmp_path / f"venue {who}"))[0] for _ in range(2)]
+        assert [two[0].wait_ms(SMALL) for _ in range(4)] == [0, 0, 0, 0]
+        two[who].silence(MINUTE)
+        assert two[0].wait_ms(SMALL) == MINUTE
+        assert used(two[1]) == 8
+
+
+def test_what_was_counted_ahead_is_given_back_in_the_end(tmp_path: Path) -> None:
+    weights, _ = budget(tally=FileTally(tmp_path / "venue"))
+    for _ in range(4):
+        weights.wait_ms(SMALL)
+    weights.close()
+    assert used(budget(tally=FileTally(tmp_path / "venue"))[0]) == 8
+
+
+def test_to_a_file_that_is_another_one_by_now_no_more_is_given_back_than_it_counts(tmp_path: Path) -> None:
+    weights, _ = budget(tally=FileTally(tmp_path / "venue"))
+    for _ in range(4):
+        weights.wait_ms(SMALL)
+    (tmp_path / "venue").unlink()
+    other, _ = budget(tally=FileTally(tmp_path / "venue"))
+    other.wait_ms(SMALL)
+    assert used(weights) == used(other) == 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "venue"]
+
+
 # --- several processes
 
 
@@ -212,14 +292,21 @@ class Spending(RuleBasedStateMachine):
         self.two = [Budget(self.clock, [Window(WEIGHT, MINUTE, 1000)], tally=tally) for _ in range(2)]
         self.air: list[tuple[Budget, Cost, int]] = []
         self.arrived: dict[int, int] = {}
+        self.admitted: dict[int, int] = {}
         self.banned = 0
 
-    @rule(who=st.integers(0, 1), weight=st.integers(1, 400), traffic=st.sampled_from([Traffic.READ, Traffic.BULK]))
+    @rule(
+        who=st.integers(0, 1),
+        weight=st.sampled_from([2, 90, 400]),
+        traffic=st.sampled_from([Traffic.READ, Traffic.BULK]),
+    )
     def ask(self, who: int, weight: int, traffic: Traffic) -> None:
         now, cost = self.clock.now(), Cost(weight, traffic=traffic)
         wait = self.two[who].wait_ms(cost)
         if wait == 0:
             assert now >= self.banned
+            minute = now // MINUTE
+            self.admitted[minute] = self.admitted.get(minute, 0) + weight
             self.air.append((self.two[who], cost, now))
         else:
             assert now + wait <= max(self.banned, (now // MINUTE + 1) * MINUTE)
@@ -246,6 +333,11 @@ class Spending(RuleBasedStateMachine):
     @invariant()
     def within_the_share(self) -> None:
         assert all(weight <= 900 for weight in self.arrived.values())
+
+    @invariant()
+    def counted_before_it_goes(self) -> None:
+        minute = self.clock.now() // MINUTE
+        assert self.two[0].known.windows[0].used >= self.admitted.get(minute, 0)
 
 
 TestSpending = Spending.TestCase

@@ -87,6 +87,21 @@ def test_two_that_share_a_file_count_together(path: Path) -> None:
     assert add(two) == 5
 
 
+def test_it_stands_until_another_process_changes_it(path: Path) -> None:
+    one, two = begun(path), begun(path)
+    assert one.stands()
+    add(one)
+    assert one.stands()
+    assert not two.stands()
+    add(two, 0)
+    assert two.stands()
+    path.write_bytes(b"")
+    assert not two.stands()
+    two.close()
+    assert not two.stands()
+    assert Tally().stands()
+
+
 COUNT = """
 import sys
 from pathlib import Path

@@ -16,6 +16,7 @@ FULL = Window(WEIGHT, MINUTE, 100, T0, 90)
 def test_a_cost_has_a_share_of_each_kind_of_limit() -> None:
     cost = Cost(2, 1, 3)
     assert [cost.of(what) for what in (WEIGHT, REQUESTS, ORDERS)] == [2, 1, 3]
+    assert Cost(2, 1, 3, Traffic.BULK).times(4) == Cost(8, 4, 12, Traffic.BULK)
 
 
 @pytest.mark.parametrize(

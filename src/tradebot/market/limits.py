@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import NamedTuple
 
 from tradebot.clock import Clock
 from tradebot.errors import TradebotError
@@ -18,6 +19,16 @@ LONGEST_DELAY_MS = 5_000
 CEILING = 0.9  # of a limit, for all processes together: others behind the address are seen late
 BULK = 0.85  # of a share, for klines: after any burst the rest is there for marks, orders and rules
 NEVER = (0, 0)  # a window that has not begun
+MOST_AT_ONCE = 32  # of bulk reads that follow one another
+
+
+class Ahead(NamedTuple):
+    """Of `number` bulk reads, counted with the first of them, those that are `left`; until a window ends."""
+
+    cost: Cost = Cost()
+    number: int = 0
+    left: int = 0
+    until: int = 0
 
 
 class Budget:
@@ -27,6 +38,8 @@ class Budget:
     and all that use the same `tally` together `CEILING`, or `share` if that is more. The venue's own
     counters are the truth, since they see every process behind the address; the local ones are their
     floor, since they see what is still in the air. Orders may go up to the venue's limit itself.
+    Of bulk reads that follow one another some are counted ahead, which takes less time, and given back as
+    soon as anything else is asked.
     """
 
     def __init__(
@@ -41,6 +54,7 @@ class Budget:
         self._clock = clock
         self._tally = tally or Tally()
         self._air: list[Cost] = []
+        self._ahead = Ahead()
         self._own: dict[Limit, tuple[int, int]] = {}  # begin and what this process has used since
         self._tally.update(lambda known: known if known.windows else known.limited(tuple(limits)))
 
@@ -56,16 +70,18 @@ class Budget:
 
     def wait_ms(self, cost: Cost) -> int:
         """0, and it is spent until `answered`; or the venue ms to wait before asking again, and nothing is."""
-        wait = 0
+        wait, now = 0, self._clock.now()
 
         def admit(usage: Usage) -> Usage:
             nonlocal wait
-            now = self._clock.now()
             usage = self._present(usage, now)
             wait = usage.silent_ms(cost.traffic, now) or self._full_ms(usage, cost, now)
-            return usage if wait else self._spent(usage, cost)
+            return usage if wait else self._spent(usage, self._with_more(usage, cost, now))
 
-        self._tally.update(admit)
+        if not self._was_ahead(cost, now):
+            self._tally.update(admit)
+        if not wait:
+            self._air.append(cost)
         return wait
 
     def barred_ms(self, cost: Cost) -> int:
@@ -85,14 +101,21 @@ class Budget:
     def answered(self, cost: Cost, told: Mapping[Limit, int], sent: int) -> None:
         """What was sent at the moment `sent` is over; `told` are the counters of the reply, if there was one."""
         self._air.remove(cost)
-        if [each for each in self.known.windows if _heard(each, told, sent) > each.used]:
-            self._tally.update(lambda usage: _truer(usage, told, sent))
+        ahead = self._ahead.cost.times(self._ahead.left)  # of which the venue does not know yet
+        if [each for each in self.known.windows if _heard(each, told, sent, ahead) > each.used]:
+            self._tally.update(lambda usage: _truer(usage, told, sent, ahead))
 
     def learn(self, limits: Iterable[Window]) -> None:
         """Take over the limits that the venue names."""
         windows = tuple(limits)
         if windows:
             self._tally.update(lambda usage: usage.limited(windows))
+
+    def close(self) -> None:
+        """Give back what was not used, and close the tally."""
+        if self._ahead.left:
+            self._tally.update(self._given_back)
+        self._tally.close()
 
     def silence(self, wait_ms: int, traffic: Traffic = Traffic.READ) -> None:
         """No such requests for `wait_ms` venue ms; READ is everything."""
@@ -106,6 +129,8 @@ class Budget:
     def _present(self, usage: Usage, now: int) -> Usage:
         """The state now. What of ours is in the air when a window begins is going to count in it."""
         own = self._own
+        if self._ahead.left:
+            usage = self._given_back(usage)
         if not [each for each in usage.windows if not each.holds(now) or own.get(each.limit, NEVER)[0] != each.begin]:
             return usage  # a list, as for so few it takes less time than `any`
         usage = usage.at(now)
@@ -132,7 +157,6 @@ class Budget:
         return wait
 
     def _spent(self, usage: Usage, cost: Cost) -> Usage:
-        self._air.append(cost)
         windows = []
         for window in usage.windows:
             if amount := cost.of(window.what):
@@ -141,14 +165,50 @@ class Budget:
             windows.append(window.taken(amount))
         return Usage(tuple(windows), *usage[1:])  # a third of the time of `_replace`
 
+    # --- counted ahead
 
-def _heard(window: Window, told: Mapping[Limit, int], sent: int) -> int:
-    """The counter of a window; of what was sent before it began there is none."""
-    return told.get(window.limit, 0) if sent >= window.begin else 0
+    def _was_ahead(self, cost: Cost, now: int) -> bool:
+        """Whether it is counted already, and nobody has changed anything since."""
+        ahead = self._ahead
+        if not ahead.left or ahead.cost != cost or now >= ahead.until:
+            return False
+        if self.barred_ms(cost) or not self._tally.stands():
+            return False
+        self._ahead = ahead._replace(left=ahead.left - 1)
+        return True
+
+    def _with_more(self, usage: Usage, cost: Cost, now: int) -> Cost:
+        """What to count at once: itself, and of bulk reads twice as many as last time, if they fit."""
+        if cost.traffic is not Traffic.BULK:
+            return cost
+        goes_on = self._ahead.cost == cost and now < self._ahead.until
+        number = min(2 * self._ahead.number, MOST_AT_ONCE) if goes_on else 1
+        if number > 1 and self._full_ms(usage, cost.times(number), now):
+            number = 1
+        until = min([each.begin + each.length for each in usage.windows], default=now)
+        self._ahead = Ahead(cost, number, number - 1, until)
+        return cost.times(number)
+
+    def _given_back(self, usage: Usage) -> Usage:
+        """Without what was not used; what a window that is over has seen of it is forgotten with that."""
+        back, self._ahead = self._ahead.cost.times(-self._ahead.left), Ahead()
+        windows = list(usage.windows)
+        for place, window in enumerate(windows):
+            begin, own = self._own.get(window.limit, NEVER)
+            if begin == window.begin and (amount := back.of(window.what)):
+                self._own[window.limit] = begin, own + amount
+                windows[place] = window.taken(max(amount, -window.used))  # the file may be another one by now
+        return Usage(tuple(windows), *usage[1:])
 
 
-def _truer(usage: Usage, told: Mapping[Limit, int], sent: int) -> Usage:
-    windows = [window._replace(used=max(window.used, _heard(window, told, sent))) for window in usage.windows]
+def _heard(window: Window, told: Mapping[Limit, int], sent: int, ahead: Cost) -> int:
+    """What is used of a window by its counter, if it has one; of what was sent before it began there is none."""
+    count = told.get(window.limit, 0) if sent >= window.begin else 0
+    return count and count + ahead.of(window.what)
+
+
+def _truer(usage: Usage, told: Mapping[Limit, int], sent: int, ahead: Cost) -> Usage:
+    windows = [window._replace(used=max(window.used, _heard(window, told, sent, ahead))) for window in usage.windows]
     return usage._replace(windows=tuple(windows))
 
 

@@ -85,8 +85,7 @@ class Line:
         self.spans: Spans = deque(maxlen=0)
         self.sim_clock = ""
         self._silent_since = 0
-        self._tally = tally or Tally()
-        self.budget = Budget(clock, profile.limits, share=share, tally=self._tally)
+        self.budget = Budget(clock, profile.limits, share=share, tally=tally)
         self._gates = {Traffic.BULK: Gate(connections)}
         self._clock = clock
         self._credentials = credentials
@@ -115,7 +114,7 @@ class Line:
     async def close(self) -> None:
         """Close all connections and the tally."""
         await self._carrier.aclose()
-        self._tally.close()
+        self.budget.close()
 
     async def _control(self, method: str, path: str, body: bytes, times: Times) -> bytes:
         """Ask a simulated venue's own endpoints, which no limit counts."""

@@ -38,6 +38,10 @@ class Tally:
         self.usage = change(self.usage)
         return self.usage
 
+    def stands(self) -> bool:
+        """Whether `usage` is still all that is known: nobody else has changed it since the last `update`."""
+        return True
+
     def close(self) -> None:
         """Close what is open."""
 
@@ -118,6 +122,12 @@ class FileTally(Tally):
             if locked:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
         return self.usage
+
+    def stands(self) -> bool:
+        try:  # without the lock: what is being written is not what was read either
+            return self._fd >= 0 and os.pread(self._fd, SIZE + 1, 0) == self._raw
+        except OSError:
+            return False
 
     def _alone(self, reason: object) -> None:
         """Tell, once for each reason, that others are not counted."""

@@ -37,6 +37,10 @@ class Cost(NamedTuple):
         amount: int = self[KINDS[what]]
         return amount
 
+    def times(self, number: int) -> Cost:
+        """What so many of it take."""
+        return Cost(self.weight * number, self.requests * number, self.orders * number, self.traffic)
+
 
 class Window(NamedTuple):
     """A limit: at most `most` of `what` in each stretch of `length` ms; `used` since `begin`."""

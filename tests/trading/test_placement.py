@@ -10,7 +10,8 @@ from dealing import ACCOUNT, LATEST, MINUTE, START
 
 from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, Side
-from tradebot.trading.orders import CONCLUSIVE_AFTER
+from tradebot.trading.facts import Filled
+from tradebot.trading.orders import CONCLUSIVE_AFTER, Moved
 from tradebot.trading.placement import AT_ONCE, to_the_end
 
 
@@ -48,6 +49,45 @@ class TestSending:
         size = seen[0]
         assert size > 0
         assert seen == [size, "sent"] * AT_ONCE
+
+    async def test_records_what_is_told_of_several_orders_at_once_with_one_stroke(self, office):
+        symbols = [f"S{n}USDT" for n in range(AT_ONCE)]
+        desk = office(*symbols, max_positions=9, fraction="0.05", protect="monitor")
+        record, told = desk.journal.record, []
+
+        def counting(account, time, *new):
+            told.append([fact.client_id for fact in new if isinstance(fact, Moved)])
+            record(account, time, *new)
+
+        desk.journal.record = counting
+        orders, _ = await desk.buy(*symbols)
+        assert [names for names in told if names] == [[order.client_id for order in orders]]
+        assert {order.state for order in orders} == {"FILLED"}
+
+    async def test_what_cannot_be_recorded_of_one_order_keeps_nothing_of_another_from_it(self, office):
+        desk = office("AUSDT", "BUSDT", "CUSDT", max_positions=3, fraction="0.1", protect="monitor")
+        record = desk.journal.record
+
+        def refusing(account, time, *new):
+            if any(isinstance(fact, Filled) and fact.fill.symbol == "BUSDT" for fact in new):
+                raise ImpossibleTransition("not this one")
+            record(account, time, *new)
+
+        desk.journal.record = refusing
+        with pytest.raises(ImpossibleTransition, match="not this one"):
+            await desk.buy("AUSDT", "BUSDT", "CUSDT")
+        states = {order.symbol: order.state for order in desk.journal.orders(ACCOUNT)}
+        assert states == {"AUSDT": "FILLED", "BUSDT": "SENT", "CUSDT": "FILLED"}
+
+    async def test_what_has_been_told_is_recorded_though_the_program_is_to_end_in_that_moment(self, office):
+        desk = office("AUSDT", "BUSDT", fraction="0.1", protect="monitor")
+        buying = asyncio.create_task(desk.buy("AUSDT", "BUSDT"))
+        while not desk.desk._placement._news.facts:
+            await asyncio.sleep(0)
+        buying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await buying
+        assert {order.state for order in desk.journal.orders(ACCOUNT)} == {"FILLED"}
 
     async def test_never_sends_an_order_again_that_was_marked_as_sent(self, office):
         desk = office(protect="monitor")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tradebot.clock import SECOND, Clock, Moments
@@ -22,6 +22,7 @@ from tradebot.errors import (
     MarketError,
     OrderRejected,
     OrderUnknown,
+    TradebotError,
     VenueBusy,
     VenueUnreachable,
 )
@@ -79,6 +80,14 @@ async def to_the_end(*jobs: Awaitable[T]) -> list[T]:
     return [one for one in done if not isinstance(one, BaseException)]
 
 
+@dataclass(eq=False)
+class News:
+    """What is to be recorded with one stroke, and whether it has been."""
+
+    facts: list[Fact] = field(default_factory=list)
+    recorded: bool = False
+
+
 class Placement:
     """Sends and looks up the orders of one account.
 
@@ -96,6 +105,7 @@ class Placement:
         """Of each order (by client id): `intent` stored, `sent`, `acknowledged`. Whoever wants them takes them."""
         self._flying: set[str] = set()
         self._ready: set[str] = set()  # marked as sent with their intents, and not sent yet
+        self._news = News()
         self._entries = asyncio.Semaphore(AT_ONCE)
         self._others = asyncio.Semaphore(AT_ONCE_LEAVING)
 
@@ -103,6 +113,24 @@ class Placement:
         """Facts of this moment, in one transaction."""
         if facts:
             self.journal.record(self.account, self.clock.now(), *facts)
+
+    async def _note(self, facts: Sequence[Fact]) -> None:
+        """Record what the venue says of orders in the air together with all that it says in this pass of the loop.
+
+        If that cannot be, each by itself, so that nobody's facts keep another's from being recorded.
+        """
+        news = self._news
+        news.facts += facts
+        try:
+            await asyncio.sleep(0)
+        finally:  # who is told to end has his facts recorded too
+            if self._news is news:  # the first of them, for all
+                self._news = News()
+                with suppress(TradebotError):
+                    self.record(*news.facts)
+                    news.recorded = True
+            if not news.recorded:
+                self.record(*facts)
 
     async def place(self, intents: Sequence[Intended]) -> list[Outcome]:
         """Record all intents at once, then `send` them; the orders as they are after that."""
@@ -208,7 +236,7 @@ class Placement:
         except VENUE_ERRORS as error:
             return [await self._failed(order, error) for order in orders]
         told = [(order, reports[order.client_id]) for order in orders if order.client_id in reports]
-        self.record(*[fact for each in told for fact in await self._news(*each)])
+        await self._note([fact for each in told for fact in await self._news_of(*each)])
         return [await self._answered(order, told=order.client_id in reports) for order in orders]
 
     def _marked(self, orders: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -323,10 +351,10 @@ class Placement:
 
     async def _settle(self, order: Outcome, report: OrderReport) -> Outcome:
         """Record what a report says; the order as it is then."""
-        self.record(*await self._news(order, report))
+        await self._note(await self._news_of(order, report))
         return self._now(order)
 
-    async def _news(self, order: Outcome, report: OrderReport) -> list[Fact]:
+    async def _news_of(self, order: Outcome, report: OrderReport) -> list[Fact]:
         """What a report says that is not recorded; older news than we have says nothing.
 
         An order is over only when all its fills are booked: until then it is in doubt and asked

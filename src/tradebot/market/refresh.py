@@ -17,6 +17,7 @@ from tradebot.clock import SECOND, monotonic_ms
 from tradebot.errors import MarketError, TradebotError, VenueBusy
 from tradebot.market.bars import Klines
 from tradebot.market.chunks import Series
+from tradebot.market.coverage import Coverage
 from tradebot.market.due import Group, Window, complete, due_at, late, not_come, overlapping, reaches, silence
 from tradebot.market.findings import EMPTY, ENDLESS, Findings, Ready, extended
 from tradebot.market.limits import retry_delay_ms
@@ -58,6 +59,7 @@ class Refresh:
         self._resting: list[Group] = []
         self._queue: deque[Window] = deque()
         self._waiting: dict[Series, Window] = {}
+        self._prepared: dict[Series, tuple[Coverage | None, Ready]] = {}
         self._busy: VenueBusy | None = None
         self._arrived: asyncio.Queue[Ready | Exception | None] = asyncio.Queue(terms.workers)
         self._late = False
@@ -72,6 +74,14 @@ class Refresh:
                 self._begin(group)
             else:
                 self._resting.append(group)
+
+    def prepare(self) -> None:
+        """Make while replies are in the air what will be handed out with them, unless they say something else."""
+        windows = [window for group in self._findings.following.values() for window in group.coarser]
+        for window in windows:
+            coverage = self._memory.index.get(window.series)
+            if self._terms.bounds is None and complete(coverage, window) and self._memory.held(window) is not None:
+                self._prepared[window.series] = coverage, self._findings.ready(window, None)
 
     async def stop(self) -> None:
         """Abandon what is in the air."""
@@ -234,7 +244,10 @@ class Refresh:
         """The coarser series of a group whose leader is there; those that must be asked for are not among them."""
         for window in group.coarser:
             coverage = self._memory.index.get(window.series)
-            if not reaches(coverage, window) or self._memory.held(window) is None:  # damaged on disk
+            known, prepared = self._prepared.get(window.series, (None, None))
+            if prepared is not None and known is coverage:
+                yield prepared
+            elif not reaches(coverage, window) or self._memory.held(window) is None:  # damaged on disk
                 self._enqueue(window)
             elif self._findings.derived(window, group.leader):
                 yield self._findings.ready(window, None)

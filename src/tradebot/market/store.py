@@ -217,6 +217,7 @@ class KlineStore:
                 run.start(some)
                 await asyncio.sleep(0)  # these requests go out before anything else is done
             self._memory.keep(wanted)
+            run.prepare()
             for ready in run.at_once():
                 yield ready
             async for ready in run.arrivals():

@@ -30,7 +30,7 @@ __all__ = ["PATIENCE_S", "KlineStore", "Pruned", "Ready", "Stored", "Stretch", "
 
 log = logging.getLogger(__name__)
 USUAL = Terms()
-_FIRST = 50  # symbols, whose requests go out before the next ones are looked at
+_FIRST = 10  # symbols, whose requests go out before the next ones are looked at
 
 
 @dataclass(frozen=True, slots=True)

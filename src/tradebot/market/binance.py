@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -218,10 +218,8 @@ class BinanceClient(Line, Feed, Broker):
                 self.sim_clock, self.sim_speed = str(reply["mode"]), float(reply.get("speed", 1.0))
                 return int(reply["now"])
 
-        async def once() -> int:
-            return self._understood(read_json(clock), await self._control(method, "/sim/clock", body, self._read_times))
-
-        return await self._patiently("sim clock", once)  # to say a time twice does no harm
+        ask = partial(self._control, method, "/sim/clock", body, self._read_times)
+        return await self._patiently("sim clock", ask, read_json(clock))  # to say a time twice does no harm
 
     # --- one request
 
@@ -230,21 +228,16 @@ class BinanceClient(Line, Feed, Broker):
     ) -> T:
         """Ask, and ask again where that can help."""
         endpoint = self._endpoint(name)
+        ask = partial(self._ask, endpoint, parameters, cost or endpoint.cost, self._read_times)
+        return await self._patiently(name, ask, parse)
 
-        async def once() -> T:
-            return self._understood(
-                parse, await self._ask(endpoint, parameters, cost or endpoint.cost, self._read_times)
-            )
-
-        return await self._patiently(name, once)
-
-    async def _patiently(self, name: str, once: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, name: str, ask: Callable[[], Awaitable[bytes]], parse: Callable[[bytes], T]) -> T:
         """Do it, and again, up to `retries` times, where that can help."""
         requests, attempt = self.requests, 0
         while True:
             attempt += 1
             try:
-                return await once()
+                return self._understood(parse, await ask())
             except MarketError as fault:
                 delay = retry_delay_ms(fault, attempt, f"{self._seed}/{requests}")
                 if delay is None or attempt > self._retries or _too_long(fault):

@@ -102,7 +102,8 @@ class Budget:
         """What was sent at the moment `sent` is over; `told` are the counters of the reply, if there was one."""
         self._air.remove(cost)
         ahead = self._ahead.cost.times(self._ahead.left)  # of which the venue does not know yet
-        if [each for each in self.known.windows if _heard(each, told, sent, ahead) > each.used]:
+        mine = [each for each in self.known.windows if each.limit in told]
+        if [each for each in mine if _heard(each, told, sent, ahead) > each.used]:
             self._tally.update(lambda usage: _truer(usage, told, sent, ahead))
 
     def learn(self, limits: Iterable[Window]) -> None:

@@ -126,7 +126,8 @@ class Line:
     async def _once(self, endpoint: Endpoint, parameters: Parameters, cost: Cost, times: Times) -> bytes:
         """Wait for leave and a place, send, and note what the reply says of the limits. Signed anew each time."""
         await self._admit(cost, self.budget.wait_ms)
-        sent, told = self._clock.now(), dict[Limit, int]()
+        sent = self._clock.now()
+        told: dict[Limit, int] = {}
         try:
             place, request, flight, sent = await self._turn(endpoint, parameters, cost, times)
             with place:

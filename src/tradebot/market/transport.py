@@ -214,10 +214,12 @@ class NetworkTransport:
         """On a connection that is idle, if there is one."""
         if self._slots.full or not self._idle:
             return None
-        with contextlib.suppress(httpx.TransportError):
-            raw = self._written(request)
-            if (connection := self._kept()) is not None:
+        try:
+            raw, connection = self._written(request), self._kept()
+            if connection is not None:
                 return self._sent(connection, request, raw, self._slots.now(), over)
+        except httpx.TransportError:
+            pass  # `send` tells why
         return None
 
     def _sent(self, connection: Connection, request: Request, raw: bytes, place: Place, over: Over) -> Sent:

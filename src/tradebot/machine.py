@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from tradebot.errors import ImpossibleTransition
@@ -43,7 +44,7 @@ class Machine(Generic[S, E]):
         """The events that `state` knows."""
         return [event for (origin, event) in self.table if origin == state]
 
-    @property
+    @cached_property
     def terminal(self) -> frozenset[S]:
         """The states that nothing leads out of."""
         return frozenset(self.table.values()) - {origin for origin, _ in self.table}

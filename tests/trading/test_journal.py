@@ -13,10 +13,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, OrderType, Payment, Side
-from tradebot.trading.facts import Audited, Filled, Funded, Identified, Intended, Judged, Released, Watched
+from tradebot.trading.facts import Audited, Fact, Filled, Funded, Identified, Intended, Judged, Released, Watched
 from tradebot.trading.journal import Journal
 from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
@@ -39,6 +41,21 @@ def filled(trade: int = 1, name: str = "tb-1", symbol: str = "XUSDT") -> Filled:
 
 SENT = Moved("tb-1", OrderEvent.SEND)
 DONE = Moved("tb-1", OrderEvent.FILL, "", 7, Decimal(5), Decimal(500))
+BOUGHT = replace(
+    intended().positions[0], state=PositionState.OPEN, quantity=Decimal("4.995"), bought=Decimal("4.995"),
+    cost=Decimal(500), stop=Decimal(98), target=Decimal(103), guards=1,
+)  # fmt: skip
+STOP, TARGET = (
+    replace(intended(name).order, intent=f"guard-{name}", side=Side.SELL, position="tb-1", pair="tb-list")
+    for name in ("stop", "target")
+)
+STORY: list[Fact] = [
+    intended(), intended("tb-2", "YUSDT"), SENT, filled(), Moved("tb-2", OrderEvent.SEND), filled(2), DONE,
+    Intended(STOP, (BOUGHT,)), Intended(TARGET, (BOUGHT,)), Moved("stop", OrderEvent.SEND),
+    Moved("target", OrderEvent.SEND), Moved("tb-2", OrderEvent.DOUBT), Moved("stop", OrderEvent.ACCEPT),
+    Moved("target", OrderEvent.ACCEPT), filled(), Moved("stop", OrderEvent.EXPIRE), Moved("target", OrderEvent.DOUBT),
+    Moved("target", OrderEvent.CANCEL), Moved("tb-2", OrderEvent.MISS), Moved("tb-2", OrderEvent.ABSENT),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -154,6 +171,23 @@ class TestRecording:
         assert [position.id for position in journal.positions(ACCOUNT)] == ["tb-2"]
         assert [position.id for position in journal.history(ACCOUNT)] == ["tb-1"]
         assert [order.client_id for order in journal.orders(ACCOUNT)] == ["tb-1", "tb-2"]
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.booleans(), min_size=len(STORY), max_size=len(STORY)))
+    def test_has_the_same_rows_however_its_facts_are_put_together(self, tmp_path_factory, cuts):
+        folder = tmp_path_factory.mktemp("cuts")
+        with Journal(folder / "one.db") as one, Journal(folder / "other.db") as other:
+            together = list[Fact]()
+            for fact, cut in zip(STORY, cuts, strict=True):
+                one.record(ACCOUNT, 6, fact)
+                together.append(fact)
+                if cut:
+                    other.record(ACCOUNT, 6, *together)
+                    together.clear()
+            other.record(ACCOUNT, 6, *together)
+            assert one.rows() == other.rows()
+            other.rebuild()
+            assert one.rows() == other.rows()
 
     def test_rebuilds_the_same_rows_from_its_facts(self, journal, tmp_path):
         journal.record(ACCOUNT, 5, intended(), SENT, filled(1))

@@ -64,6 +64,8 @@ class Journal:
         self._db = state_file.opened(path)
         self._unsafe = False
         self._lost = ""
+        self._orders: dict[tuple[str, str], Outcome] = {}
+        self._positions: dict[tuple[str, str], Position] = {}
         try:
             self._prepare()
         except JournalError:
@@ -102,7 +104,7 @@ class Journal:
             self._write(account, time, facts)
 
     def _write(self, account: str, time: int, facts: Sequence[Fact]) -> None:
-        with self._db.transaction():
+        with self._projecting():
             for fact in facts:
                 if self._project(account, time, fact):
                     kind = type(fact).__name__.lower()
@@ -133,9 +135,30 @@ class Journal:
                 self._lost = str(error)
             raise
 
+    @contextmanager
+    def _projecting(self) -> Iterator[None]:
+        """One transaction, which reads and writes a row once however many of its facts change it."""
+        try:
+            with self._db.transaction():
+                yield
+                for (account, client_id), order in self._orders.items():
+                    self._db.execute(
+                        "UPDATE orders SET settled = ?, body = ? WHERE account = ? AND client_id = ?",
+                        (order.settled, _text(order), account, client_id),
+                    )
+                for (account, identity), position in self._positions.items():
+                    self._db.execute(
+                        """INSERT INTO positions VALUES (?, ?, ?, ?, ?)
+                           ON CONFLICT DO UPDATE SET gone = excluded.gone, body = excluded.body""",
+                        (account, identity, position.symbol, position.state in GONE, _text(position)),
+                    )
+        finally:
+            self._orders.clear()
+            self._positions.clear()
+
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""
-        with self._db.transaction():
+        with self._projecting():
             for table in PROJECTIONS:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
@@ -176,24 +199,18 @@ class Journal:
         )
 
     def _put_order(self, account: str, order: Outcome) -> None:
-        self._db.execute(
-            "UPDATE orders SET settled = ?, body = ? WHERE account = ? AND client_id = ?",
-            (order.settled, _text(order), account, order.client_id),
-        )
+        self._orders[account, order.client_id] = order
 
     def _put_position(self, account: str, position: Position) -> None:
-        self._db.execute(
-            """INSERT INTO positions VALUES (?, ?, ?, ?, ?)
-               ON CONFLICT DO UPDATE SET gone = excluded.gone, body = excluded.body""",
-            (account, position.id, position.symbol, position.state in GONE, _text(position)),
-        )
+        self._positions[account, position.id] = position
 
     def _move(self, account: str, time: int, moved: Moved) -> None:
         order = self._order(account, moved.client_id).moved(moved, time)
         self._put_order(account, order)
-        live = [(each.duty, each.state) for each in self.live(account, order.position)]
+        stored = self.live(account, order.position)
+        live = [self._orders.get((account, each.client_id), each) for each in stored]
         before = self._position(account, order.position)
-        if (after := before.followed(live)) is not before:
+        if (after := before.followed((each.duty, each.state) for each in live if not each.settled)) is not before:
             self._put_position(account, after)
 
     def _book(self, account: str, client_id: str, fill: Fill) -> bool:
@@ -229,13 +246,13 @@ class Journal:
             )
 
     def _order(self, account: str, client_id: str) -> Outcome:
-        found = self.order(account, client_id)
+        found = self._orders.get((account, client_id)) or self.order(account, client_id)
         if found is None:
             raise JournalError(f"{self.path}: no order {client_id} in account {account}")
         return found
 
     def _position(self, account: str, identity: str) -> Position:
-        found = self.position(account, identity)
+        found = self._positions.get((account, identity)) or self.position(account, identity)
         if found is None:
             raise JournalError(f"{self.path}: no position {identity} in account {account}")
         return found

@@ -78,6 +78,27 @@ def test_the_venues_counter_is_the_truth_and_the_local_one_its_floor() -> None:
     assert used(weights) == 90
 
 
+def test_beside_what_others_have_used_counts_what_is_in_the_air_once_and_for_all(tmp_path: Path) -> None:
+    weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 1_000), tally=FileTally(tmp_path / "venue"))
+    for _ in range(3):
+        weights.wait_ms(READ)
+    known = []
+    for count in (520, 540, 560):
+        weights.answered(READ, {MINUTELY: count}, clock.now())
+        known.append((tmp_path / "venue").read_bytes())
+    assert known[0] == known[1] == known[2]
+    assert used(weights) == 560
+
+
+def test_where_nobody_else_asks_replies_in_any_order_change_nothing() -> None:
+    weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    for _ in range(3):
+        weights.wait_ms(READ)
+    for count in (60, 20, 40):
+        weights.answered(READ, {MINUTELY: count}, clock.now())
+        assert used(weights) == 60
+
+
 def test_what_was_admitted_may_not_go_any_more_when_others_have_used_up_the_limit_or_the_venue_wants_silence() -> None:
     weights, clock = budget(0.9, Window(WEIGHT, MINUTE, 100))
     small = Cost(5, traffic=Traffic.BULK)
@@ -209,8 +230,8 @@ def test_the_venues_counter_is_the_truth_beside_what_is_counted_ahead() -> None:
     for _ in range(4):
         weights.wait_ms(SMALL)
     weights.answered(SMALL, {MINUTELY: 12}, clock.now())
-    assert weights.known.windows[0].used == 12 + 3 * 2
-    assert used(weights) == 12
+    assert weights.known.windows[0].used == 12 + 3 * 2 + 3 * 2
+    assert used(weights) == 12 + 3 * 2  # in the air
 
 
 def test_what_was_counted_ahead_does_not_go_into_a_ban_that_is_heard_of_meanwhile(tmp_path: Path) -> None:

@@ -101,10 +101,10 @@ class Budget:
     def answered(self, cost: Cost, told: Mapping[Limit, int], sent: int) -> None:
         """What was sent at the moment `sent` is over; `told` are the counters of the reply, if there was one."""
         self._air.remove(cost)
-        ahead = self._ahead.cost.times(self._ahead.left)  # of which the venue does not know yet
+        ahead, air = self._ahead.cost.times(self._ahead.left), self._air  # the venue does not know of all of it yet
         mine = [each for each in self.known.windows if each.limit in told]
         if [each for each in mine if _heard(each, told, sent, ahead) > each.used]:
-            self._tally.update(lambda usage: _truer(usage, told, sent, ahead))
+            self._tally.update(lambda usage: _truer(usage, told, sent, ahead, air))
 
     def learn(self, limits: Iterable[Window]) -> None:
         """Take over the limits that the venue names."""
@@ -208,8 +208,12 @@ def _heard(window: Window, told: Mapping[Limit, int], sent: int, ahead: Cost) ->
     return count and count + ahead.of(window.what)
 
 
-def _truer(usage: Usage, told: Mapping[Limit, int], sent: int, ahead: Cost) -> Usage:
-    windows = [window._replace(used=max(window.used, _heard(window, told, sent, ahead))) for window in usage.windows]
+def _truer(usage: Usage, told: Mapping[Limit, int], sent: int, ahead: Cost, air: Iterable[Cost]) -> Usage:
+    """With what others have used; all of ours in the air counts beside it, or each reply would tell a little more."""
+    windows = list(usage.windows)
+    for place, window in enumerate(windows):
+        if (heard := _heard(window, told, sent, ahead)) > window.used:
+            windows[place] = window._replace(used=heard + sum(cost.of(window.what) for cost in air))
     return usage._replace(windows=tuple(windows))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +63,11 @@ class TestNames:
 
     def test_are_the_same_for_the_same_decision_in_any_process(self):
         assert client_id("binance", "BTCUSDT", 1516406400000, "enter", 0) == "tb-BTCUSDT-2dsxpqmqzz6rkqxdqwur"
+
+    @given(st.text(), st.integers())
+    def test_end_with_a_hundred_bits_of_their_hash_in_base32(self, symbol, bar):
+        digest = hashlib.sha256(f"sim|{symbol}|{bar}|enter|0".encode()).digest()
+        assert client_id("sim", symbol, bar, "enter", 0)[-20:] == base64.b32encode(digest[:15]).decode()[:20].lower()
 
     def test_differ_when_any_part_differs(self):
         base = ("binance", "BTCUSDT", 1516406400000, "enter", 0)

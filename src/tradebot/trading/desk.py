@@ -318,11 +318,14 @@ class Desk:
         """Intents for what the rules allow, in this order, each seeing what those before it spend."""
         intents: dict[str, Intended] = {}
         skipped: dict[str, str] = {}
+        held = reversed(self.positions())  # of two the older one
+        dust = {(each.symbol, each.side): each for each in held if each.state is PositionState.DUST}
         for prediction in predictions:
             symbol, candidate = prediction.symbol, self._candidate(prediction, marks)
             reason = refused(candidate, account)
             if reason is None:
-                intent = self._entry(candidate, sized(candidate, account))
+                old = dust.get((symbol, prediction.side))
+                intent = self._entry(candidate, sized(candidate, account), old)
                 reason = entries.refused(intent.order, candidate.rules)
             if reason is None:
                 intents[symbol] = intent
@@ -331,8 +334,8 @@ class Desk:
                 skipped.setdefault(symbol, reason)
         return list(intents.values()), {symbol: why for symbol, why in skipped.items() if symbol not in intents}
 
-    def _entry(self, candidate: Candidate, quantity: Decimal) -> Intended:
-        """The intent to enter, taking over what dust there is of the symbol."""
+    def _entry(self, candidate: Candidate, quantity: Decimal, dust: Position | None) -> Intended:
+        """The intent to enter, taking over the symbol's `dust`."""
         prediction, limits, now = candidate.prediction, self.settings.trading, self.clock.now()
         position = Position(
             id=candidate.client_id,
@@ -348,10 +351,8 @@ class Desk:
             contract=candidate.rules.contract,
         )
         order = entries.made(self._order(position, quantity, candidate.price), candidate.rules, limits)
-        for dust in self.positions():
-            if (dust.symbol, dust.side, dust.state) == (position.symbol, position.side, PositionState.DUST):
-                return Intended(order, (dust.absorbed(), position.entering(dust)))
-        return Intended(order, (position.entering(),))
+        absorbed = () if dust is None else (dust.absorbed(),)
+        return Intended(order, (*absorbed, position.entering(dust)))
 
     def _order(self, position: Position, quantity: Decimal, price: Decimal) -> Outcome:
         """The order that enters `position`."""

@@ -144,6 +144,11 @@ def names(intervals: Sequence[str]) -> tuple[str, ...]:
 
 def schema_hash(intervals: Sequence[str]) -> str:
     """16 hex digits over the ordered names, the formulas and their version."""
+    return _schema_hash(tuple(intervals))
+
+
+@cache  # every cycle asks whether the model fits
+def _schema_hash(intervals: tuple[str, ...]) -> str:
     texts = [[entry.name, entry.text, entry.low, entry.high] for entry in FEATURES.values()]
     told = json.dumps([FORMULAS, WARMUP, names(intervals), texts, MARKET_TEXT])
     return hashlib.sha256(told.encode()).hexdigest()[:16]

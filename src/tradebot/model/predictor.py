@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -111,6 +111,7 @@ def predict_rows(path: str, rows: Rows) -> Rows:
     return load(path).predict(rows)
 
 
+@cache
 def demo_path() -> Path:
     """The demo model: in the checkout's `models/`, else in the installed package."""
     package = Path(__file__).parents[1]

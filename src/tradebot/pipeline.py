@@ -178,6 +178,12 @@ class Arrivals:
         for whole, part in zip(self.own, own, strict=True):
             whole[rows] = part
 
+    def refuse_nothing(self) -> None:
+        """One bad symbol is data, all of them are an error: the first one, with its class."""
+        if not self.done:
+            none = MarketError("no klines for any symbol of the universe")
+            raise next((ready.error for ready in self.look.series if ready.error), none)
+
     @property
     def rows(self) -> list[int]:
         """Whose features are there, in the universe's order, without those that have left it meanwhile."""
@@ -240,29 +246,31 @@ class Pipeline:
             return look
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars, self.settings.run.every_s * SECOND)
         async with self._scouting(look):
-            with watch("fetch"):
-                async with aclosing(
-                    fetch(self.session, universe.symbols, look.now, self.settings.run.fetch_deadline_s, self.progress)
-                ) as stream:
-                    async for ready in stream:
-                        arrivals.add(ready)
-                        if rows := arrivals.batch(BATCH):
-                            batch = await self._own(arrivals, rows)
-                            if early is not None and (part := await self._early(look, *batch)):
-                                early(part)
-            if rows := arrivals.batch(1):
-                await self._own(arrivals, rows)
+            await self._take_in(arrivals, early)
         if any(isinstance(ready.error, VenueRejected) for ready in look.series):
             self.session.scout.doubt()
-        if not arrivals.done:  # one bad symbol is data, all of them are an error: the first one, with its class
-            none = MarketError("no klines for any symbol of the universe")
-            raise next((ready.error for ready in look.series if ready.error), none)
+        arrivals.refuse_nothing()
         look.warnings += revisions(look.series)
         with watch("analyze"):
             rows = arrivals.rows
             await self._judge(look, featured(arrivals.panels(rows), [own[rows] for own in arrivals.own]))
         self._last = (universe, look.analysis, look.skipped)
         return look
+
+    async def _take_in(self, arrivals: Arrivals, early: Callable[[Look], None] | None) -> None:
+        """Fetch, and compute own features of those that are there while others are in the air."""
+        look, deadline_s = arrivals.look, self.settings.run.fetch_deadline_s
+        with look.watch("fetch"):
+            stream = fetch(self.session, arrivals.symbols, look.now, deadline_s, self.progress)
+            async with aclosing(stream):
+                async for ready in stream:
+                    arrivals.add(ready)
+                    if rows := arrivals.batch(BATCH):
+                        batch = await self._own(arrivals, rows)
+                        if early is not None and (part := await self._early(look, *batch)):
+                            early(part)
+        if rows := arrivals.batch(1):
+            await self._own(arrivals, rows)
 
     def _unchanged(self, look: Look) -> bool:
         """Whether the look would see what the last one saw; it then has that already, as in most minutes."""

@@ -324,8 +324,7 @@ class Desk:
             symbol, candidate = prediction.symbol, self._candidate(prediction, marks)
             reason = refused(candidate, account)
             if reason is None:
-                old = dust.get((symbol, prediction.side))
-                intent = self._entry(candidate, sized(candidate, account), old)
+                intent = self._entry(candidate, sized(candidate, account), dust.get((symbol, prediction.side)))
                 reason = entries.refused(intent.order, candidate.rules)
             if reason is None:
                 intents[symbol] = intent

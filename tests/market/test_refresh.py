@@ -215,6 +215,17 @@ async def test_whoever_reads_slowly_is_not_run_over(desk: Desk) -> None:
         assert len([one async for one in arrivals]) == 25
 
 
+async def test_what_had_come_by_the_deadline_is_handed_out_to_whoever_reads_slowly(desk: Desk) -> None:
+    terms = Terms(2, deadline_s=0.05)
+    stream = desk.store.refresh(desk.venue, desk.clock.now(), "ABCDEFGH", ["5m"], BARS, terms=terms)
+    async with aclosing(stream) as arrivals:
+        ready = [await anext(arrivals)]
+        await asyncio.sleep(0.1)  # two wait to be read meanwhile, and two more are at hand
+        ready += [one async for one in arrivals]
+    assert [one.symbol for one in ready if one.error is None] == ["A", "B", "C", "D", "E"]
+    assert {str(one.error) for one in ready[5:]} == {f"{symbol} 5m: no answer in time" for symbol in "FGH"}
+
+
 async def test_the_open_bar_is_handed_out_where_it_is_wanted_and_never_stored(desk: Desk) -> None:
     ready = await desk.refresh("A", ALL, bounds=BOUNDS)
     for one in ready:

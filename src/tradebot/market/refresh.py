@@ -62,7 +62,6 @@ class Refresh:
         self._prepared: dict[Series, tuple[Coverage | None, Ready]] = {}
         self._busy: VenueBusy | None = None
         self._arrived: asyncio.Queue[Ready | Exception | None] = asyncio.Queue(terms.workers)
-        self._late = False
         self._running = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -106,10 +105,10 @@ class Refresh:
         """The series that were asked for, as they arrive; when the deadline has passed the others, with an error."""
         if (left := self._left_s()) is not None:
             self._timers.add(asyncio.get_running_loop().call_later(left, self._end))
-        while self._waiting and not (self._late and self._arrived.empty()):
+        while self._waiting:
             item = await self._arrived.get()
             if item is None:
-                continue
+                break
             if isinstance(item, Exception):
                 raise item  # a bug in a worker comes to light here
             del self._waiting[item.symbol, item.interval]
@@ -155,10 +154,9 @@ class Refresh:
         worker.add_done_callback(self._workers.discard)
 
     def _end(self) -> None:
-        """The deadline has passed: `arrivals` ends when it has handed out what is there."""
-        self._late = True
-        if self._arrived.empty():
-            self._arrived.put_nowait(None)
+        """The deadline has passed: nothing more is asked, and `arrivals` ends behind what has come, read or not."""
+        self._queue.clear()
+        self._employ(self._arrived.put(None))
 
     async def _work(self) -> None:
         try:

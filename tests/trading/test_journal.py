@@ -189,6 +189,18 @@ class TestRecording:
             other.rebuild()
             assert one.rows() == other.rows()
 
+    def test_a_rebuild_reads_no_more_of_a_positions_orders_than_can_still_move(self, journal):
+        journal.record(ACCOUNT, 5, intended(), SENT, filled(), filled(2), DONE)
+        for number in range(9):
+            stop = replace(STOP, client_id=f"stop-{number}")
+            steps = (OrderEvent.SEND, OrderEvent.ACCEPT, OrderEvent.CANCEL)
+            moves = [Moved(stop.client_id, event) for event in steps]
+            journal.record(ACCOUNT, 6, Intended(stop, (replace(BOUGHT, guards=number),)), *moves)
+        live, read = journal.live, []
+        journal.live = lambda *of: read.append(live(*of)) or read[-1]
+        journal.rebuild()
+        assert max(map(len, read)) == 1
+
     def test_rebuilds_the_same_rows_from_its_facts(self, journal, tmp_path):
         journal.record(ACCOUNT, 5, intended(), SENT, filled(1))
         journal.record(ACCOUNT, 6, filled(1), filled(2), DONE)

@@ -158,12 +158,13 @@ class Journal:
 
     def rebuild(self) -> None:
         """Make orders, positions and fills anew from the facts."""
-        with self._projecting():
+        with self._db.transaction():
             for table in PROJECTIONS:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             facts = self._db.rows("SELECT account, time, kind, body FROM events ORDER BY seq")
             for account, time, kind, body in facts:
-                self._project(account, time, reader(kind).validate_json(body))
+                with self._projecting():  # or all orders of a position would be live, and read, until the end
+                    self._project(account, time, reader(kind).validate_json(body))
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All rows that follow from the facts, by table."""

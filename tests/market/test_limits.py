@@ -243,6 +243,14 @@ def test_what_was_counted_ahead_does_not_go_into_a_ban_that_is_heard_of_meanwhil
         assert used(two[1]) == 8
 
 
+def test_what_was_counted_ahead_counts_anew_where_the_venue_names_a_limit_meanwhile() -> None:
+    weights, _ = budget(0.9, Window(WEIGHT, MINUTE, 1_000))
+    assert [weights.wait_ms(SMALL) for _ in range(4)] == [0, 0, 0, 0]
+    weights.learn([Window(WEIGHT, MINUTE, 1_000), Window(REQUESTS, 5 * MINUTE, 6)])
+    assert weights.wait_ms(SMALL) > 0
+    assert [used(weights, 0), used(weights, 1)] == [8, 4]
+
+
 def test_what_was_counted_ahead_is_given_back_in_the_end(tmp_path: Path) -> None:
     weights, _ = budget(tally=FileTally(tmp_path / "venue"))
     for _ in range(4):

@@ -110,7 +110,7 @@ class Budget:
         """Take over the limits that the venue names."""
         windows = tuple(limits)
         if windows:
-            self._tally.update(lambda usage: usage.limited(windows))
+            self._tally.update(lambda usage: self._given_back(usage).limited(windows))  # a new limit has counted none
 
     def close(self) -> None:
         """Give back what was not used, and close the tally."""

@@ -55,6 +55,15 @@ async def test_carries_a_request_as_httpx_would() -> None:
     assert answer.body == await theirs.aread()
 
 
+async def test_headers_are_read_and_written_byte_by_byte_as_on_the_network() -> None:
+    async def mirror(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": scope["headers"]})
+        await send({"type": "http.response.body", "body": dict(scope["headers"])[b"x-key"]})
+
+    answer = await Inside(mirror).send(ASKED._replace(headers=(("X-Key", "\xe9"),)), lambda: None)
+    assert (answer.headers["x-key"], answer.body) == ("\xe9", b"\xe9")
+
+
 async def test_says_that_a_good_answer_is_whole_and_nothing_of_a_refusal() -> None:
     whole = list[str]()
     await Inside(insatiable).send(ASKED, lambda: whole.append("good"))

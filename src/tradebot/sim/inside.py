@@ -31,11 +31,12 @@ class Inside(httpx.AsyncBaseTransport):
     async def send(self, request: Request, over: Over) -> Answer:
         """The answer, once it is whole and has come all the way; `TimeoutError` if the time to `read` passes before."""
         path, _, query = request.target.partition("?")
-        headers = [(name.lower().encode(), value.encode()) for name, value in request.headers]
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
         scope = _scope(request.method, path.encode(), query.encode(), headers)
         async with asyncio.timeout(request.times["read"]):
             status, told, body = await self._delayed(scope, request.body)
-        answer = Answer(status, {name.decode(): value.decode() for name, value in told}, body, monotonic_ms())
+        heads = {name.decode("latin-1"): value.decode("latin-1") for name, value in told}
+        answer = Answer(status, heads, body, monotonic_ms())
         if answer.good:
             over()
         return answer

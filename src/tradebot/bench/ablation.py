@@ -1,7 +1,7 @@
 """The pipeline with each of its four ideas turned off alone: what that idea is worth here.
 
-Every variant is the same loop with one thing changed, on the same venue at the same minutes, after a first
-cycle that fills its store and warms its pool. What it decides must stay the same.
+Every variant is the same loop with one thing changed, on the same venue at the same minutes, after its store
+was filled and in each minute before a close it has run a cycle. What it decides must stay the same.
 """
 
 from __future__ import annotations
@@ -158,6 +158,9 @@ async def ablation(  # noqa: PLR0917
                 await fill(bot.session)
             for close in range(CLOSES):
                 minute = begin + 5 * close
+                for loop in made.values():  # as in every minute: it leaves what is due and compares the account
+                    await loop.bot.advance(START + (minute - 1) * MINUTE)
+                    await run_pipelined(loop.bot, loop, minute - 1)
                 await ahead.advance(START + minute * MINUTE)
                 await fill(ahead.session)
                 with _forgotten(ahead.session):

@@ -102,7 +102,7 @@ def make_server(app: ASGIApp, door: Door | None, listening: Callable[[], None]) 
     config = uvicorn.Config(
         _whoever_leaves(app if door is None else FaultApp(app, door)),
         http=Protocol, loop="uvloop", ws="none",
-        lifespan="off", proxy_headers=False, log_config=None, access_log=False, server_header=False,
+        lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_IDLE_S,
     )  # fmt: skip
     return _Server(config, listening, door)

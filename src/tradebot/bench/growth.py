@@ -68,6 +68,8 @@ async def _closes(settings: Settings, folder: Path, workload: Workload) -> list[
             minute = await _filled(bot, await _filled(ahead, 0))
             samples = []
             for close in range(-(-minute // 5) * 5 + 5, minute + 5 * CLOSES + 10, 5)[:CLOSES]:
+                await bot.advance(START + (close - 1) * MINUTE)
+                await run_pipelined(bot, loop, close - 1)  # it leaves what is due and compares the account
                 await ahead.advance(START + close * MINUTE)
                 await fill(ahead.session)
                 await bot.advance(START + (close + 1) * MINUTE)

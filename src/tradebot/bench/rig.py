@@ -30,7 +30,7 @@ WEIGHT_LIMIT = 6_000
 KLINES_WEIGHT, WEIGHT_SHARE = 2, 0.6
 """Of a request for klines; and the part of the limit that they may take: what is left is for all else, and margins."""
 
-HELD_S = 240
+HELD_S = 180
 """Venue seconds for which positions are held: so there are places for new ones at every 5m close."""
 
 FRESH = 0.2

@@ -55,6 +55,7 @@ class Loop:
         self.observe: Callable[[Cycle], None] = _unobserved
         """Is called with every cycle that has ended."""
         self.pipeline, self.desk, self.session = pipeline, desk, pipeline.session
+        pipeline.expecting = desk.expect
         self.run_settings = pipeline.settings.run
         self.every = self.run_settings.every_s * SECOND
         self.step = interval_ms(pipeline.intervals[0])
@@ -97,7 +98,7 @@ class Loop:
             seen = await self.guard.look()
             cycle.marks = seen.marks
             cycle.guarded(seen)
-        if cycle.look is None:  # klines are in the air
+        if cycle.look is None:  # klines are in the air, and what was found may have changed what is there
             self.desk.expect()
 
     async def _look(self, cycle: Cycle) -> None:

@@ -191,10 +191,16 @@ class Arrivals:
         return sorted(row for row in self.done if self.symbols[row] in still)
 
 
+def _nothing_expected() -> None:
+    """Where nobody wants to know that klines are asked for."""
+
+
 class Pipeline:
     """Cycles over one session. The pool, the model and the strategy are made once and kept."""
 
     def __init__(self, session: Session, pool: WorkerPool, *, progress: Progress = unseen) -> None:
+        self.expecting: Callable[[], None] = _nothing_expected
+        """Is called when klines are about to be asked for: signals may follow."""
         self.session, self.pool = session, pool
         self.settings: Settings = session.settings
         self.progress = progress
@@ -244,6 +250,7 @@ class Pipeline:
         look = Look(now, universe, watch, skipped=dict(universe.skipped))
         if self._unchanged(look):
             return look
+        self.expecting()
         arrivals = Arrivals(look, self.intervals, self.settings.market.bars, self.settings.run.every_s * SECOND)
         async with self._scouting(look):
             await self._take_in(arrivals, early)

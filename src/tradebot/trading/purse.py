@@ -21,7 +21,9 @@ class Purse:
         self._asked: tuple[int, float, asyncio.Task[Mapping[str, Balance]]] | None = None
 
     def ask(self) -> None:
-        """Ask now, for the next `balances`."""
+        """Ask now, for the next `balances`, unless what was asked for will do."""
+        if self._asked is not None and self._good(*self._asked[:2]) and not _failed(self._asked[2]):
+            return
         self.drop()
         self._asked = self._journal.newest(), monotonic_ms(), asyncio.create_task(self._broker.balances())
         self._asked[2].add_done_callback(_looked_at)
@@ -32,7 +34,7 @@ class Purse:
         if self._asked is None or not self._good(*self._asked[:2]):
             return False
         task = self._asked[2]
-        return task.done() and not task.cancelled() and task.exception() is None
+        return task.done() and not _failed(task)
 
     def _good(self, noted: int, at: float) -> bool:
         return self._journal.newest() == noted and monotonic_ms() - at <= self._good_ms
@@ -54,6 +56,10 @@ class Purse:
         asked, self._asked = self._asked, None
         if asked is not None:
             asked[2].cancel()
+
+
+def _failed(task: asyncio.Task[Mapping[str, Balance]]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _looked_at(task: asyncio.Task[Mapping[str, Balance]]) -> None:

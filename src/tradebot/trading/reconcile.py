@@ -8,6 +8,7 @@ than the journal has is no doubt: an account may hold coins that are not the bot
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -95,7 +96,7 @@ class Reconciliation:
         """
         before = self._positions()
         try:
-            orders, balances = await self.broker.open_orders(), await self.broker.balances()
+            orders, balances = await asyncio.gather(self.broker.open_orders(), self.broker.balances())
             external = {order.symbol: _described(order) for order in orders if self._is_foreign(order)}
             short, unclear = self._shortages(before, balances)
             traded = await self._traded_by_others(short, universe, balances, before)

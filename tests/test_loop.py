@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, TypeAlias
@@ -57,6 +59,27 @@ async def test_cycles_are_a_minute_of_the_venues_clock_apart(make_settings: Make
     assert [each["cycle"] for each in documents] == [1, 2, 3, 4]
     started = [each["started"] - START for each in documents]
     assert started == [MINUTE // 2, MINUTE, 2 * MINUTE, 3 * MINUTE]
+
+
+async def test_a_cycle_leaves_no_garbage_to_be_looked_for_between_a_close_and_its_order(
+    make_settings: MakeSettings,
+) -> None:
+    class Ring:
+        """What only the collector can free."""
+
+        def __init__(self) -> None:
+            self.own = self
+
+    left: list[weakref.ref[Ring]] = []
+    async with looping(make_settings()) as loop:
+        loop.observe = lambda _: left.append(weakref.ref(Ring()))
+        gc.disable()
+        try:
+            await loop.run(2, lambda _: None)
+            found = [each() for each in left]
+        finally:
+            gc.enable()
+    assert found == [None, None]
 
 
 async def test_only_what_has_closed_is_asked_for(make_settings: MakeSettings) -> None:
@@ -230,6 +253,18 @@ async def test_an_interrupted_run_leaves_no_order_unrecorded(make_settings: Make
         recorded = {order.client_id for order in loop.desk.journal.orders(loop.session.account)}
     assert sent
     assert set(sent) <= recorded
+
+
+async def test_balances_are_asked_for_when_klines_are_whatever_the_prices_take(make_settings: MakeSettings) -> None:
+    asked: list[str] = []
+
+    def note(request: httpx.Request) -> httpx.Response | None:
+        asked.append(request.url.path.rpartition("/")[2])
+        return None
+
+    async with looping(make_settings(), note) as loop:
+        await loop.run(1, lambda _: None)
+    assert asked.index("account") < asked.index("klines")
 
 
 async def test_balances_are_not_asked_for_where_no_entry_is_possible(make_settings: MakeSettings) -> None:

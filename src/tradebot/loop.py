@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 from collections import deque
@@ -39,6 +40,7 @@ AT_WORK = 2  # cycles under way at once: one that executes, one that looks
 SOON = 3 * SECOND  # a single cycle waits so long for a bar that is about to close
 LOOKED = "looked"  # the note of which bar the last cycle was about
 LOOK_AHEAD = 5 * SECOND  # venue time before a cycle at which the venue's clock is measured anew
+ALL_OF_IT = 60  # cycles after which old objects are looked through for garbage too
 JUMP = 2 * SECOND  # a change of the venue's clock that is worth a warning
 Emit: TypeAlias = Callable[[Document], None]
 GRACE_S = 4.0  # for orders in the air when the program is told to end
@@ -135,6 +137,8 @@ class Loop:
         self.observe(cycle)
         emit(self.document(cycle))
         self.guard.end()
+        # Now, and not between a bar's close and its order; of what is older there is hardly any garbage.
+        gc.collect(1 if cycle.number % ALL_OF_IT else 2)
 
     async def _store(self, cycle: Cycle) -> None:
         """What no order has to wait for: the klines on disk, and with them the paper account up to date."""

@@ -79,6 +79,7 @@ class KlineStore:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="klines")
         self._saving: asyncio.Task[None] | None = None
         self._put_off = False
+        self._left: object = None  # by a refresh, for `saved` to free: before that its caller is in a hurry
 
     def _open(self) -> None:
         self._chunks = Chunks(self._folder, self._venue)
@@ -224,6 +225,7 @@ class KlineStore:
                 yield ready
         finally:
             await run.stop()
+            self._left = run, wanted
             self._put_off = bool(self._memory.unsaved)
             if not terms.later:
                 await self.saved()
@@ -233,6 +235,7 @@ class KlineStore:
 
         It is done by a thread, and whoever works meanwhile is slowed down by that.
         """
+        self._left = None
         if self._put_off:
             self._put_off = False
             longest_s = BRIEF_S if self.trouble is None else 0.0  # trouble does not cost each cycle as much

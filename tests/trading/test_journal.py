@@ -20,7 +20,7 @@ from tradebot.errors import ImpossibleTransition, JournalError
 from tradebot.market.venue import Fill, OrderType, Payment, Side
 from tradebot.trading.facts import Audited, Fact, Filled, Funded, Identified, Intended, Judged, Released, Watched
 from tradebot.trading.journal import Journal
-from tradebot.trading.orders import Moved, OrderEvent, OrderState, Outcome
+from tradebot.trading.orders import GUARD_STOP, Moved, OrderEvent, OrderState, Outcome
 from tradebot.trading.positions import Position, PositionEvent, PositionState
 from tradebot.trading.state_file import APPLICATION, SCHEMA
 
@@ -164,6 +164,20 @@ class TestRecording:
         assert journal.known(ACCOUNT, ["tb-1", "tb-2"]) == {"tb-1"}
         assert journal.known(ACCOUNT, []) == frozenset()
         assert journal.order(ACCOUNT, "tb-2") is None
+
+    def test_knows_who_was_entered_on_a_bar_whatever_came_of_it(self, journal):
+        journal.record(ACCOUNT, 5, intended(), intended("tb-2", "YUSDT"))
+        journal.record(ACCOUNT, 6, SENT, Moved("tb-1", OrderEvent.REJECT, "no"))
+        guard = intended("tb-s", "ZUSDT").order
+        journal.record(ACCOUNT, 7, Intended(replace(guard, intent=GUARD_STOP), ()))
+        bar = guard.bar_time
+        assert journal.entered(ACCOUNT, bar) == {"XUSDT", "YUSDT"}, "what protects is no entry"
+        assert journal.entered(ACCOUNT, bar + 1) == journal.entered("another", bar) == frozenset()
+        ((_, _, _, plan),) = journal._db.rows(
+            "EXPLAIN QUERY PLAN SELECT symbol FROM orders WHERE account = ? AND json_extract(body, '$.bar_time') = ?",
+            (ACCOUNT, bar),
+        )
+        assert "orders_at" in plan, "in the time of a bar's orders, not of all"
 
     def test_tells_what_is_held_from_what_is_over(self, journal):
         journal.record(ACCOUNT, 5, intended(), intended("tb-2", "YUSDT"))

@@ -260,8 +260,13 @@ class Desk:
 
     def acted(self, predictions: Iterable[Prediction]) -> list[str]:
         """Symbols of those predictions whose bar was acted on already, in this process or an earlier one."""
-        names = {self._entry_id(prediction): prediction.symbol for prediction in predictions}
-        return sorted(names[name] for name in self.journal.known(self.account, list(names)))
+        done = self._acted(predictions := list(predictions))
+        return sorted({each.symbol for each in predictions if (each.symbol, each.bar_time) in done})
+
+    def _acted(self, predictions: Iterable[Prediction]) -> frozenset[tuple[str, int]]:
+        """Who was acted on at the bars of these predictions, symbols and bar times."""
+        bars = {prediction.bar_time for prediction in predictions}
+        return frozenset((symbol, bar) for bar in bars for symbol in self.journal.entered(self.account, bar))
 
     def hopeful(
         self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
@@ -269,9 +274,6 @@ class Desk:
         """Whether any of these may be entered, whatever the balances are."""
         state = self._state(None, predictions, marks, threshold, outlook)
         return len(self._hopeless(predictions, marks, state)) < len(predictions)
-
-    def _entry_id(self, prediction: Prediction) -> str:
-        return client_id(self._name, prediction.symbol, prediction.bar_time, ENTER, 0)
 
     def _state(
         self,
@@ -291,7 +293,7 @@ class Desk:
             free=purse.free * self._leverage,
             held=frozenset(p.symbol for p in held if p.state in BUSY),
             unresolved=frozenset(o.symbol for o in unresolved if not (o.duty is Duty.GUARD and o.resting)),
-            acted=self.journal.known(self.account, [self._entry_id(p) for p in predictions]),
+            acted=self._acted(predictions),
             threshold=threshold,
             limits=self.settings.trading,
             risk=self.settings.risk,
@@ -305,7 +307,7 @@ class Desk:
 
     def _candidate(self, prediction: Prediction, marks: Marks) -> Candidate:
         symbol = prediction.symbol
-        return Candidate(prediction, self._entry_id(prediction), self.instruments.get(symbol), marks.get(symbol))
+        return Candidate(prediction, self.instruments.get(symbol), marks.get(symbol))
 
     def _hopeless(self, predictions: Iterable[Prediction], marks: Marks, account: Account) -> list[str]:
         """Reasons against those predictions that no balance could help."""
@@ -337,7 +339,7 @@ class Desk:
         """The intent to enter, taking over the symbol's `dust`."""
         prediction, limits, now = candidate.prediction, self.settings.trading, self.clock.now()
         position = Position(
-            id=candidate.client_id,
+            id=client_id(self._name, candidate.symbol, prediction.bar_time, ENTER, 0),
             symbol=candidate.symbol,
             base=candidate.rules.base,
             quote=candidate.rules.quote,

@@ -25,7 +25,7 @@ from tradebot.errors import JournalError
 from tradebot.market.venue import Fill, Payment
 from tradebot.trading import state_file
 from tradebot.trading.facts import Audited, Fact, Filled, Funded, Intended, Judged, Released, Watched, Wiped, reader
-from tradebot.trading.orders import TOLD, Moved, OrderEvent, Outcome, plain
+from tradebot.trading.orders import ENTER, TOLD, Moved, OrderEvent, Outcome, plain
 from tradebot.trading.positions import GONE, Position, PositionState
 from tradebot.trading.risk.record import Record
 
@@ -342,6 +342,12 @@ class Journal:
             (account, *client_ids),
         )
         return frozenset(name for (name,) in rows)
+
+    def entered(self, account: str, bar_time: int) -> frozenset[str]:
+        """Symbols of which an entry was ever intended on the bar that opened at `bar_time` (UTC ms)."""
+        of = "account = ? AND json_extract(body, '$.bar_time') = ? AND json_extract(body, '$.intent') = ?"
+        rows = self._db.rows(f"SELECT symbol FROM orders WHERE {of}", (account, bar_time, ENTER))  # noqa: S608
+        return frozenset(symbol for (symbol,) in rows)
 
     def positions(self, account: str) -> list[Position]:
         """What is held or under way, dust included, oldest first."""

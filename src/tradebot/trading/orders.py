@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
-from functools import lru_cache
 
 from tradebot.clock import SECOND
 from tradebot.machine import Machine
@@ -159,7 +158,6 @@ def event_of(report: OrderReport) -> OrderEvent:
     return OrderEvent.PART if event is OrderEvent.ACCEPT and report.executed else event
 
 
-@lru_cache(maxsize=10_000)  # asked for each signal in each cycle
 def client_id(venue: str, symbol: str, bar_time: int, intent: str, attempt: int) -> str:
     """The order's name at the venue: the same for the same decision, in this process or a later one.
 

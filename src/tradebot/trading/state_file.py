@@ -37,6 +37,7 @@ SCHEMA: tuple[tuple[str, ...], ...] = (
            position TEXT NOT NULL, amount TEXT NOT NULL, PRIMARY KEY (account, id))""",
     ),
     (),  # fills with what the venue says was paid
+    ("CREATE INDEX orders_at ON orders (account, json_extract(body, '$.bar_time'))",),
 )
 """The statements that lead from each schema version to the next; the file's `user_version` counts them.
 

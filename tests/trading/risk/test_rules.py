@@ -23,7 +23,7 @@ SAME = noise(1)
 CASES = {
     "threshold": (candidate(0.41), account(), "probability 41.00% below 55.00%"),
     "side": (candidate(side=Side.SELL), account(), "a short position is not possible on spot"),
-    "bar": (candidate(), account(acted=frozenset({"tb-1"})), "this bar was acted on already"),
+    "bar": (candidate(), account(acted=frozenset({("XUSDT", NOW)})), "this bar was acted on already"),
     "unresolved": (candidate(), account(unresolved=frozenset({"XUSDT"})), "an earlier order is not resolved yet"),
     "one-per-symbol": (candidate(), account(held=frozenset({"XUSDT"})), "a position is held already"),
     "max-positions": (candidate(), account(held=frozenset("ABCDE")), "5 of 5 positions held"),

@@ -27,7 +27,7 @@ def account(**more: object) -> Account:
 def candidate(probability: float = 0.9, side: Side = Side.BUY, **more: object) -> Candidate:
     """XUSDT at 10."""
     prediction = Prediction("XUSDT", side, NOW, probability)
-    return replace(Candidate(prediction, "tb-1", RULES_OF_X, Decimal(10)), **more)  # type: ignore[arg-type]
+    return replace(Candidate(prediction, RULES_OF_X, Decimal(10)), **more)  # type: ignore[arg-type]
 
 
 def bars(end: int = NOW - 3_600_000, interval: str = "1h", **returns: object) -> Panel:

@@ -50,7 +50,7 @@ def _side(candidate: Candidate, _account: Account) -> str | None:
 @RULES.register("bar")
 def _bar(candidate: Candidate, account: Account) -> str | None:
     """A bar that was acted upon, with whatever outcome, is never acted on again."""
-    if candidate.client_id not in account.acted:
+    if (candidate.symbol, candidate.prediction.bar_time) not in account.acted:
         return None
     return "this bar was acted on already"
 

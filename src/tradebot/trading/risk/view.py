@@ -38,7 +38,6 @@ class Candidate:
     """A prediction that asks to be entered, with what is known of its symbol."""
 
     prediction: Prediction
-    client_id: str
     instrument: Instrument | None
     mark: Decimal | None
 
@@ -68,7 +67,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Account:
-    """What the rules look at. `equity` and `free` are quote coin; the sets hold symbols, `acted` client ids.
+    """What the rules look at. `equity` and `free` are quote coin; the sets hold symbols, `acted` with bar times.
 
     `now` is venue UTC ms. `worth` is what is held and under way, in quote coin by base coin. `halted` says
     why nothing may be entered at all ("": nothing speaks against it).
@@ -79,7 +78,7 @@ class Account:
     free: Decimal
     held: frozenset[str]
     unresolved: frozenset[str]
-    acted: frozenset[str]
+    acted: frozenset[tuple[str, int]]
     threshold: float
     limits: Trading
     risk: Risk = field(default_factory=Risk)

@@ -192,8 +192,8 @@ async def test_execution_does_not_hold_up_the_next_cycle(make_settings: MakeSett
         def positions(self) -> list[Any]:
             return []
 
-        def acted(self, predictions: Any) -> list[str]:
-            return []
+        def acted(self, predictions: Any) -> frozenset[tuple[str, int]]:
+            return frozenset()
 
         async def reconcile(self) -> list[str]:
             return []

@@ -154,7 +154,7 @@ class Loop:
         if look is None or look.analysis is None:
             return
         earlier = [each for each in look.predictions if each.symbol not in cycle.offered]
-        acted = self.desk.acted(earlier) if earlier else ()
+        acted = sorted(symbol for symbol, _ in self.desk.acted(earlier))
         cycle.bar = bar = Bar(self.pipeline.intervals[0], look.analysis.bar_time, self._looked, acted)
         if bar.unseen:
             cycle.warnings.append(

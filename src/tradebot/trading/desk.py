@@ -258,15 +258,10 @@ class Desk:
         jobs = (self._keeper.protect(position, marks.get(position.symbol)) for position in held if position)
         return [order for orders in await to_the_end(*jobs) for order in orders]
 
-    def acted(self, predictions: Iterable[Prediction]) -> list[str]:
-        """Symbols of those predictions whose bar was acted on already, in this process or an earlier one."""
-        done = self._acted(predictions := list(predictions))
-        return sorted({each.symbol for each in predictions if (each.symbol, each.bar_time) in done})
-
-    def _acted(self, predictions: Iterable[Prediction]) -> frozenset[tuple[str, int]]:
-        """Who was acted on at the bars of these predictions, symbols and bar times."""
-        bars = {prediction.bar_time for prediction in predictions}
-        return frozenset((symbol, bar) for bar in bars for symbol in self.journal.entered(self.account, bar))
+    def acted(self, predictions: Sequence[Prediction]) -> frozenset[tuple[str, int]]:
+        """Symbol and bar time of those whose bar was acted on already, in this process or an earlier one."""
+        done = {bar: self.journal.entered(self.account, bar) for bar in {each.bar_time for each in predictions}}
+        return frozenset((each.symbol, each.bar_time) for each in predictions if each.symbol in done[each.bar_time])
 
     def hopeful(
         self, predictions: Sequence[Prediction], marks: Marks, threshold: float, outlook: Outlook = NOTHING
@@ -278,7 +273,7 @@ class Desk:
     def _state(
         self,
         balances: Mapping[str, Balance] | None,
-        predictions: Iterable[Prediction],
+        predictions: Sequence[Prediction],
         marks: Marks,
         threshold: float,
         outlook: Outlook,
@@ -293,7 +288,7 @@ class Desk:
             free=purse.free * self._leverage,
             held=frozenset(p.symbol for p in held if p.state in BUSY),
             unresolved=frozenset(o.symbol for o in unresolved if not (o.duty is Duty.GUARD and o.resting)),
-            acted=self._acted(predictions),
+            acted=self.acted(predictions),
             threshold=threshold,
             limits=self.settings.trading,
             risk=self.settings.risk,

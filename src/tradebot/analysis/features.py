@@ -42,11 +42,18 @@ class Bars:
     def __init__(self, data: Floats) -> None:
         self.open, self.high, self.low, close, self.volume = data
         self.close = np.where((self.low > 0) & (close > 0), close, np.nan)  # 0 is no price
+        self._sigmas: dict[int, Floats] = {}
 
     @cached_property
     def moves(self) -> Floats:
         """Logarithmic returns."""
         return ta.returns(self.close)
+
+    def sigma(self, ops: Ops, n: int) -> Floats:
+        """Volatility of the moves over `n` bars, worked out once: five features want the slow one."""
+        if n not in self._sigmas:
+            self._sigmas[n] = ta.volatility(ops, self.moves, n)
+        return self._sigmas[n]
 
 
 Values = TypeVar("Values", Floats, Mask)
@@ -68,7 +75,7 @@ class Feature:
 
 def _move(bars: int, ops: Ops, b: Bars) -> Floats:
     move = np.log(ta.last(ops, b.close) / ta.ago(ops, b.close, bars))
-    return ta.ratio(move, ta.volatility(ops, b.moves, _SLOW) * math.sqrt(bars), 0.0)
+    return ta.ratio(move, b.sigma(ops, _SLOW) * math.sqrt(bars), 0.0)
 
 
 def _rsi(ops: Ops, b: Bars) -> Floats:
@@ -77,7 +84,7 @@ def _rsi(ops: Ops, b: Bars) -> Floats:
 
 def _ema_gap(ops: Ops, b: Bars) -> Floats:
     gap = ta.ema(ops, b.close, 5) - ta.ema(ops, b.close, 12)
-    return ta.ratio(gap, ta.last(ops, b.close) * ta.volatility(ops, b.moves, _SLOW), 0.0)
+    return ta.ratio(gap, ta.last(ops, b.close) * b.sigma(ops, _SLOW), 0.0)
 
 
 def _bollinger(ops: Ops, b: Bars) -> Floats:
@@ -93,7 +100,7 @@ def _mfi(ops: Ops, b: Bars) -> Floats:
 
 
 def _vol_ratio(ops: Ops, b: Bars) -> Floats:
-    term: Floats = np.log(ta.ratio(ta.volatility(ops, b.moves, _FAST), ta.volatility(ops, b.moves, _SLOW), 1.0))
+    term: Floats = np.log(ta.ratio(b.sigma(ops, _FAST), b.sigma(ops, _SLOW), 1.0))
     return term
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from tradebot.clock import monotonic_ms
 from tradebot.market.request import Carrier, Request
 from tradebot.sim.inside import Inside
 
@@ -108,3 +109,27 @@ async def test_half_of_the_latency_is_the_way_there() -> None:
     assert len(arrived) == 3
     assert min(arrived) - begun >= 0.009, "not before all three were sent"
     assert clock() - begun >= 0.019
+
+
+async def test_an_answer_is_never_early() -> None:
+    transport, took = Inside(echo, latency_ms=3.4), list[float]()
+    for _ in range(20):
+        begun = monotonic_ms()
+        await transport.handle_async_request(request())
+        took.append(monotonic_ms() - begun)
+    assert min(took) >= 3.4
+
+
+async def test_what_is_sent_in_one_pass_of_the_loop_comes_back_in_one_pass() -> None:
+    transport, passes, back = Inside(echo, latency_ms=3), 0, list[int]()
+
+    async def asking() -> None:
+        await transport.handle_async_request(request())
+        back.append(passes)
+
+    asked = asyncio.gather(*(asking() for _ in range(5)))
+    while not asked.done():
+        passes += 1
+        await asyncio.sleep(0)
+    assert len(back) == 5
+    assert len(set(back)) == 1

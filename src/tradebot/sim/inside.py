@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message
 
 from tradebot.clock import monotonic_ms
 from tradebot.market.request import Answer, Over, Request
+from tradebot.sim.way import Way
 
 CLIENT = "127.0.0.1", 123
 
@@ -26,7 +27,9 @@ class Inside(httpx.AsyncBaseTransport):
 
     def __init__(self, app: ASGIApp, latency_ms: float = 0.0) -> None:
         self._app = app
-        self._latency = latency_ms / 1000
+        self._there_s = latency_ms / 2_000
+        self._way = Way(latency_ms)
+        self._leaving: float | None = None
 
     async def send(self, request: Request, over: Over) -> Answer:
         """The answer, once it is whole and has come all the way; `TimeoutError` if the time to `read` passes before."""
@@ -53,14 +56,24 @@ class Inside(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=told, content=body, request=request)
 
     async def _delayed(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        if not self._latency:
+        if not self._there_s:
             return await self._answer(scope, body)
-        clock = asyncio.get_running_loop().time
-        back = clock() + self._latency
-        await asyncio.sleep(self._latency / 2)
+        came = await self._left()
+        await asyncio.sleep(self._there_s)
         answer = await self._answer(scope, body)
-        await asyncio.sleep(back - clock())
+        await self._way.over(came)
         return answer
+
+    async def _left(self) -> float:
+        """When it left (`monotonic_ms`): with all that this pass of the loop sends, at its end, as over a network."""
+        await asyncio.sleep(0)
+        if self._leaving is None:
+            self._leaving = monotonic_ms()
+            asyncio.get_running_loop().call_soon(self._all_left)
+        return self._leaving
+
+    def _all_left(self) -> None:
+        self._leaving = None
 
     async def _answer(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Status, headers and body; httpx's own ASGITransport looks for another kind of event loop each time."""

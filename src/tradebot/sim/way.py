@@ -31,15 +31,20 @@ class Way:
 
     async def back(self, came: float, send: Send, head: Message, body: Message) -> None:
         """Send a whole reply to what came at `came` (`monotonic_ms`); `Protocol` has made its bytes by then."""
-        leave, over = _ready(send, head, body), asyncio.get_running_loop().create_future()
+        leave = _ready(send, head, body)
+        await self.over(came, leave)
+        if not leave():
+            await send(head)
+            await send(body)
+
+    async def over(self, came: float, leave: Leave = bool) -> None:
+        """Return when what came at `came` (`monotonic_ms`) has come all the way; `leave` is called before any task."""
+        over = asyncio.get_running_loop().create_future()
         due: _Due = came + self._latency, next(self._numbers), leave, over
         heappush(self._under_way, due)
         if self._under_way[0] is due:
             self._look()
         await over
-        if not leave():
-            await send(head)
-            await send(body)
 
     def _look(self) -> None:
         """Let go what is due, all of it before any task goes on, and look again when more is.

@@ -203,6 +203,25 @@ class TestRecording:
             other.rebuild()
             assert one.rows() == other.rows()
 
+    @given(st.lists(st.booleans(), min_size=len(STORY), max_size=len(STORY)))
+    def test_what_is_at_hand_is_what_another_process_reads(self, tmp_path_factory, cuts):
+        folder = tmp_path_factory.mktemp("hand")
+        with Journal(folder / "one.db") as one:
+            for fact, look in zip(STORY, cuts, strict=True):
+                one.record(ACCOUNT, 6, fact)
+                if look:
+                    with Journal(folder / "one.db") as other:
+                        assert one.orders(ACCOUNT) == other.orders(ACCOUNT)
+                        assert one.positions(ACCOUNT) == other.positions(ACCOUNT)
+                        assert one.fills(ACCOUNT, "tb-1") == other.fills(ACCOUNT, "tb-1")
+
+    def test_rows_that_are_at_hand_are_not_many(self, journal, monkeypatch):
+        monkeypatch.setattr("tradebot.trading.journal.KEPT", 5)
+        for number in range(20):
+            journal.record(ACCOUNT, 5, intended(f"tb-{number}", f"X{number}USDT"))
+            assert len(journal.orders(ACCOUNT)) == len(journal.positions(ACCOUNT)) == number + 1
+            assert len(journal._kept) <= 5
+
     def test_a_rebuild_reads_no_more_of_a_positions_orders_than_can_still_move(self, journal):
         journal.record(ACCOUNT, 5, intended(), SENT, filled(), filled(2), DONE)
         for number in range(9):

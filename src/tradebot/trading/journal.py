@@ -13,7 +13,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -32,6 +31,9 @@ from tradebot.trading.risk.record import Record
 ERA = 10**15
 """More trades than an account ever has: by so much the numbers of those before a wipe are moved out of the way."""
 
+KEPT = 1_000
+"""Rows that are not read from their text again: each is looked at several times between two changes."""
+
 PROJECTIONS = ("orders", "positions", "fills", "payments")
 
 
@@ -39,12 +41,6 @@ T = TypeVar("T")
 
 _OUTCOME, _POSITION, _FILL = TypeAdapter(Outcome), TypeAdapter(Position), TypeAdapter(Fill)
 _RECORD = TypeAdapter(Record)
-
-
-@lru_cache(maxsize=1_000)  # each is read several times between two changes
-def _read(kind: TypeAdapter[Any], body: str) -> Any:
-    """The inverse of `_text`."""
-    return kind.validate_json(body)
 
 
 def _text(value: Any) -> str:
@@ -64,6 +60,8 @@ class Journal:
         self._db = state_file.opened(path)
         self._unsafe = False
         self._lost = ""
+        self._synchronous = ""
+        self._kept: dict[str, Any] = {}
         self._orders: dict[tuple[str, str], Outcome] = {}
         self._positions: dict[tuple[str, str], Position] = {}
         try:
@@ -88,7 +86,7 @@ class Journal:
         if self._db.rows("PRAGMA application_id") != [(state_file.APPLICATION,)]:
             raise JournalError(f"{self.path} is not a tradebot journal; move it away to begin with an empty one")
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._insist("FULL")
         if 0 < self._db.migrate(state_file.SCHEMA) < len(state_file.SCHEMA):
             self.rebuild()
 
@@ -100,7 +98,7 @@ class Journal:
         waits = all(map(_waits, facts))
         with self._looked_after():
             self._unsafe = self._unsafe or waits
-            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if waits else 'FULL'}")
+            self._insist("NORMAL" if waits else "FULL")
             self._write(account, time, facts)
 
     def _write(self, account: str, time: int, facts: Sequence[Fact]) -> None:
@@ -117,10 +115,16 @@ class Journal:
         """Have all that was recorded on disk: one write for however much that is, none where it is there already."""
         with self._looked_after():
             if self._unsafe:
-                self._db.execute("PRAGMA synchronous = FULL")
+                self._insist("FULL")
                 # Any write takes along what was written before.
                 self._db.execute(f"PRAGMA application_id = {state_file.APPLICATION}")
                 self._unsafe = False
+
+    def _insist(self, synchronous: str) -> None:
+        """How the next transactions wait for the disk; said only where it changes."""
+        if self._synchronous != synchronous:
+            self._db.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
 
     @contextmanager
     def _looked_after(self) -> Iterator[None]:
@@ -144,13 +148,13 @@ class Journal:
                 for (account, client_id), order in self._orders.items():
                     self._db.execute(
                         "UPDATE orders SET settled = ?, body = ? WHERE account = ? AND client_id = ?",
-                        (order.settled, _text(order), account, client_id),
+                        (order.settled, self._row(order), account, client_id),
                     )
                 for (account, identity), position in self._positions.items():
                     self._db.execute(
                         """INSERT INTO positions VALUES (?, ?, ?, ?, ?)
                            ON CONFLICT DO UPDATE SET gone = excluded.gone, body = excluded.body""",
-                        (account, identity, position.symbol, position.state in GONE, _text(position)),
+                        (account, identity, position.symbol, position.state in GONE, self._row(position)),
                     )
         finally:
             self._orders.clear()
@@ -196,7 +200,7 @@ class Journal:
     def _add(self, account: str, order: Outcome) -> None:
         self._db.execute(
             "INSERT INTO orders VALUES (?, ?, ?, ?, ?)",
-            (account, order.client_id, order.symbol, order.settled, _text(order)),
+            (account, order.client_id, order.symbol, order.settled, self._row(order)),
         )
 
     def _put_order(self, account: str, order: Outcome) -> None:
@@ -217,7 +221,7 @@ class Journal:
     def _book(self, account: str, client_id: str, fill: Fill) -> bool:
         new = self._db.execute(
             "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?)",
-            (account, fill.symbol, fill.trade_id, client_id, _text(fill)),
+            (account, fill.symbol, fill.trade_id, client_id, self._row(fill)),
         )
         if not new.rowcount:
             self._same(account, client_id, fill)
@@ -260,7 +264,18 @@ class Journal:
 
     def _rows(self, kind: TypeAdapter[T], where: str, *values: object) -> list[T]:
         rows = self._db.rows(f"SELECT body FROM {where}", values)  # noqa: S608
-        return [_read(kind, body) for (body,) in rows]
+        return [self._kept.get(body) or self._keep(body, kind.validate_json(body)) for (body,) in rows]
+
+    def _row(self, value: object) -> str:
+        """The text of a row, whose value is then at hand."""
+        self._keep(body := _text(value), value)
+        return body
+
+    def _keep(self, body: str, value: T) -> T:
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[body] = value
+        return value
 
     def accounts(self) -> list[str]:
         """Every account that something was ever recorded of."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from tradebot.analysis.pool import WorkerPool
 from tradebot.bench.cycles import Sample, difference, run_pipelined
-from tradebot.bench.rig import START, Bot, Workload, fill
+from tradebot.bench.rig import START, Bot, Venue, Workload, fill
 from tradebot.clock import MINUTE
 from tradebot.commands import make_pool
 from tradebot.config import Settings
@@ -128,20 +128,20 @@ IDEAS.register("one batch on ONNX")(Idea("one XGBoost call a signal", OneSignalA
 
 @asynccontextmanager
 async def _variants(
-    settings: Settings, folder: Path, url: str, workload: Workload, pool: WorkerPool
+    settings: Settings, folder: Path, venue: Venue, workload: Workload, pool: WorkerPool
 ) -> AsyncIterator[tuple[Bot, dict[str, Variant]]]:
     """A bot that goes ahead, so that the venue's own work is not what is measured, and the variants."""
     async with AsyncExitStack() as stack:
-        ahead = await stack.enter_async_context(Bot.open(settings, folder / "ahead", url, workload))
+        ahead = await stack.enter_async_context(Bot.open(settings, folder / "ahead", venue, workload))
         made = {}
         for number, (name, idea) in enumerate(IDEAS.items()):
-            bot = Bot.open(settings, folder / str(number), url, workload, idea.connections)
+            bot = Bot.open(settings, folder / str(number), venue, workload, idea.connections)
             made[name] = idea.loop(await stack.enter_async_context(bot), pool)
         yield ahead, made
 
 
 async def ablation(  # noqa: PLR0917
-    settings: Settings, folder: Path, url: str, workload: Workload, begin: int, progress: Progress
+    settings: Settings, folder: Path, venue: Venue, workload: Workload, begin: int, progress: Progress
 ) -> list[Document]:
     """A row for each idea: medians of `CLOSES` 5m closes from the venue's minute `begin` on (a multiple of 5).
 
@@ -151,7 +151,7 @@ async def ablation(  # noqa: PLR0917
     found: dict[str, list[Sample]] = {name: [] for name in IDEAS}
     of = len(IDEAS) * (CLOSES + 1)
     with make_pool(settings) as pool:
-        async with _variants(settings, folder, url, workload, pool) as (ahead, made):
+        async with _variants(settings, folder, venue, workload, pool) as (ahead, made):
             for minute, bot in enumerate((ahead, *(loop.bot for loop in made.values())), begin - len(made) - 1):
                 progress("ideas", minute - begin + len(made) + 1, of)
                 await bot.advance(START + minute * MINUTE)

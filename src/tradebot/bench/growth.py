@@ -59,9 +59,9 @@ async def _closes(settings: Settings, folder: Path, workload: Workload) -> list[
     is for both, so each has minutes of its own.
     """
     async with (
-        served_venue(workload, settings.sim.weight_limit) as url,
-        Bot.open(settings, folder / "ahead", url, workload) as ahead,
-        Bot.open(settings, folder / "bot", url, workload) as bot,
+        served_venue(workload, settings.sim.weight_limit) as venue,
+        Bot.open(settings, folder / "ahead", venue, workload) as ahead,
+        Bot.open(settings, folder / "bot", venue, workload) as bot,
     ):
         with make_pool(settings) as pool:
             loop = Loop(Pipeline(bot.session, pool), bot.desk)

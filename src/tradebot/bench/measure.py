@@ -19,7 +19,7 @@ from tradebot.bench.claims import claims, micro
 from tradebot.bench.cycles import Sample, by_kind, difference, run_pipelined, run_serial, waits
 from tradebot.bench.growth import growth
 from tradebot.bench.opens import opens
-from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Workload, fill, prewarm, served_venue
+from tradebot.bench.rig import START, WEIGHT_LIMIT, Bot, Venue, Workload, fill, prewarm, served_venue
 from tradebot.bench.serial import Serial
 from tradebot.bench.timeline import Strip
 from tradebot.clock import MINUTE, monotonic_ms
@@ -60,9 +60,9 @@ async def measure(
     start = monotonic_ms()
     with tempfile.TemporaryDirectory(prefix="tradebot-bench-") as name:
         folder = Path(name)
-        async with served_venue(workload, LOOKERS * WEIGHT_LIMIT) as url:
-            serial, pipelined, pool_ms = await _both(settings, folder, url, workload, progress, profile)
-            ideas = await ablation(settings, folder / "ideas", url, workload, HOUR_OF_CYCLES + 15, progress)
+        async with served_venue(workload, LOOKERS * WEIGHT_LIMIT) as venue:
+            serial, pipelined, pool_ms = await _both(settings, folder, venue, workload, progress, profile)
+            ideas = await ablation(settings, folder / "ideas", venue, workload, HOUR_OF_CYCLES + 15, progress)
         kept = await opens(settings, folder / "opens", workload, progress)
         grown = await growth(settings, folder, workload, sizes, progress) if sizes else []
     found = [text for a in serial for b in pipelined if a.minute == b.minute and (text := difference(a, b))]
@@ -75,12 +75,12 @@ async def measure(
 
 
 async def _both(  # noqa: PLR0917
-    settings: Settings, folder: Path, url: str, workload: Workload, progress: Progress, profile: Path | None
+    settings: Settings, folder: Path, venue: Venue, workload: Workload, progress: Progress, profile: Path | None
 ) -> tuple[list[Sample], list[Sample], list[float]]:
     """Every minute of the hour for the pipeline, those of the workload for the serial loop too."""
     async with (
-        Bot.open(settings, folder / "serial", url, workload) as one,
-        Bot.open(settings, folder / "pipelined", url, workload) as two,
+        Bot.open(settings, folder / "serial", venue, workload) as one,
+        Bot.open(settings, folder / "pipelined", venue, workload) as two,
     ):
         with make_pool(settings) as pool, ExitStack() as stack:
             traced = stack.enter_context(Trace(profile, two.session.feed)).add if profile else _untraced

@@ -24,7 +24,7 @@ async def opens(settings: Settings, folder: Path, workload: Workload, progress: 
     few, market = replace(workload, symbols=min(workload.symbols, MOST), latency_ms=0.0), settings.market
     ways = {"closed only": None, "open too": Bounds(market.shortest_ttl_s, market.longest_ttl_s)}
     found = dict.fromkeys(ways, (0, 0))
-    async with served_venue(few) as url, Bot.open(settings, folder, url, few) as bot:
+    async with served_venue(few) as venue, Bot.open(settings, folder, venue, few) as bot:
         with ExitStack() as stack:
             stores = {name: stack.enter_context(KlineStore(folder / name, "bench")) for name in ways}
             for minute in range(MINUTES + 1):

@@ -7,12 +7,13 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from tradebot.clock import parse_time
+from tradebot.clock import monotonic_ms, parse_time
 from tradebot.config import Model, Risk, Settings, Trading, inherited_environment
 from tradebot.errors import MarketError
 from tradebot.market.binance import BinanceClient
@@ -35,6 +36,12 @@ HELD_S = 180
 
 FRESH = 0.2
 """Age of a bar, in bars, up to which it is entered on: places that come free stay so until the next close."""
+
+TASKS = Path("/proc/self/task")
+"""Where a system tells of threads that can be kept on a processor."""
+
+WORK, TRIES = 5_000, 5
+"""By which processors are compared: about half a millisecond for each of them."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +66,64 @@ class Workload:
         return [5 * index for index in range(self.cycles)]
 
 
+class Venue(NamedTuple):
+    """A simulated venue: its address, and what finds it and the bots their processors anew (see `apart`)."""
+
+    url: str
+    place: Callable[[], None]
+
+
+def pace(processor: int) -> float:
+    """How long a little work takes on it just now, real ms, undisturbed; this thread is left there."""
+    os.sched_setaffinity(0, {processor})
+
+    def work() -> float:
+        begun = monotonic_ms()
+        sum(range(WORK))
+        return monotonic_ms() - begun
+
+    return min(work() for _ in range(TRIES))
+
+
 @contextmanager
-def apart(venue: int) -> Iterator[None]:
-    """Give the process `venue` a processor to itself, and this thread with all that it starts the others.
+def apart(venue: int, pace: Callable[[int], float] = pace) -> Iterator[Callable[[], None]]:
+    """Give the process `venue` a processor to itself, and this one with all that it has made the others.
 
     Two processes that wake each other are often put on one processor, where each waits for the other's work while
-    another processor has none; a venue elsewhere never does that to a bot. Where there is only one nothing changes.
+    another has none; a venue elsewhere never does that to a bot. The venue's is the one that is slowest now, and
+    when what is yielded is called: on a machine that is shared, each is 1.6 times as slow for seconds when others
+    use it. Where there is only one nothing changes.
     """
-    if not hasattr(os, "sched_setaffinity") or len(before := os.sched_getaffinity(0)) < 2:  # macOS has no such thing
-        yield
+    if not TASKS.is_dir() or len(before := os.sched_getaffinity(0)) < 2:  # macOS has no such thing
+        yield lambda: None
         return
-    *others, last = sorted(before)
-    os.sched_setaffinity(venue, {last})
-    os.sched_setaffinity(0, others)
+
+    def place() -> None:
+        slowest = max(sorted(before), key=pace)
+        _keep(venue, {slowest})
+        _keep(os.getpid(), before - {slowest}, but=venue)
+
+    place()
     try:
-        yield
+        yield place
     finally:
-        os.sched_setaffinity(0, before)
+        _keep(os.getpid(), before)
+
+
+def _keep(process: int, processors: set[int], but: int = 0) -> None:
+    """Have all threads of a process, and of those that it has made `but` one, use these processors only."""
+    with contextlib.suppress(OSError):  # ended meanwhile
+        for task in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(int(task.name), processors)
+                for child in map(int, (task / "children").read_text().split()):
+                    if child != but:
+                        _keep(child, processors, but)
 
 
 @asynccontextmanager
-async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> AsyncIterator[str]:
-    """Address of a simulated venue in a process and on a processor of its own, its clock standing at `START`."""
+async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> AsyncIterator[Venue]:
+    """A simulated venue in a process and on a processor of its own, its clock standing at `START`."""
     command = [sys.executable, "-m", "tradebot", "sim", "serve", "--json", "--port", "0", "--clock", "stepped"]
     options = ["--at", str(START), "--symbols", str(workload.symbols), "--latency", str(workload.latency_ms)]
     with tempfile.NamedTemporaryFile(prefix="tradebot-bench-", suffix=".toml") as defaults:
@@ -95,8 +138,8 @@ async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> 
             line = await asyncio.wait_for(process.stdout.readline(), 30)
             if not line:
                 raise MarketError("the simulated venue did not start; `tradebot sim serve` says why")
-            with apart(process.pid):
-                yield str(orjson.loads(line)["url"])
+            with apart(process.pid) as place:
+                yield Venue(orjson.loads(line)["url"], place)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -106,11 +149,13 @@ async def served_venue(workload: Workload, weight_limit: int = WEIGHT_LIMIT) -> 
 class Bot:
     """One of the two loops with a data folder, an account and a journal of its own."""
 
-    def __init__(self, session: Session, desk: Desk, workload: Workload) -> None:
+    def __init__(self, session: Session, desk: Desk, workload: Workload, venue: Venue) -> None:
         self.session, self.desk, self.workload = session, desk, workload
+        self._venue = venue
 
     async def advance(self, now: int) -> None:
-        """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms)."""
+        """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms), on the processors that suit then."""
+        self._venue.place()
         assert isinstance(self.session.feed, BinanceClient)
         await self.session.feed.sim_advance(now)
         await self.session.feed.time()
@@ -118,13 +163,13 @@ class Bot:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, folder: Path, url: str, workload: Workload, connections: int | None = None
+        cls, settings: Settings, folder: Path, venue: Venue, workload: Workload, connections: int | None = None
     ) -> AsyncIterator[Bot]:
-        """A bot that trades at `url` and keeps everything below `folder`, with the workload's connections or others."""
+        """A bot that trades at `venue`, all it keeps below `folder`, with the workload's connections or others."""
         changed = {
             "data_dir": str(folder),
             "venue": settings.venue.model_copy(
-                update={"name": "binance", "base_url": url, "connections": connections or workload.connections}
+                update={"name": "binance", "base_url": venue.url, "connections": connections or workload.connections}
             ),
             "universe": settings.universe.model_copy(update={"symbols": (), "quote": "", "top": workload.symbols}),
             "market": settings.market.model_copy(update={"bars": workload.bars}),
@@ -142,7 +187,7 @@ class Bot:
                 desk = Desk(
                     session.broker, journal, session.clock, own, session.instruments, quote, session.account
                 )  # fmt: skip
-                yield cls(session, desk, workload)
+                yield cls(session, desk, workload, venue)
 
 
 async def fill(session: Session, store: KlineStore | None = None, bounds: Bounds | None = None) -> None:

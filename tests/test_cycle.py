@@ -6,7 +6,7 @@ from tradebot.clock import MINUTE, SteppedClock
 from tradebot.cycle import Bar, Cycle
 from tradebot.errors import MarketError, ModelError
 from tradebot.guard import Seen
-from tradebot.pipeline import Watch
+from tradebot.look import Watch
 
 
 def test_the_first_error_counts_and_no_warning_is_told_twice() -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from tradebot.eager import Eager
-from tradebot.pipeline import Look
+from tradebot.look import Look
 
 
 async def test_parts_are_entered_one_after_the_other_once_what_must_be_over_is_over() -> None:

@@ -16,7 +16,8 @@ from tradebot.analysis.pool import WorkerPool
 from tradebot.clock import parse_time
 from tradebot.config import Settings
 from tradebot.errors import ConfigError, MarketError, ModelError
-from tradebot.pipeline import Look, Pipeline, Watch
+from tradebot.look import Look
+from tradebot.pipeline import Pipeline
 from tradebot.session import open_session
 
 from .conftest import AT, MakeSettings
@@ -39,19 +40,6 @@ async def opened(settings: Settings, use: str = "never", change: Change = lambda
     async with open_session(settings, wrap=lambda inner: Meddling(change, inner)) as session:
         with WorkerPool(1, use, None) as pool:  # type: ignore[arg-type]
             yield Pipeline(session, pool)
-
-
-def test_a_watch_counts_from_a_stages_first_start_to_its_last_end() -> None:
-    watch = Watch()
-    with watch("fetch"), watch("analyze"):
-        pass
-    with watch("analyze"):
-        pass
-    stages = watch.stages
-    assert set(stages) == {"scan", "fetch", "analyze", "predict", "execute", "monitor"}
-    assert stages["execute"] == 0.0
-    assert 0 < stages["analyze"] <= watch.total_ms
-    assert stages["fetch"] <= watch.total_ms
 
 
 async def test_a_look_sees_every_symbol_and_gives_31_features(make_settings: MakeSettings) -> None:

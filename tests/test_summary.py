@@ -5,7 +5,7 @@ from __future__ import annotations
 from tradebot.cycle import Cycle
 from tradebot.errors import MarketError
 from tradebot.latency import row
-from tradebot.pipeline import Watch
+from tradebot.look import Watch
 from tradebot.summary import Summary
 
 

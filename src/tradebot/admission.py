@@ -9,11 +9,12 @@ from decimal import Decimal
 from tradebot.clock import HOUR, SECOND
 from tradebot.cycle import Cycle
 from tradebot.errors import TradebotError
+from tradebot.look import Look
 from tradebot.market.bars import interval_ms
 from tradebot.market.scout import RULES_LAST_MS
 from tradebot.market.universe import spread
 from tradebot.marks import MarkBoard
-from tradebot.pipeline import Look, Pipeline
+from tradebot.pipeline import Pipeline
 from tradebot.trading.desk import Desk, Prediction
 from tradebot.trading.reconcile import Reconciliation
 from tradebot.trading.risk import Outlook, needs_spreads

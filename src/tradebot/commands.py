@@ -27,10 +27,11 @@ from tradebot.documents import (
 )
 from tradebot.errors import MarketError
 from tradebot.identity import exchange_file
+from tradebot.look import Look
 from tradebot.loop import Emit
 from tradebot.model import predictor
 from tradebot.model.batch import in_batch, rows_of, times_of
-from tradebot.pipeline import Look, Pipeline, model_path, strategy_of
+from tradebot.pipeline import Pipeline, model_path, strategy_of
 from tradebot.progress import Progress, unseen
 from tradebot.session import Session, open_session
 

@@ -12,8 +12,8 @@ from tradebot.documents import SCHEMA, Document, signal_document, skipped_docume
 from tradebot.eager import Eager
 from tradebot.errors import TradebotError
 from tradebot.guard import Seen
+from tradebot.look import Look, Watch
 from tradebot.market.bars import interval_ms
-from tradebot.pipeline import Look, Watch
 from tradebot.trading.desk import Outcome
 from tradebot.trading.orders import ENTER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tradebot.pipeline import Look
+from tradebot.look import Look
 
 
 class Eager:

@@ -24,10 +24,11 @@ from tradebot.guard import Guard
 from tradebot.hand import Hand
 from tradebot.intake import ttl_bounds
 from tradebot.latency import in_words, summary
+from tradebot.look import Look, Watch
 from tradebot.market.bars import interval_ms, last_closed
 from tradebot.market.memo import Memo
 from tradebot.marks import MarkBoard
-from tradebot.pipeline import Look, Pipeline, Watch
+from tradebot.pipeline import Pipeline
 from tradebot.summary import Summary
 from tradebot.trading.desk import Desk
 from tradebot.trading.orders import OrderState

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from tradebot import latency
 from tradebot.cycle import Cycle
 from tradebot.documents import SCHEMA, Document
-from tradebot.pipeline import STAGES
+from tradebot.look import STAGES
 
 CYCLES = 10_000  # of which times are remembered: a week
 SIGNALS = 10_000

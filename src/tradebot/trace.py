@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl
 
 from tradebot.cycle import Cycle
 from tradebot.errors import UsageError
+from tradebot.look import STAGES
 from tradebot.market.binance import BinanceClient
 from tradebot.market.venue import Feed
-from tradebot.pipeline import STAGES
 
 Event: TypeAlias = dict[str, Any]
 Lasting: TypeAlias = tuple[str, str, float, float, Event]  # of which row, name, start and end in ms, what else is told

@@ -10,8 +10,8 @@ import pytest
 from tradebot import latency
 from tradebot.bench.claims import CLAIMS, TARGETS, Measured, Micro, claims, micro, predict_loading, saved
 from tradebot.bench.measure import Sample, Workload
+from tradebot.look import STAGES
 from tradebot.model import predictor
-from tradebot.pipeline import STAGES
 
 WORKLOAD = Workload(30, ("5m", "15m", "1h"), 100, 20.0, 50, 2)
 MICRO = Micro(50.0, 50.0, 1.0, 1.0, 5.0, 10.0, 1.0, 10.0)

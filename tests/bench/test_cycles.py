@@ -10,8 +10,8 @@ import pytest
 from tradebot.bench.cycles import Flight, Sample, difference, floor, waits
 from tradebot.bench.rig import Workload
 from tradebot.cycle import Cycle
+from tradebot.look import STAGES, Watch
 from tradebot.market.venue import Side
-from tradebot.pipeline import STAGES, Watch
 from tradebot.trading.orders import ENTER, GUARD_STOP, Outcome
 
 

@@ -8,7 +8,7 @@ from tradebot.bench.measure import kinds, measure, percentiles, summary
 from tradebot.bench.rig import Workload
 from tradebot.config import load
 from tradebot.latency import STEPS
-from tradebot.pipeline import STAGES
+from tradebot.look import STAGES
 
 STAGE_TIMES = dict.fromkeys(STAGES, 1.0)
 

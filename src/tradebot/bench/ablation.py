@@ -22,10 +22,11 @@ from tradebot.commands import make_pool
 from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import Regression
+from tradebot.look import Look
 from tradebot.loop import Cycle, Loop
 from tradebot.market.store import KlineStore
 from tradebot.model import predictor
-from tradebot.pipeline import Look, Pipeline, model_path, threshold_of
+from tradebot.pipeline import Pipeline, model_path, threshold_of
 from tradebot.progress import Progress
 from tradebot.registry import Registry
 from tradebot.session import Session

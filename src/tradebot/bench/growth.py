@@ -16,8 +16,9 @@ from tradebot.commands import make_pool
 from tradebot.config import Settings
 from tradebot.documents import Document
 from tradebot.errors import MarketError, VenueBusy
+from tradebot.look import STAGES
 from tradebot.loop import Loop
-from tradebot.pipeline import STAGES, Pipeline
+from tradebot.pipeline import Pipeline
 from tradebot.progress import Progress
 
 CLOSES = 3

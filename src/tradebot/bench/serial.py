@@ -15,10 +15,11 @@ from tradebot.analysis.analyze import conclude, own_features
 from tradebot.analysis.pool import WorkerPool
 from tradebot.analysis.strategies import Row
 from tradebot.clock import monotonic_ms
+from tradebot.look import Look, Watch
 from tradebot.loop import Cycle
 from tradebot.market.bars import Panel, last_closed, panel
 from tradebot.market.universe import choose
-from tradebot.pipeline import Look, Watch, strategy_of
+from tradebot.pipeline import strategy_of
 from tradebot.session import Session
 from tradebot.trading.desk import Desk
 from tradebot.trading.risk import Prediction

@@ -177,7 +177,9 @@ def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
         return (new if len(new) else old), np.empty(0, np.int64)
     before = int(old.data[0].searchsorted(new.data[0, 0]))
     again, first = old.data[:, before:], new.data[:, : len(old) - before]
-    if np.array_equal(again[0], first[0]):  # the usual case: they follow, after some or none that are known
+    if (
+        again.shape == first.shape and (again[0] == first[0]).all()
+    ):  # the usual case: they follow, after some or none that are known
         revised = (again != first).any(axis=0)
         return Klines(np.concatenate([old.data[:, :before], new.data], axis=1)), first[0][revised].astype(np.int64)
     kept = ~np.isin(old.data[0], new.data[0])
@@ -198,21 +200,20 @@ def gaps(klines: Klines, interval: str) -> list[tuple[int, int]]:
     return [(int(times[i]) + step, int(times[i + 1]) - step) for i in holes]
 
 
-def _sums_exactly(rows: Floats, starts: NDArray[np.intp]) -> Floats:
-    """Sums of groups of decimal numbers of up to eight places, correctly rounded, row by row.
+def _sums_exactly(rows: Floats, edges: NDArray[np.intp]) -> Floats:
+    """Sums of groups of decimal numbers of up to eight places, correctly rounded, row by row; between `edges`.
 
     Float sums of the venue's decimals err in the last digit for nearly half of all real hours;
     integers of 10⁻⁸ do not. Python's integers take over where 2**53 would be passed.
     """
-    ends = np.append(starts[1:], rows.shape[1])
-    peaks = np.abs(rows).max(axis=1, initial=0.0) * 1e8
+    starts, ends = edges[:-1], edges[1:]
+    peak = float(np.abs(rows).max(initial=0.0)) * 1e8
     # Up to 2**50 the error of value * 1e8 is below a half; up to 2**53 the sum is an exact float.
-    fit = (peaks < 2**50) & (peaks * (ends - starts).max(initial=1) < 2**53)
-    if fit.all():
+    if peak < 2**50 and peak * int((ends - starts).max(initial=1)) < 2**53:
         sums: Floats = np.add.reduceat(np.rint(rows * 1e8).astype(np.int64), starts, axis=1) / 1e8
         return sums
     if len(rows) > 1:
-        return np.concatenate([_sums_exactly(row[np.newaxis], starts) for row in rows])
+        return np.concatenate([_sums_exactly(row[np.newaxis], edges) for row in rows])
     from decimal import Decimal
 
     exact = [round(Decimal(repr(value)).scaleb(8)) for value in rows[0].tolist()]
@@ -232,13 +233,13 @@ def aggregate(fine: Klines, interval: str) -> Klines:
         if interval == MONTH
         else _opens(fine, interval)
     )
-    starts = np.flatnonzero(np.diff(opens, prepend=-1.0))
-    ends = np.append(starts[1:], len(opens)) - 1
+    edges = np.concatenate([[0], np.flatnonzero(opens[1:] != opens[:-1]) + 1, [len(opens)]])
+    starts = edges[:-1]
     data = np.empty((len(FIELDS), len(starts)))
-    data[0], data[1], data[4] = opens[starts], fine["open"][starts], fine["close"][ends]
+    data[0], data[1], data[4] = opens[starts], fine["open"][starts], fine["close"][edges[1:] - 1]
     data[2] = np.maximum.reduceat(fine["high"], starts)
     data[3] = np.minimum.reduceat(fine["low"], starts)
-    data[SUMMED] = _sums_exactly(fine.data[SUMMED], starts)
+    data[SUMMED] = _sums_exactly(fine.data[SUMMED], edges)
     return Klines(data)
 
 

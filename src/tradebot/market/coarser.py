@@ -11,7 +11,7 @@ def whole(fine: Klines, step: int, start: int, end: int) -> Klines | None:
     """The bars of length `step` (ms) from `start` to before `end`; None unless each is there, on the grid."""
     part = fine.between(start, end - 1)
     times = part.data[0]
-    if len(part) * step != end - start or times[0] != start or (np.diff(times) != step).any():
+    if len(part) * step != end - start or times[0] != start or (times[1:] - times[:-1] != step).any():
         return None
     return part
 

@@ -278,8 +278,8 @@ def unusable(panels: Sequence[Panel], max_filled: int) -> dict[str, str]:
     """The reason of `not_warm` for every symbol that has one."""
     doubtful = np.zeros(len(panels[0].symbols), bool)
     for panel in panels:
-        known, filled = ~np.isnan(panel.close[:, -WARMUP:]), panel.filled[:, -WARMUP:]
-        doubtful |= (known.sum(axis=1) < WARMUP) | filled.any(axis=1)
+        recent, filled = panel.close[:, -WARMUP:], panel.filled[:, -WARMUP:]
+        doubtful |= (recent.shape[1] < WARMUP) | np.isnan(recent).any(axis=1) | filled.any(axis=1)
     reasons = {panels[0].symbols[row]: not_warm(panels, row, max_filled) for row in np.flatnonzero(doubtful).tolist()}
     return {symbol: reason for symbol, reason in reasons.items() if reason}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -44,8 +45,14 @@ _RECORD = TypeAdapter(Record)
 
 
 def _text(value: Any) -> str:
-    """JSON of a dataclass, Decimals as digits."""
-    return orjson.dumps(value, default=plain).decode()
+    """JSON of a dataclass, Decimals as digits; `TypeError` for what could not be read again."""
+    return orjson.dumps(value, default=_digits).decode()
+
+
+def _digits(value: Decimal) -> str:
+    if not value.is_finite():
+        raise TypeError(f"{value} is not a number")
+    return plain(value)
 
 
 class Journal:
@@ -89,6 +96,7 @@ class Journal:
         self._insist("FULL")
         if 0 < self._db.migrate(state_file.SCHEMA) < len(state_file.SCHEMA):
             self.rebuild()
+        self._db.execute(state_file.QUICKER)
 
     def record(self, account: str, time: int, *facts: Fact) -> None:
         """Add facts, in one transaction; `secure` makes safe what is to be sent because of them, all else is then.
@@ -361,7 +369,7 @@ class Journal:
     def entered(self, account: str, bar_time: int) -> frozenset[str]:
         """Symbols of which an entry was ever intended on the bar that opened at `bar_time` (UTC ms)."""
         of = "account = ? AND json_extract(body, '$.bar_time') = ? AND json_extract(body, '$.intent') = ?"
-        rows = self._db.rows(f"SELECT symbol FROM orders WHERE {of}", (account, bar_time, ENTER))  # noqa: S608
+        rows = self._db.rows(f"SELECT symbol FROM orders WHERE {of}", (account, int(bar_time), ENTER))  # noqa: S608
         return frozenset(symbol for (symbol,) in rows)
 
     def positions(self, account: str) -> list[Position]:

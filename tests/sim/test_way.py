@@ -103,6 +103,24 @@ async def test_a_reply_that_nobody_waits_for_any_more_does_not_leave() -> None:
     assert wire.left == [b"wanted"]
 
 
+def test_another_event_loop_begins_anew() -> None:
+    way, ends = Way(30), list[float]()
+
+    async def left_behind() -> None:
+        asyncio.get_running_loop().call_soon(asyncio.create_task, way.over(monotonic_ms() + LONG_AGO))
+        await way.left()
+
+    async def asking() -> None:
+        begun = await way.left()
+        await asyncio.wait_for(way.over(begun), 5)
+        ends.append(monotonic_ms() - begun)
+
+    for work in (left_behind, asking, left_behind, asking):
+        asyncio.run(work())
+    assert len(ends) == 2
+    assert min(ends) >= 30
+
+
 async def test_a_reply_that_fails_to_leave_fails_alone_and_in_its_task() -> None:
     way, wire, came, told = Way(2), Wire(), monotonic_ms(), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))

@@ -29,7 +29,6 @@ class Inside(httpx.AsyncBaseTransport):
         self._app = app
         self._there_s = latency_ms / 2_000
         self._way = Way(latency_ms)
-        self._leaving: float | None = None
 
     async def send(self, request: Request, over: Over) -> Answer:
         """The answer, once it is whole and has come all the way; `TimeoutError` if the time to `read` passes before."""
@@ -58,22 +57,11 @@ class Inside(httpx.AsyncBaseTransport):
     async def _delayed(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         if not self._there_s:
             return await self._answer(scope, body)
-        came = await self._left()
+        came = await self._way.left()  # what goes out in one pass of the loop does so together, as over a network
         await asyncio.sleep(self._there_s)
         answer = await self._answer(scope, body)
         await self._way.over(came)
         return answer
-
-    async def _left(self) -> float:
-        """When it left (`monotonic_ms`): with all that this pass of the loop sends, at its end, as over a network."""
-        await asyncio.sleep(0)
-        if self._leaving is None:
-            self._leaving = monotonic_ms()
-            asyncio.get_running_loop().call_soon(self._all_left)
-        return self._leaving
-
-    def _all_left(self) -> None:
-        self._leaving = None
 
     async def _answer(self, scope: dict[str, Any], body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Status, headers and body; httpx's own ASGITransport looks for another kind of event loop each time."""

@@ -20,14 +20,36 @@ _Due: TypeAlias = tuple[float, int, Leave, asyncio.Future[None]]
 class Way:
     """Replies leave `latency_ms` after their requests came: never earlier, and later only by what is just being done.
 
-    One timer serves them all.
+    One timer serves them all. What an event loop that has ended left behind is forgotten.
     """
 
     def __init__(self, latency_ms: float) -> None:
         self._latency = latency_ms
-        self._under_way: list[_Due] = []
         self._numbers = count()
+        self._begin(None)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+        self._under_way: list[_Due] = []
         self._timer: asyncio.Handle | None = None
+        self._leaving: float | None = None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if (loop := asyncio.get_running_loop()) is not self._loop:
+            self._begin(loop)
+        return loop
+
+    async def left(self) -> float:
+        """When a request left (`monotonic_ms`): with all that this pass of the loop sends, at its end."""
+        await asyncio.sleep(0)
+        loop = self._running()
+        if self._leaving is None:
+            self._leaving = monotonic_ms()
+            loop.call_soon(self._all_left)
+        return self._leaving
+
+    def _all_left(self) -> None:
+        self._leaving = None
 
     async def back(self, came: float, send: Send, head: Message, body: Message) -> None:
         """Send a whole reply to what came at `came` (`monotonic_ms`); `Protocol` has made its bytes by then."""
@@ -39,7 +61,7 @@ class Way:
 
     async def over(self, came: float, leave: Leave = bool) -> None:
         """Return when what came at `came` (`monotonic_ms`) has come all the way; `leave` is called before any task."""
-        over = asyncio.get_running_loop().create_future()
+        over = self._running().create_future()
         due: _Due = came + self._latency, next(self._numbers), leave, over
         heappush(self._under_way, due)
         if self._under_way[0] is due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import threading
@@ -57,6 +58,26 @@ def test_the_bot_has_the_quicker_processors_of_the_moment_with_all_that_it_has_m
         process.kill()
     ended.set()
     worker.join()
+    assert os.sched_getaffinity(0) == before
+
+
+@several
+def test_a_processor_that_cannot_be_had_is_the_slowest() -> None:
+    before = os.sched_getaffinity(0)
+    assert pace(max(before) + 100_000) == math.inf
+    assert os.sched_getaffinity(0) == before
+
+
+@several
+def test_processors_are_given_back_where_they_cannot_be_compared() -> None:
+    before = os.sched_getaffinity(0)
+
+    def broken(processor: int) -> float:
+        os.sched_setaffinity(0, {processor})
+        raise OSError
+
+    with pytest.raises(OSError), apart(os.getpid(), broken):  # noqa: PT011
+        pass
     assert os.sched_getaffinity(0) == before
 
 

@@ -99,6 +99,7 @@ async def measured(bot: Bot, minute: int, work: Callable[[], Awaitable[Cycle]], 
     feed = bot.session.feed
     if isinstance(feed, BinanceClient):
         feed.spans = flights
+    bot.place()
     before, requests = cpu_seconds(), feed.requests
     cycle = await work()
     cpu_s, requests = cpu_seconds() - before, feed.requests - requests

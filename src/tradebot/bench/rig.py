@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -74,8 +75,14 @@ class Venue(NamedTuple):
 
 
 def pace(processor: int) -> float:
-    """How long a little work takes on it just now, real ms, undisturbed; this thread is left there."""
-    os.sched_setaffinity(0, {processor})
+    """How long a little work takes on it just now, real ms, undisturbed; this thread is left there.
+
+    Infinite for a processor that cannot be had any more.
+    """
+    try:
+        os.sched_setaffinity(0, {processor})
+    except OSError:
+        return math.inf
 
     def work() -> float:
         begun = monotonic_ms()
@@ -103,8 +110,8 @@ def apart(venue: int, pace: Callable[[int], float] = pace) -> Iterator[Callable[
         _keep(venue, {slowest})
         _keep(os.getpid(), before - {slowest}, but=venue)
 
-    place()
     try:
+        place()
         yield place
     finally:
         _keep(os.getpid(), before)
@@ -151,11 +158,10 @@ class Bot:
 
     def __init__(self, session: Session, desk: Desk, workload: Workload, venue: Venue) -> None:
         self.session, self.desk, self.workload = session, desk, workload
-        self._venue = venue
+        self.place = venue.place
 
     async def advance(self, now: int) -> None:
-        """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms), on the processors that suit then."""
-        self._venue.place()
+        """Move the venue's clock, and the bot's own with it, on to `now` (UTC ms)."""
         assert isinstance(self.session.feed, BinanceClient)
         await self.session.feed.sim_advance(now)
         await self.session.feed.time()

@@ -177,9 +177,8 @@ def merge(old: Klines, new: Klines) -> tuple[Klines, Times]:
         return (new if len(new) else old), np.empty(0, np.int64)
     before = int(old.data[0].searchsorted(new.data[0, 0]))
     again, first = old.data[:, before:], new.data[:, : len(old) - before]
-    if (
-        again.shape == first.shape and (again[0] == first[0]).all()
-    ):  # the usual case: they follow, after some or none that are known
+    # The usual case: they follow, after some or none that are known.
+    if again.shape == first.shape and (again[0] == first[0]).all():
         revised = (again != first).any(axis=0)
         return Klines(np.concatenate([old.data[:, :before], new.data], axis=1)), first[0][revised].astype(np.int64)
     kept = ~np.isin(old.data[0], new.data[0])

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from tradebot.analysis.analyze import Analysis
-from tradebot.analysis.features import FEATURES
+from tradebot.analysis.features import FEATURES, WARMUP
 from tradebot.analysis.strategies import Signal
 from tradebot.clock import Moments, monotonic_ms
 from tradebot.errors import MarketError
@@ -158,6 +158,10 @@ class Arrivals:
     def panels(self, rows: Sequence[int]) -> tuple[Panel, ...]:
         """Of these rows, one for each interval."""
         return tuple(board.panel(rows) for board in self.boards)
+
+    def recent(self, rows: Sequence[int]) -> list[Floats]:
+        """Of these rows the bars that features look at, `(5, rows, WARMUP)` for each interval."""
+        return [board.recent(rows, WARMUP) for board in self.boards]
 
     def take(self, rows: Sequence[int], own: Sequence[Floats]) -> None:
         """Take in a batch's own features."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import TypeAlias
 
 import numpy as np
 
@@ -33,7 +32,6 @@ from tradebot.progress import Progress, unseen
 from tradebot.session import Session
 from tradebot.trading.risk.view import Prediction
 
-Batch: TypeAlias = tuple[tuple[Panel, ...], tuple[Floats, ...]]
 BATCH = 50  # symbols analyzed at once while others are still in the air: what comes in at once by default
 
 
@@ -119,8 +117,8 @@ class Pipeline:
                 async for ready in stream:
                     arrivals.add(ready)
                     if rows := arrivals.batch(BATCH):
-                        batch = await self._own(arrivals, rows)
-                        if early is not None and (part := await self._early(look, *batch)):
+                        own = await self._own(arrivals, rows)
+                        if early is not None and (part := await self._early(look, arrivals.panels(rows), own)):
                             early(part)
         if rows := arrivals.batch(1):
             await self._own(arrivals, rows)
@@ -167,16 +165,16 @@ class Pipeline:
         before, self._trouble = self._trouble, self.session.store.trouble
         return [] if self._trouble in (None, before) else [f"{self._trouble}; the cycle has its klines all the same"]
 
-    async def _own(self, arrivals: Arrivals, rows: list[int]) -> Batch:
-        """The panels and own features of some symbols, which the arrivals then have too."""
+    async def _own(self, arrivals: Arrivals, rows: list[int]) -> tuple[Floats, ...]:
+        """The own features of some symbols, which the arrivals then have too."""
         look, started = arrivals.look, monotonic_ms()
         with look.watch("analyze"):
-            panels = arrivals.panels(rows)
-            own, deadly = await own_features(self.pool, panels)
+            symbols = tuple(arrivals.symbols[row] for row in rows)
+            own, deadly = await own_features(self.pool, symbols, arrivals.recent(rows))
             arrivals.take(rows, own)
-        look.batches.append((started, monotonic_ms(), panels[0].symbols))
+        look.batches.append((started, monotonic_ms(), symbols))
         look.skipped |= deadly
-        return panels, own
+        return own
 
     async def _judge(self, look: Look, features: Features) -> None:
         scores, deadly = await plugins.scores(self.pool, self.strategy, features)

@@ -70,7 +70,7 @@ def test_a_look_goes_from_panels_to_signals(panels: list[Panel]) -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 async def test_workers_give_the_same_to_the_last_bit(name: str, panels: list[Panel], pool: WorkerPool) -> None:
     strategy = make(name, {})
-    own, _ = await own_features(pool, panels)
+    own, _ = await own_features(pool, panels[0].symbols, [each.data for each in panels])
     assert_same(conclude(panels, own, strategy, 0.3, 20), analyze(panels, strategy, 0.3, 20))
 
 
@@ -85,7 +85,7 @@ def test_batches_of_symbols_give_the_same_to_the_last_bit(panels: list[Panel], c
 
 
 async def test_own_features_are_each_panels_latest(panels: list[Panel], pool: WorkerPool) -> None:
-    own, _ = await own_features(pool, panels)
+    own, _ = await own_features(pool, panels[0].symbols, [each.data for each in panels])
     for each, panel in zip(own, panels, strict=True):
         np.testing.assert_array_equal(each, latest(panel))
 
@@ -93,7 +93,7 @@ async def test_own_features_are_each_panels_latest(panels: list[Panel], pool: Wo
 async def test_a_universe_of_one_or_of_none_is_no_special_case(panels: list[Panel], pool: WorkerPool) -> None:
     for rows in ([4], []):
         few = [panel.take(rows) for panel in panels]
-        own, _ = await own_features(pool, few)
+        own, _ = await own_features(pool, few[0].symbols, [each.data for each in few])
         assert [each.shape for each in own] == [(len(rows), len(FEATURES))] * 3
         look = conclude(few, own, TREND, 0.0, 20)
         assert look.scores.shape == (len(rows),)
@@ -105,7 +105,7 @@ async def test_small_work_stays_in_this_process(panels: list[Panel]) -> None:
         raise AssertionError("no worker is needed")
 
     with WorkerPool(2, "never", engine=engine) as pool:  # type: ignore[arg-type]
-        assert len((await own_features(pool, panels))[0]) == 3
+        assert len((await own_features(pool, panels[0].symbols, [each.data for each in panels]))[0]) == 3
 
 
 @pytest.mark.parametrize(

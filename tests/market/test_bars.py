@@ -270,6 +270,7 @@ def test_a_board_gives_the_panel_of_any_rows_and_itself_for_all() -> None:
     assert (board.panel([0, 1, 2]).data == whole.data).all()
     assert np.shares_memory(board.panel(range(3)).data, board.panel(range(3)).data)
     assert board.panel([]).symbols == ()
+    assert (board.recent([2, 0], 1) == whole.data[:, [2, 0], -1:]).all()
 
 
 def test_a_row_of_a_board_that_was_not_filled_has_no_bars() -> None:

@@ -46,18 +46,15 @@ def own_of(data: Sequence[Floats]) -> tuple[Floats, ...]:
 Own: TypeAlias = tuple[tuple[Floats, ...], dict[str, str]]
 
 
-async def own_features(pool: WorkerPool, panels: Sequence[Panel]) -> Own:
-    """Own features at the panels' last bars, `(symbols, 10)` for each panel, `latest` of each.
+async def own_features(pool: WorkerPool, symbols: Sequence[str], data: Sequence[Floats]) -> Own:
+    """Own features at the last bars of panels' bare `data`, `(symbols, 10)` for each, `latest` of each.
 
     And the symbols whose worker process died of them, with that reason; their features are NaN. To hand
     a series to a worker takes four times as long as to compute on it, however many there are, so its
     cost counts as nothing: in workers only if the pool is always to be used.
     """
-    symbols = panels[0].symbols
-    found = tuple(np.full((len(symbols), len(FEATURES)), np.nan) for _ in panels)
-    done, deadly = await pool.spread(
-        own_of, len(symbols), lambda cut: [panel.data[:, cut, -WARMUP:] for panel in panels]
-    )
+    found = tuple(np.full((len(symbols), len(FEATURES)), np.nan) for _ in data)
+    done, deadly = await pool.spread(own_of, len(symbols), lambda cut: [each[:, cut, -WARMUP:] for each in data])
     for cut, parts in done:
         for whole, part in zip(found, parts, strict=True):
             whole[cut] = part

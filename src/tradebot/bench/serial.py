@@ -78,7 +78,7 @@ class Serial:
         with WorkerPool(self.settings.pool.workers, "always", None) as pool:
             pool.start()
             self.pool_ms.append(monotonic_ms() - start)
-            own = [(await own_features(pool, each))[0] for each in panels]
+            own = [(await own_features(pool, each[0].symbols, [one.data for one in each]))[0] for each in panels]
         intervals = range(len(self.settings.market.intervals))
         whole = [_together([each[i] for each in panels]) for i in intervals]
         features = [np.concatenate([each[i] for each in own]) for i in intervals]

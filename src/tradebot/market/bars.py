@@ -311,6 +311,10 @@ class Board:
             inside = klines.between(0, self._end + self._step - 1)
             self._data[:, row], self._filled[row] = _on_grid(inside, self._grid, self._step)
 
+    def recent(self, rows: Sequence[int], bars: int) -> Floats:
+        """The newest bars of these rows, `(5, rows, bars)`."""
+        return self._data[:, list(rows), -bars:]
+
     def panel(self, rows: Sequence[int]) -> Panel:
         """The panel of these rows; of all of them in their order it is the board itself, not a copy."""
         whole = Panel(self._interval, self._end, self._symbols, self._data, self._filled)
